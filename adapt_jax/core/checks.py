@@ -1,0 +1,29 @@
+"""Range checks of hyper-parameters, in one voice."""
+
+
+def positive_int(**values: int) -> None:
+    """Raises ValueError unless every value is an integer of at least 1."""
+    for name, value in values.items():
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def positive(**values: float) -> None:
+    """Raises ValueError unless every value is above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def non_negative(**values: float) -> None:
+    """Raises ValueError unless every value is at least 0."""
+    for name, value in values.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must not be negative, got {value!r}")
+
+
+def fraction(**values: float) -> None:
+    """Raises ValueError unless every value lies in [0, 1]."""
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {value!r}")

@@ -1,0 +1,41 @@
+"""Picking an implementation by name, with errors that list what there is."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def build(kind: str, factories: Mapping[str, Callable[..., Any]], name: str, kwargs: dict) -> Any:
+    """Calls `factories[name](**kwargs)`.
+
+    Args:
+      kind: what is being made ("method", "detector"), for the messages.
+      factories: every known factory; all take keyword-only arguments.
+      name: which one.
+      kwargs: its hyper-parameters.
+
+    Raises:
+      ValueError: the name is unknown; the message lists the known ones.
+      TypeError: a hyper-parameter is unknown or missing; the message names it and its choices.
+    """
+    if name not in factories:
+        raise ValueError(
+            f"unknown {kind} {name!r}{_hint(name, factories)}; known: {', '.join(sorted(factories))}"
+        )
+    parameters = inspect.signature(factories[name]).parameters
+    for key in kwargs:
+        if key not in parameters:
+            raise TypeError(
+                f"{kind} {name!r} has no hyper-parameter {key!r}{_hint(key, parameters)}; "
+                f"it has: {', '.join(parameters) or 'none'}"
+            )
+    missing = [k for k, p in parameters.items() if p.default is p.empty and k not in kwargs]
+    if missing:
+        raise TypeError(f"{kind} {name!r} needs {', '.join(missing)}")
+    return factories[name](**kwargs)
+
+
+def _hint(word: str, choices) -> str:
+    close = difflib.get_close_matches(word, list(choices), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,25 @@
+"""Training objectives, one file per paper. `make(name, **hyper_parameters)` builds one."""
+
+from adapt_jax.core import registry
+from adapt_jax.methods import adapt, cross_entropy
+from adapt_jax.methods.base import Method
+
+FACTORIES = {
+    "adapt": adapt.make,
+    "cross_entropy": cross_entropy.make,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every method `make` knows."""
+    return tuple(sorted(FACTORIES))
+
+
+def make(name: str, **hyper_parameters) -> Method:
+    """Builds a method; see the module of that name for its hyper-parameters and metrics.
+
+    Raises:
+      ValueError: unknown name (the known ones are listed) or a value out of its range.
+      TypeError: unknown or missing hyper-parameter (named).
+    """
+    return registry.build("method", FACTORIES, name, hyper_parameters)

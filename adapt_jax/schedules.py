@@ -1,0 +1,122 @@
+"""Learning-rate schedules by name: sane defaults, and the official ones as they execute.
+
+A schedule is `rate(step)` for an integer array `step`, the number of steps taken so far.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from adapt_jax.core import checks, registry
+
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+def constant(*, base_lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
+    """The base rate at every step."""
+    del total_steps, steps_per_epoch
+    return lambda step: jnp.full(jnp.shape(step), base_lr, _float())
+
+
+def linear_warmup_cosine(
+    *,
+    base_lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup_epochs: float = 10,
+    final_fraction: float = 0.001,
+) -> Schedule:
+    """Linear from 0 to `base_lr` over the warm-up, then a cosine to `final_fraction * base_lr`.
+
+    Step t uses base_lr (t + 1) / warm-up steps, so no step runs at rate 0. A warm-up longer than a
+    tenth of the run (short runs, smoke tests) is cut to that tenth.
+    """
+    checks.non_negative(warmup_epochs=warmup_epochs)
+    checks.fraction(final_fraction=final_fraction)
+    warmup = min(round(warmup_epochs * steps_per_epoch), total_steps // 10)
+
+    def rate(step):
+        step = jnp.asarray(step, _float())
+        progress = jnp.clip((step - warmup) / max(total_steps - warmup, 1), 0.0, 1.0)
+        ramp = jnp.minimum((step + 1.0) / max(warmup, 1), 1.0) if warmup else 1.0
+        return base_lr * ramp * _half_cosine(progress, final_fraction)
+
+    return rate
+
+
+def adapt_as_executed(
+    *, base_lr: float, total_steps: int, steps_per_epoch: int, warmup_epochs: int = 10
+) -> Schedule:
+    """The rates ADAPT's and PALM's training scripts really run with.
+
+    Their rate is written *after* the optimiser step, so step 0 runs at the full base rate (no
+    warm-up), step 1 at exactly 0, and step t at the scheduled rate of t - 1.
+    Source: JINHYUKSUH/ADAPT, jeff024/PALM.
+    """
+    written = adapt_rate_after(
+        base_lr=base_lr,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        warmup_epochs=warmup_epochs,
+    )
+    return lambda step: written(jnp.asarray(step) - 1)
+
+
+def adapt_rate_after(
+    *, base_lr: float, total_steps: int, steps_per_epoch: int, warmup_epochs: int = 10
+) -> Schedule:
+    """The rate in force once step `last` has been applied; `base_lr` while none has (last < 0).
+
+    With loss scaling the official code skips a step without writing a rate; giving the index of the
+    last *applied* step reproduces that too.
+    """
+    warmup = warmup_epochs * steps_per_epoch
+
+    def rate(last):
+        last = jnp.asarray(last, _float())
+        progress = (last - warmup) / max(total_steps - warmup, 1)
+        ramp = base_lr * last / max(warmup, 1)
+        scheduled = jnp.where(last < warmup, ramp, base_lr * _half_cosine(progress, 0.001))
+        return jnp.where(last < 0, base_lr, scheduled)
+
+    return rate
+
+
+FACTORIES = {
+    "constant": constant,
+    "linear_warmup_cosine": linear_warmup_cosine,
+    "adapt_as_executed": adapt_as_executed,
+}
+
+
+def make(
+    name: str, *, base_lr: float, total_steps: int, steps_per_epoch: int, **parameters
+) -> Schedule:
+    """Builds a schedule by name.
+
+    Args:
+      name: one of `FACTORIES`.
+      base_lr: peak rate.
+      total_steps: length of the run.
+      steps_per_epoch: steps in one epoch.
+      **parameters: of the schedule itself, e.g. `warmup_epochs`.
+
+    Raises:
+      ValueError: unknown name, or a value out of its range.
+      TypeError: unknown parameter.
+    """
+    checks.non_negative(base_lr=base_lr)
+    common = {"base_lr": base_lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    return registry.build("schedule", FACTORIES, name, common | parameters)
+
+
+def _half_cosine(progress, floor):
+    """1 at progress 0, `floor` at progress 1."""
+    fall = 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+    return fall + floor * (1.0 - fall)
+
+
+def _float():
+    """float32, or float64 in double precision."""
+    return jnp.zeros(()).dtype
