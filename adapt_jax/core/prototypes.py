@@ -7,7 +7,8 @@ class p mod C. Source: JINHYUKSUH/ADAPT, jeff024/PALM.
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.core.arrays import l2_normalize, matmul
+from adapt_jax.core.arrays import l1_normalize, l2_normalize, matmul
+from adapt_jax.core.assignment import own_columns, sinkhorn, top_k_mask
 
 
 def init_uniform(key: jax.Array, per_class: int, num_classes: int, dim: int) -> jax.Array:
@@ -15,8 +16,37 @@ def init_uniform(key: jax.Array, per_class: int, num_classes: int, dim: int) -> 
     return l2_normalize(jax.random.uniform(key, (per_class, num_classes, dim)))
 
 
+def similarities(features: jax.Array, prototypes: jax.Array) -> jax.Array:
+    """(N, D) features, (K, C, D) prototypes -> (N, K, C) inner products."""
+    per_class, num_classes, dim = prototypes.shape
+    flat = matmul(features, prototypes.reshape(-1, dim).T)
+    return flat.reshape(-1, per_class, num_classes)
+
+
+def own_assignment(features, labels, prototypes, epsilon: float, iterations: int) -> jax.Array:
+    """How much of each sample goes to each prototype of its own class, in the balanced assignment.
+
+    The assignment balances over all K * C prototypes, so a row sums to at most 1.
+
+    Returns:
+      (N, K) without gradient.
+    """
+    raw = similarities(features, prototypes)  # (N, K, C)
+    balanced = sinkhorn(raw.reshape(len(features), -1), epsilon, iterations)
+    return own_columns(balanced.reshape(raw.shape), labels)
+
+
+def select(own: jax.Array, top_k: int) -> tuple[jax.Array, jax.Array]:
+    """The mask (N, K) of each row's `top_k` prototypes, and its weights (N, K) summing to 1 there.
+
+    A row whose kept mass is below 1e-12 keeps a tiny sum: such a sample stops pulling.
+    """
+    kept = top_k_mask(own, top_k)
+    return kept, l1_normalize(jnp.where(kept, own, 0.0))
+
+
 def weighted_sums(weights: jax.Array, features: jax.Array, labels: jax.Array, num_classes: int):
-    """Sums each sample into the prototypes of its class: u[k, c] = sum over y_r = c of w[r, k] f_r.
+    """Sums samples into the prototypes of their class: u[k, c] = sum over y_r = c of w[r, k] f_r.
 
     Args:
       weights: (N, K) weight of each sample for the prototypes of its own class.

@@ -1,18 +1,27 @@
 """Training objectives, one file per paper. `make(name, **hyper_parameters)` builds one."""
 
 from adapt_jax.core import registry
-from adapt_jax.methods import adapt, cross_entropy
+from adapt_jax.methods import adapt, cider, cross_entropy, palm, reweightood, supcon
 from adapt_jax.methods.base import Method
 
 FACTORIES = {
     "adapt": adapt.make,
+    "cider": cider.make,
     "cross_entropy": cross_entropy.make,
+    "palm": palm.make,
+    "reweightood": reweightood.make,
+    "supcon": supcon.make,
 }
 
 
 def names() -> tuple[str, ...]:
     """Every method `make` knows."""
     return tuple(sorted(FACTORIES))
+
+
+def defaults(name: str) -> dict:
+    """The hyper-parameters of a method that have a default, with it."""
+    return registry.defaults("method", FACTORIES, name)
 
 
 def make(name: str, **hyper_parameters) -> Method:

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from adapt_jax.core import assignment, checks, prototypes, views
-from adapt_jax.core.arrays import l1_normalize, matmul
+from adapt_jax.core.arrays import l1_normalize
 from adapt_jax.methods.base import Method
 
 # Fixed in the official code: tau = BASE * (1 + (STANDARD - alignment)).
@@ -80,20 +80,17 @@ def make(
     checks.non_negative(top_k=top_k, beta=beta, lambda_pcon=lambda_pcon)
     checks.fraction(proto_momentum=proto_momentum)
     if num_classes * cache_size < 2:
-        raise ValueError("num_classes * cache_size must be at least 2: one prototype has no contrast")
+        raise ValueError(
+            "num_classes * cache_size must be at least 2: one prototype has no contrast"
+        )
+
+    sinkhorn = (sinkhorn_epsilon, sinkhorn_iterations)
 
     def init(key: jax.Array) -> AdaptState:
         return AdaptState(prototypes.init_uniform(key, cache_size, num_classes, feature_dim))
 
-    def assign(features: jax.Array, protos: jax.Array) -> jax.Array:
-        """Balanced assignment (N, K, C), without gradient."""
-        similarity = matmul(features, protos.reshape(-1, feature_dim).T)  # (N, P)
-        balanced = assignment.sinkhorn(similarity, sinkhorn_epsilon, sinkhorn_iterations)
-        return balanced.reshape(-1, cache_size, num_classes)
-
     def sample_loss(features, labels, protos, positive_weights):
-        logits = matmul(features, protos.reshape(-1, feature_dim).T) / temperature  # (N, P)
-        scores = jax.nn.softplus(logits).reshape(-1, cache_size, num_classes)
+        scores = jax.nn.softplus(prototypes.similarities(features, protos) / temperature)
         positive = jnp.sum(positive_weights * assignment.own_columns(scores, labels), axis=1)
         hardness = jax.lax.stop_gradient((scores + 1e-10) ** beta)
         own = jax.nn.one_hot(labels, num_classes, dtype=bool)[:, None, :]  # (N, 1, C)
@@ -105,13 +102,12 @@ def make(
         features, labels = views.flatten(embeddings, labels)  # (N, D), (N,)
         old = jax.lax.stop_gradient(state.prototypes)
 
-        before = assignment.own_columns(assign(features, old), labels)  # (N, K)
-        kept = assignment.top_k_mask(before, top_k)
-        weights = l1_normalize(jnp.where(kept, before, 0.0))
+        before = prototypes.own_assignment(features, labels, old, *sinkhorn)  # (N, K)
+        kept, weights = prototypes.select(before, top_k)
         update = prototypes.weighted_sums(weights, features, labels, num_classes)  # (K, C, D)
         new = prototypes.moving_average(old, update, proto_momentum)
 
-        after = assignment.own_columns(assign(features, new), labels)
+        after = prototypes.own_assignment(features, labels, new, *sinkhorn)
         positive_weights = l1_normalize(jnp.where(kept, after, 0.0))
         mle = sample_loss(features, labels, jax.lax.stop_gradient(new), positive_weights)
 

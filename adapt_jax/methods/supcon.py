@@ -1,0 +1,67 @@
+"""SupCon: supervised contrastive learning (Khosla et al. 2020), and SimCLR where labels are dropped.
+
+Source: HobbitLong/SupContrast as shipped in deeplearning-wisc/cider. Differs from Eq. 2 of the paper
+by the factor temperature / base_temperature, as the code does.
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from adapt_jax.core import checks, views
+from adapt_jax.core.arrays import matmul
+from adapt_jax.methods.base import Method
+
+
+def make(
+    *,
+    num_classes: int | None = None,
+    feature_dim: int | None = None,
+    temperature: float = 0.1,
+    base_temperature: float = 0.07,
+    contrast_mode: Literal["all", "one"] = "all",
+    use_labels: bool = True,
+) -> Method:
+    """SupCon with CIDER's temperature; keeps no state, has no metrics of its own.
+
+    Args:
+      num_classes: accepted so that every method is built alike; not used.
+      feature_dim: likewise.
+      temperature: of the similarities.
+      base_temperature: the loss is multiplied by temperature / base_temperature.
+      contrast_mode: "all" takes every row as an anchor, "one" only those of the first view.
+      use_labels: False makes each image its own class: SimCLR's NT-Xent.
+
+    An anchor without any positive (one view and a class seen once) is left out of the mean, where the
+    official code gives NaN; without any anchor left the loss is 0.
+
+    Raises:
+      ValueError: a value out of its range.
+    """
+    del num_classes, feature_dim
+    checks.positive(temperature=temperature, base_temperature=base_temperature)
+    if contrast_mode not in ("all", "one"):
+        raise ValueError(f'contrast_mode must be "all" or "one", got {contrast_mode!r}')
+
+    def init(key: jax.Array) -> tuple[()]:
+        del key
+        return ()
+
+    def loss(embeddings, labels, state):
+        """Embeddings (V, B, D) unit rows, labels (B,) -> loss (), (state, {})."""
+        batch = embeddings.shape[1]
+        classes = labels if use_labels else jnp.arange(batch)
+        features, classes = views.flatten(embeddings, classes)
+        anchors = len(features) if contrast_mode == "all" else batch
+        logits = matmul(features[:anchors], features.T) / temperature  # (A, N)
+        other = jnp.arange(anchors)[:, None] != jnp.arange(len(features))[None, :]
+        positive = (classes[:anchors, None] == classes[None, :]) & other
+        everything = jax.nn.logsumexp(logits, axis=1, where=other)  # (A,)
+        count = jnp.sum(positive, axis=1)
+        mean = jnp.sum(jnp.where(positive, logits, 0.0), axis=1) / jnp.maximum(count, 1)
+        per_anchor = jnp.where(count > 0, everything - mean, 0.0)
+        value = jnp.sum(per_anchor) / jnp.maximum(jnp.sum(count > 0), 1)
+        return temperature / base_temperature * value, (state, {})
+
+    return Method(init, loss)

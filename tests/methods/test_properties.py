@@ -1,0 +1,166 @@
+"""What holds for every method: its signature, odd batches, devices, bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapt_jax import methods, sharding
+
+C, D, B, V = 5, 8, 16, 2
+
+
+def build(name, **kwargs):
+    return methods.make(name, num_classes=C, feature_dim=D, **kwargs)
+
+
+def batch(method, *, views=V, labels=None, seed=0, size=B):
+    rng = np.random.default_rng(seed)
+    width = D if method.reads == "embeddings" else C
+    raw = rng.standard_normal((views, size, width))
+    if method.reads == "embeddings":
+        raw /= np.linalg.norm(raw, axis=-1, keepdims=True)
+    labels = rng.integers(0, C, size) if labels is None else labels
+    return jnp.asarray(raw, jnp.zeros(()).dtype), jnp.asarray(labels, jnp.int32)
+
+
+@pytest.mark.parametrize("name", methods.names())
+class TestEveryMethod:
+    def test_state_keeps_its_shape_and_carries_no_gradient(self, name):
+        method = build(name)
+        state = method.init(jax.random.key(1))
+        embeddings, labels = batch(method)
+        loss, (new, metrics) = method.loss(embeddings, labels, state)
+        assert loss.shape == ()
+        assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
+        assert all(m.shape == () for m in metrics.values())
+        moved = jax.grad(
+            lambda e: (
+                sum(jnp.sum(x) for x in jax.tree.leaves(method.loss(e, labels, state)[1][0]))
+                + jnp.sum(e) * 0
+            )
+        )(embeddings)
+        assert not np.any(moved)
+
+    @pytest.mark.parametrize(
+        ("views", "labels"),
+        [
+            (1, None),
+            (2, [3] * B),  # one class, four absent
+            (3, [0, 1] * (B // 2)),
+            (1, list(range(C)) + [0] * (B - C)),
+        ],
+    )
+    def test_odd_batches_stay_finite(self, name, views, labels):
+        method = build(name)
+        state = method.init(jax.random.key(1))
+        embeddings, labels = batch(method, views=views, labels=labels)
+        (loss, (new, _)), grad = jax.value_and_grad(method.loss, has_aux=True)(
+            embeddings, labels, state
+        )
+        for leaf in jax.tree.leaves((loss, new, grad)):
+            assert np.isfinite(leaf).all()
+
+    def test_two_classes(self, name):
+        method = methods.make(name, num_classes=2, feature_dim=D)
+        state = method.init(jax.random.key(1))
+        rng = np.random.default_rng(0)
+        rows = rng.standard_normal((2, 6, D if method.reads == "embeddings" else 2))
+        rows = jnp.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), jnp.float32)
+        loss, (state, _) = method.loss(rows, jnp.array([0, 1, 0, 1, 1, 1]), state)
+        assert np.isfinite(loss)
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_a_batch_that_is_not_finite_leaves_the_state(self, name, bad):
+        method = build(name)
+        state = method.init(jax.random.key(1))
+        embeddings, labels = batch(method)
+        _, (new, _) = method.loss(embeddings.at[0, 3, 1].set(bad), labels, state)
+        jax.tree.map(np.testing.assert_array_equal, new, state)
+
+    @pytest.mark.usefixtures("x64")
+    def test_eight_devices_equal_one(self, name):
+        method = build(name)
+        state = method.init(jax.random.key(1))
+        embeddings, labels = batch(method)
+        run = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
+        alone = run(embeddings, labels, state)
+        mesh = sharding.make_mesh()
+        assert mesh.size == 8
+        split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, sharding.AXIS))
+        spread = run(
+            jax.device_put(embeddings, split),
+            jax.device_put(labels, sharding.over_batch(mesh)),
+            jax.device_put(state, sharding.replicated(mesh)),
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13), alone, spread
+        )
+
+    def test_a_misspelt_hyper_parameter_is_named(self, name):
+        with pytest.raises(TypeError, match=r"temprature"):
+            build(name, temprature=0.1)
+
+
+# CIDER's moving average follows the order of samples by definition.
+@pytest.mark.parametrize("name", sorted(set(methods.names()) - {"cider"}))
+def test_order_of_images_does_not_matter(name):
+    method = build(name)
+    state = method.init(jax.random.key(1))
+    embeddings, labels = batch(method)
+    order = np.random.default_rng(1).permutation(B)
+    loss, (new, _) = method.loss(embeddings, labels, state)
+    loss2, (new2, _) = method.loss(embeddings[:, order], labels[order], state)
+    np.testing.assert_allclose(loss, loss2, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), new, new2)
+
+
+def test_unknown_method_lists_the_known():
+    with pytest.raises(ValueError, match=r"did you mean 'adapt'.*palm"):
+        methods.make("adpt", num_classes=2, feature_dim=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("adapt", {"temperature": 0.0}),
+        ("adapt", {"proto_momentum": 1.5}),
+        ("adapt", {"cache_size": 0}),
+        ("adapt", {"top_k": -1}),
+        ("palm", {"sinkhorn_epsilon": -0.1}),
+        ("cider", {"weight": -1.0}),
+        ("supcon", {"contrast_mode": "some"}),
+        ("cross_entropy", {"label_smoothing": 2.0}),
+    ],
+)
+def test_values_out_of_range_are_named(name, kwargs):
+    with pytest.raises(ValueError, match=next(iter(kwargs))):
+        build(name, **kwargs)
+
+
+def test_labels_must_match_the_batch():
+    method = build("adapt")
+    embeddings, labels = batch(method)
+    with pytest.raises(ValueError, match=r"labels have shape \(15,\)"):
+        method.loss(embeddings, labels[:-1], method.init(jax.random.key(0)))
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_ciders_average_equals_one_sample_at_a_time(crowded):
+    from adapt_jax.core import sequential
+
+    rng = np.random.default_rng(3)
+    labels = np.zeros(64, int) if crowded else rng.integers(0, 12, 64)
+    labels[5] = 11
+    rows = rng.standard_normal((64, 6))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    start = rng.standard_normal((12, 6))
+    start /= np.linalg.norm(start, axis=1, keepdims=True)
+    wanted = start.copy()
+    for row, label in zip(rows, labels, strict=True):
+        moved = 0.9 * wanted[label] + 0.1 * row
+        wanted[label] = moved / np.linalg.norm(moved)
+    ours = jax.jit(sequential.moving_average, static_argnums=3)(
+        jnp.asarray(start, jnp.float32), jnp.asarray(rows, jnp.float32), jnp.asarray(labels), 0.9
+    )
+    np.testing.assert_allclose(ours, wanted, atol=2e-6)
