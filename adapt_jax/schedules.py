@@ -13,10 +13,12 @@ from adapt_jax.core import checks, registry
 Schedule = Callable[[jax.Array], jax.Array]
 
 
-def constant(*, base_lr: float, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """The base rate at every step."""
-    del total_steps, steps_per_epoch
-    return lambda step: jnp.full(jnp.shape(step), base_lr, _float())
+def constant(
+    *, base_lr: float, total_steps: int, steps_per_epoch: int, warmup_epochs: float = 0
+) -> Schedule:
+    """Linear from 0 to `base_lr` over the warm-up, as below, then `base_lr`."""
+    warmup = _warmup_steps(warmup_epochs, steps_per_epoch, total_steps)
+    return lambda step: base_lr * _ramp(jnp.asarray(step, _float()), warmup)
 
 
 def linear_warmup_cosine(
@@ -32,15 +34,13 @@ def linear_warmup_cosine(
     Step t uses base_lr (t + 1) / warm-up steps, so no step runs at rate 0. A warm-up longer than a
     tenth of the run (short runs, smoke tests) is cut to that tenth.
     """
-    checks.non_negative(warmup_epochs=warmup_epochs)
     checks.fraction(final_fraction=final_fraction)
-    warmup = min(round(warmup_epochs * steps_per_epoch), total_steps // 10)
+    warmup = _warmup_steps(warmup_epochs, steps_per_epoch, total_steps)
 
     def rate(step):
         step = jnp.asarray(step, _float())
         progress = jnp.clip((step - warmup) / max(total_steps - warmup, 1), 0.0, 1.0)
-        ramp = jnp.minimum((step + 1.0) / max(warmup, 1), 1.0) if warmup else 1.0
-        return base_lr * ramp * _half_cosine(progress, final_fraction)
+        return base_lr * _ramp(step, warmup) * _half_cosine(progress, final_fraction)
 
     return rate
 
@@ -109,6 +109,16 @@ def make(
     checks.non_negative(base_lr=base_lr)
     common = {"base_lr": base_lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
     return registry.build("schedule", FACTORIES, name, common | parameters)
+
+
+def _warmup_steps(epochs, steps_per_epoch, total_steps):
+    checks.non_negative(warmup_epochs=epochs)
+    return min(round(epochs * steps_per_epoch), total_steps // 10)
+
+
+def _ramp(step, warmup):
+    """(step + 1) / warmup, at most 1."""
+    return jnp.minimum((step + 1.0) / max(warmup, 1), 1.0)
 
 
 def _half_cosine(progress, floor):

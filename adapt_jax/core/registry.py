@@ -19,11 +19,7 @@ def build(kind: str, factories: Mapping[str, Callable[..., Any]], name: str, kwa
       ValueError: the name is unknown; the message lists the known ones.
       TypeError: a hyper-parameter is unknown or missing; the message names it and its choices.
     """
-    if name not in factories:
-        raise ValueError(
-            f"unknown {kind} {name!r}{_hint(name, factories)}; known: {', '.join(sorted(factories))}"
-        )
-    parameters = inspect.signature(factories[name]).parameters
+    parameters = _parameters(kind, factories, name)
     for key in kwargs:
         if key not in parameters:
             raise TypeError(
@@ -34,6 +30,24 @@ def build(kind: str, factories: Mapping[str, Callable[..., Any]], name: str, kwa
     if missing:
         raise TypeError(f"{kind} {name!r} needs {', '.join(missing)}")
     return factories[name](**kwargs)
+
+
+def defaults(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) -> dict[str, Any]:
+    """The hyper-parameters of one factory that have a default other than None, with it.
+
+    Raises:
+      ValueError: the name is unknown; the message lists the known ones.
+    """
+    parameters = _parameters(kind, factories, name)
+    return {k: p.default for k, p in parameters.items() if p.default not in (p.empty, None)}
+
+
+def _parameters(kind, factories, name):
+    if name not in factories:
+        raise ValueError(
+            f"unknown {kind} {name!r}{_hint(name, factories)}; known: {', '.join(sorted(factories))}"
+        )
+    return inspect.signature(factories[name]).parameters
 
 
 def _hint(word: str, choices) -> str:

@@ -1,4 +1,4 @@
-"""The per-sample moving average of class prototypes: order-dependent, yet without a loop of N steps.
+"""The per-sample moving average of class prototypes: order-dependent, yet no loop of N steps.
 
 Within a class the order of samples matters; between classes it does not. So the scan runs over "the
 k-th sample of each class", all classes at once: about N / C steps instead of N, the same numbers.

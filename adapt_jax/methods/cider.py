@@ -1,7 +1,7 @@
 """CIDER: hyperspherical embeddings by compactness and dispersion (ICLR 2023).
 
-Source: deeplearning-wisc/cider. One prototype per class follows its samples by a moving average that
-is normalised after every single sample, in row order, and the dispersion loss differentiates
+Source: deeplearning-wisc/cider. One prototype per class follows its samples by a moving average
+that is normalised after every single sample, in row order, and the dispersion loss differentiates
 through that whole chain (here its gradient is not small); only the stored prototypes are cut off.
 
 Two base temperatures, as in the code: 0.07 in the compactness, 0.1 in the dispersion.

@@ -1,7 +1,7 @@
-"""SupCon: supervised contrastive learning (Khosla et al. 2020), and SimCLR where labels are dropped.
+"""SupCon: supervised contrastive learning (Khosla et al. 2020); SimCLR where labels are dropped.
 
-Source: HobbitLong/SupContrast as shipped in deeplearning-wisc/cider. Differs from Eq. 2 of the paper
-by the factor temperature / base_temperature, as the code does.
+Source: HobbitLong/SupContrast as shipped in deeplearning-wisc/cider. Differs from Eq. 2 of the
+paper by the factor temperature / base_temperature, as the code does.
 """
 
 from typing import Literal
@@ -33,8 +33,8 @@ def make(
       contrast_mode: "all" takes every row as an anchor, "one" only those of the first view.
       use_labels: False makes each image its own class: SimCLR's NT-Xent.
 
-    An anchor without any positive (one view and a class seen once) is left out of the mean, where the
-    official code gives NaN; without any anchor left the loss is 0.
+    An anchor without any positive (one view and a class seen once) is left out of the mean, where
+    the official code gives NaN; without any anchor left the loss is 0.
 
     Raises:
       ValueError: a value out of its range.

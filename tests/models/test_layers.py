@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.models.layers import BatchNorm, Linear, batch_moments
+
+
+def variables(mean, var, scale=1.0, bias=0.0):
+    c = len(mean)
+    params = {"scale": jnp.full(c, scale), "bias": jnp.full(c, bias)}
+    return {"params": params, "batch_stats": {"mean": jnp.asarray(mean), "var": jnp.asarray(var)}}
+
+
+def sample(shape=(3, 4, 5, 2), offset=0.0):
+    x = np.random.default_rng(0).standard_normal(shape) * [1.0, 3.0] + [offset, -offset]
+    return x.astype(np.float32)
+
+
+def test_training_normalises_by_the_batch_and_keeps_the_unbiased_variance():
+    x = sample(offset=0.5)
+    state = variables([1.0, 2.0], [3.0, 4.0], scale=2.0, bias=0.25)
+    y, new = BatchNorm().apply(state, x, True, mutable=["batch_stats"])
+    wide = x.astype(np.float64)
+    mean, var = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
+    np.testing.assert_allclose(y, 2 * (wide - mean) / np.sqrt(var + 1e-5) + 0.25, atol=3e-6)
+    unbiased = wide.var((0, 1, 2), ddof=1)
+    stats = new["batch_stats"]
+    np.testing.assert_allclose(stats["mean"], 0.9 * np.array([1, 2]) + 0.1 * mean, rtol=1e-6)
+    np.testing.assert_allclose(stats["var"], 0.9 * np.array([3, 4]) + 0.1 * unbiased, rtol=1e-6)
+
+
+def test_evaluation_uses_the_running_statistics():
+    x = sample()
+    y = BatchNorm().apply(variables([1.0, 2.0], [3.0, 4.0]), x, False)
+    np.testing.assert_allclose(y, (x - [1, 2]) / np.sqrt(np.add([3, 4], 1e-5)), atol=1e-6)
+
+
+def test_variance_survives_a_mean_a_thousand_times_the_deviation():
+    x = sample((8, 16, 16, 2), offset=1000.0)
+    exact = x.astype(np.float64).var((0, 1, 2))
+    _, near = batch_moments(x, jnp.array([990.0, -990.0]))
+    np.testing.assert_allclose(near, exact, rtol=1e-4)
+    _, unshifted = batch_moments(x, jnp.zeros(2))
+    assert np.abs(unshifted / exact - 1).max() > 1e-2  # what the shift is for
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0])
+def test_constant_channels_stay_finite(offset):
+    x = np.full((2, 3, 3, 2), offset, np.float32)
+
+    def total(x):
+        return jnp.sum(
+            BatchNorm().apply(variables([0.0, 0.0], [1.0, 1.0]), x, True, mutable=True)[0]
+        )
+
+    value, gradient = jax.value_and_grad(total)(x)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_one_value_per_channel_cannot_be_trained_on():
+    with pytest.raises(InputError, match="larger batch"):
+        BatchNorm().apply(variables([0.0], [1.0]), jnp.ones((1, 1, 1, 1)), True, mutable=True)
+
+
+def test_bfloat16_statistics_are_float32():
+    x = jnp.asarray(sample((64, 32, 32, 2)), jnp.bfloat16)
+    y, new = BatchNorm().apply(variables([0.0, 0.0], [1.0, 1.0]), x, True, mutable=True)
+    assert y.dtype == jnp.bfloat16
+    exact = np.asarray(x, np.float64).var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(new["batch_stats"]["var"], 0.9 + 0.1 * exact, rtol=1e-5)
+
+
+def test_linear():
+    params = {"kernel": jnp.array([[1.0, 2, 3], [4, 5, 6]]), "bias": jnp.array([1.0, 0, -1])}
+    y = Linear(3).apply({"params": params}, jnp.array([[1.0, 10.0]]))
+    np.testing.assert_array_equal(y, [[42.0, 52.0, 62.0]])
