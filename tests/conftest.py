@@ -1,6 +1,7 @@
-"""Eight CPU devices for every test, and no silent broadcasting between ranks."""
+"""Eight CPU devices for every test, no silent broadcasting, caches that are the tests' own."""
 
 import contextlib
+import os
 import pathlib
 
 import jax
@@ -11,6 +12,17 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory):
+    """Decoded images and compiled programs of this session; child processes share them."""
+    folder = tmp_path_factory.getbasetemp().parent / "adapt_jax_cache"
+    os.environ["ADAPT_JAX_CACHE"] = str(folder)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def select(own: jax.Array, top_k: int) -> tuple[jax.Array, jax.Array]:
 
 
 def weighted_sums(weights: jax.Array, features: jax.Array, labels: jax.Array, num_classes: int):
-    """Sums samples into the prototypes of their class: u[k, c] = sum over y_r = c of w[r, k] f_r.
+    """Samples summed into prototypes of their class: u[k, c] = sum over y_r = c of w[r, k] f_r.
 
     Args:
       weights: (N, K) weight of each sample for the prototypes of its own class.
@@ -65,7 +65,7 @@ def weighted_sums(weights: jax.Array, features: jax.Array, labels: jax.Array, nu
 
 
 def moving_average(prototypes: jax.Array, update: jax.Array, momentum: float) -> jax.Array:
-    """Unit rows of `momentum * prototypes + (1 - momentum) * update`; gradient flows to `update`."""
+    """Unit rows of `momentum * prototypes + (1 - momentum) * update`, differentiable in both."""
     return l2_normalize(momentum * prototypes + (1.0 - momentum) * update)
 
 

@@ -33,7 +33,7 @@ def build(kind: str, factories: Mapping[str, Callable[..., Any]], name: str, kwa
 
 
 def defaults(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) -> dict[str, Any]:
-    """The hyper-parameters of one factory that have a default other than None, with it.
+    """The hyper-parameters that have a default other than None, with it.
 
     Raises:
       ValueError: the name is unknown; the message lists the known ones.

@@ -2,9 +2,9 @@
 
 Source: sudarshanregmi/ReweightOOD. Over all pairs of rows, L = ELU(Lp + Ln) with
 Lp = log sum over pairs of one class of exp(-w s / t), Ln = log sum over pairs of two classes of
-exp(+w s / t), where w = sigmoid(c_w - m_w s) within and sigmoid(m_b s - c_b) between classes
-carry no gradient. One scalar per batch: log-sums over pairs, not a mean, so its size depends on the batch
-(about 20 at a perfect optimum of 512 images).
+exp(+w s / t), where w = sigmoid(c_w - m_w s) within and sigmoid(m_b s - c_b) between
+classes carry no gradient. One scalar per batch: log-sums over pairs, not a mean, so its size
+depends on the batch (about 20 at a perfect optimum of 512 images).
 
 A batch without a same-class pair, or without a pair of two classes, gives the constant -1 with zero
 gradient, as in the official code.

@@ -1,0 +1,135 @@
+"""Saving and restoring runs with Orbax: the newest and the best state, and the run's config."""
+
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from adapt_jax.core.errors import InputError
+
+# Changing these does not change the trajectory, so a run may resume with them changed.
+FREE_TO_CHANGE = (
+    "ood", "test_data", "detectors", "log_every", "checkpoint_every", "profile", "eval_batch_size",
+    "eval_checkpoint", "eval_mean", "eval_std", "report",
+)  # fmt: skip
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of a work directory: the latest state and the best by loss."""
+
+    def __init__(self, workdir: pathlib.Path):
+        """Opens the folder, creating it if need be."""
+        newest = policies.LatestN(n=1)
+        # Orbax's best-n alone would delete the newest whenever it is not among the best.
+        best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1)
+        options = ocp.CheckpointManagerOptions(
+            best_fn=_loss,  # without it no metrics are saved at all
+            best_mode="min",
+            preservation_policy=policies.AnyPreservationPolicy([newest, best]),
+            cleanup_tmp_directories=True,
+        )
+        folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self._manager = ocp.CheckpointManager(folder, options=options)
+
+    def save(self, step: int, state: Any, loss: float) -> None:
+        """Starts writing `state`; returns before it is on disk. `loss` ranks the best."""
+        state = state._replace(key=jax.random.key_data(state.key))
+        self._manager.save(
+            step, args=ocp.args.StandardSave(state), metrics={"loss": float(loss)}, force=True
+        )
+
+    def latest_step(self) -> int | None:
+        """The newest saved step, None before the first."""
+        return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """The saved step with the lowest loss, None before the first."""
+        return self._manager.best_step()
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The state saved at `step`, laid out and sharded as `like`."""
+        raw = like._replace(key=jax.eval_shape(jax.random.key_data, like.key))
+        raw = jax.tree.map(_abstract, raw)
+        restored = self._manager.restore(step, args=ocp.args.StandardRestore(raw))
+        return restored._replace(key=jax.random.wrap_key_data(restored.key))
+
+    def close(self) -> None:
+        """Waits for pending writes."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _loss(metrics: dict[str, float]) -> float:
+    return metrics["loss"]
+
+
+def _abstract(x):
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
+
+
+def digest(*trees: Any) -> str:
+    """SHA-256 over names, shapes, dtypes and values of every array: a checkpoint's identity."""
+    total = hashlib.sha256()
+    for tree in trees:
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            leaf = np.asarray(leaf)
+            total.update(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}".encode())
+            total.update(np.ascontiguousarray(leaf).tobytes())
+    return total.hexdigest()
+
+
+def remember_config(workdir: pathlib.Path, config: dict) -> None:
+    """Writes config.json; refuses a work directory that holds a run of another config.
+
+    Raises:
+      InputError: names the first fields that differ.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    config = json.loads(json.dumps(config))
+    if path.exists() and (pathlib.Path(workdir) / "checkpoints").exists():
+        known = recall_config(workdir)
+        changed = [k for k in _flat_keys(config, known) if k.split(".")[0] not in FREE_TO_CHANGE]
+        if changed:
+            was, now = _flatten(known), _flatten(config)
+            shown = "; ".join(f"{k}: was {was.get(k)!r}, now {now.get(k)!r}" for k in changed[:4])
+            raise InputError(
+                f"{workdir} holds a run with another config ({shown}); "
+                "use another --workdir, or give the old values to resume"
+            )
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(config, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def recall_config(workdir: pathlib.Path) -> dict:
+    """Reads config.json of a run.
+
+    Raises:
+      InputError: there is none, or it is not JSON.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{workdir} holds no run: {path} does not exist") from None
+    except json.JSONDecodeError as e:
+        raise InputError(f"{path} is not valid JSON ({e}); restore it or start a new run") from None
+
+
+def _flatten(config: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _flat_keys(a: dict, b: dict) -> list[str]:
+    a, b = _flatten(a), _flatten(b)
+    missing = object()
+    return sorted(k for k in a.keys() | b.keys() if a.get(k, missing) != b.get(k, missing))

@@ -1,0 +1,104 @@
+"""Command lines: flags and config files in; one sentence and exit code 2 on a user's mistake."""
+
+import difflib
+import os
+import re
+import runpy
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from adapt_jax import compilation
+from adapt_jax.core.errors import InputError
+
+EXIT_INPUT = 2
+EXIT_FAILED = 1
+_OVERRIDE = re.compile(r"--?config\.([\w.]+)")
+
+
+def define_config() -> flags.FlagHolder:
+    """The --config=FILE.py flag with its --config.key=value overrides."""
+    return config_flags.DEFINE_config_file("config", help_string="Experiment file; see configs/.")
+
+
+def required(config: flags.FlagHolder):
+    """The parsed config; InputError without --config."""
+    if config.value is None:
+        raise InputError(
+            "--config=FILE.py is needed; see configs/, for example configs/digits_adapt.py"
+        )
+    return config.value
+
+
+def run(job: Callable[[], None]) -> None:
+    """Parses the flags, runs `job` and exits: 0 done, 1 failed, 2 wrong input (one sentence).
+
+    ADAPT_JAX_TRACEBACK=1 in the environment shows where a wrong input was noticed.
+    """
+    logging.set_verbosity(logging.WARNING)  # Orbax narrates every save at INFO
+
+    def main(argv):
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
+        compilation.use_cache()
+        job()
+
+    try:
+        app.run(main, flags_parser=_parse)
+    except InputError as e:
+        _explain(e)
+
+
+def _explain(error: Exception) -> None:
+    if os.environ.get("ADAPT_JAX_TRACEBACK"):
+        raise error
+    sys.stdout.flush()
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(EXIT_INPUT)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    if "config" in flags.FLAGS:
+        _check_config(argv)
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, TypeError, ValueError) as e:
+        _explain(e)
+
+
+def _check_config(argv: list[str]) -> None:
+    """The config file loads, and every --config.a.b names one of its fields.
+
+    config_flags would answer a missing file or a misspelt field with a traceback.
+    """
+    keys = [match[1] for arg in argv if (match := _OVERRIDE.match(arg))]
+    paths = [match[1] for arg in argv if (match := re.match(r"--?config=(.+)", arg))]
+    if not paths:
+        if keys:
+            raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")
+        return
+    config = load_config(paths[-1])
+    for key in keys:
+        level = config
+        for part in key.split("."):
+            known = list(level.keys()) if hasattr(level, "keys") else []
+            if part not in known:
+                close = difflib.get_close_matches(part, known, n=1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                raise InputError(
+                    f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(known))}"
+                )
+            level = level[part]
+
+
+def load_config(argument: str):
+    """The ConfigDict of FILE.py or FILE.py:ARGUMENT."""
+    path, colon, variant = argument.partition(":")
+    if not os.path.isfile(path):
+        raise InputError(f"config file {path} does not exist; --config takes one of configs/*.py")
+    try:
+        return runpy.run_path(path)["get_config"](*([variant] if colon else []))
+    except Exception as e:
+        raise InputError(f"config file {path} failed with {type(e).__name__}: {e}") from e

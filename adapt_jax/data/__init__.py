@@ -1,0 +1,34 @@
+"""Images in, arrays out: where data sets come from and how they are augmented on the device.
+
+| file | what |
+| --- | --- |
+| sources.py | a source string ("digits", "folder:DIR", "tfds:cifar10:test", ...) -> a `Dataset` |
+| base.py | `Dataset`, `Source`, and what a family of sources hands over |
+| embedded.py | digits, photos: images that come with a dependency |
+| folders.py | folder, list: image files |
+| arrays.py | npz |
+| tfds_source.py | tfds: TensorFlow Datasets, read without TensorFlow |
+| prepare_tfds.py | the one place where TensorFlow may run: its own process, once per TFDS set |
+| decode.py | image files and arrays -> square uint8 RGB, with the rules written down |
+| cache.py | decoded arrays kept on disk |
+| suites.py | which OOD sets a benchmark has: names, groups, sources |
+| augment.py, resample.py, jitter.py | random crop, flip, colour jitter and normalisation in JAX |
+
+Importing this package imports NumPy only; `augment` brings JAX.
+"""
+
+from adapt_jax.data.base import Dataset, Source
+from adapt_jax.data.sources import check, load, parse
+from adapt_jax.data.suites import SUITES, OodSet, parse_ood, resolve
+
+__all__ = [
+    "SUITES",
+    "Dataset",
+    "OodSet",
+    "Source",
+    "check",
+    "load",
+    "parse",
+    "parse_ood",
+    "resolve",
+]

@@ -1,0 +1,106 @@
+"""Decoded arrays on disk, so that a data set of image files is decoded once per machine.
+
+A cache file is an ordinary `.npy` followed by the sha256 of its data: one file, hence replaced
+atomically, and a truncated or damaged one is noticed and rebuilt.
+"""
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+DIGEST_BYTES = 32
+
+
+def directory(cache_dir: str | os.PathLike | None = None) -> Path:
+    """`cache_dir`, else $ADAPT_JAX_CACHE, else adapt_jax in $XDG_CACHE_HOME or ~/.cache."""
+    chosen = cache_dir or os.environ.get("ADAPT_JAX_CACHE")
+    if chosen:
+        return Path(os.path.expanduser(chosen))
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "adapt_jax"
+
+
+def array(
+    key: str,
+    shape: tuple[int, ...],
+    dtype: np.typing.DTypeLike,
+    blocks: Callable[[], Iterator[np.ndarray]],
+    cache_dir: str | os.PathLike | None = None,
+) -> np.ndarray:
+    """The array that `blocks()` yields piece by piece along axis 0, from disk if it is there.
+
+    Args:
+      key: everything the content depends on, as text; its sha256 is the file's name.
+      shape, dtype: of the whole array.
+      blocks: makes the content anew; called only when there is no valid file (and once more if
+        the disk fills up on the way).
+      cache_dir: see `directory`. If nothing can be written there, the array is made in memory.
+
+    Returns: a read-only memory map of the file, or an ordinary array.
+    """
+    path = directory(cache_dir) / "arrays" / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
+    found = _read(path, shape, dtype)
+    if found is not None:
+        return found
+    try:
+        _write(path, shape, dtype, blocks)
+        found = _read(path, shape, dtype)
+    except OSError as error:
+        # Decoding raises InputError, so this is the disk.
+        warnings.warn(
+            f"decoded images are not kept: cannot write to {path.parent} ({error.strerror}); "
+            "set ADAPT_JAX_CACHE to a folder with space.",
+            stacklevel=2,
+        )
+    return collect(shape, dtype, blocks()) if found is None else found
+
+
+def collect(shape: tuple[int, ...], dtype, blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The blocks as one array in memory."""
+    whole, start = np.empty(shape, dtype), 0
+    for block in blocks:
+        whole[start : start + len(block)] = block
+        start += len(block)
+    return whole
+
+
+def _write(path: Path, shape, dtype, blocks) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+                "fortran_order": False,
+                "shape": shape,
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+            digest = hashlib.sha256()
+            # Plain writes, not a memory map: on a full disk that would be a SIGBUS.
+            for block in blocks():
+                data = np.ascontiguousarray(block, dtype).data
+                digest.update(data)
+                file.write(data)
+            file.write(digest.digest())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _read(path: Path, shape, dtype) -> np.ndarray | None:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if found.shape != shape or found.dtype != np.dtype(dtype):
+            return None
+        with open(path, "rb") as file:
+            file.seek(found.offset + found.nbytes)
+            stored = file.read()
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if stored == hashlib.sha256(found.data).digest() else None

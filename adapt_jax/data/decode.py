@@ -1,0 +1,112 @@
+"""Image files and arrays -> square uint8 RGB: the rules, and the threads that apply them.
+
+1. RGB as PIL's `convert("RGB")`, as OpenOOD does: grey is repeated, palettes are looked up, an
+   alpha channel is dropped (not composited), CMYK is converted. 16-bit grey is scaled to 8 bits
+   (PIL would clip it); floating-point pixels are refused.
+2. EXIF orientation is ignored: pixels as stored, as in torchvision and OpenOOD. Of an animation or
+   a stack of pages, the first picture.
+3. An S x S image is left as it is. Otherwise the shorter side becomes S (PIL bilinear, antialiased,
+   8-bit rounding) and the middle S x S is cut out, with torchvision's roundings: longer side
+   int(S * long / short), offset round((length - S) / 2) with ties to even.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from adapt_jax.core.errors import InputError
+
+# Part of every cache key. The number goes up when a rule above changes; and Pillow 13, for one,
+# resizes some shapes differently from Pillow 12, by one grey level.
+RULES = f"1 pillow {PIL.__version__}"
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+    + (".ppm", ".pgm", ".pbm", ".pnm", ".avif")
+)
+BLOCK_BYTES = 64 << 20
+
+
+def read(path: str | os.PathLike, size: int) -> np.ndarray:
+    """One image file as (size, size, 3) uint8.
+
+    Raises:
+      InputError: the file is missing, not an image, truncated, or too large; it is named.
+    """
+    return _square(lambda _: Image.open(path), 0, str(path), size)
+
+
+def fit(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
+    """A PIL image or (H, W, 3) uint8 array of any size -> (size, size, 3) uint8, by the rules."""
+    image = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
+    width, height = image.size
+    if (width, height) != (size, size):
+        short, long = min(width, height), max(width, height)
+        long = int(size * long / short)
+        if Image.MAX_IMAGE_PIXELS and long * size > Image.MAX_IMAGE_PIXELS:
+            raise InputError(f"{width} x {height} is too elongated to be scaled to {size}")
+        width, height = (size, long) if width <= height else (long, size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        image = image.crop((left, top, left + size, top + size))
+    return np.asarray(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Rule 1."""
+    if image.mode == "F":
+        raise InputError("floating-point pixels; save it with 8 bits per channel")
+    if image.mode.startswith("I"):  # I;16 and its byte orders, and I, which PIL uses for 16-bit PGM
+        grey = np.asarray(image).astype(np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise InputError("integer pixels outside 0..65535; save it with 8 bits per channel")
+        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    image.info.pop("transparency", None)  # PIL would warn that converting to RGB loses it
+    return image.convert("RGB")
+
+
+def blocks(
+    image: Callable,
+    names: Sequence[str],
+    indices: np.ndarray,
+    size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Decodes images `indices` in all cores and yields them in order as (n, size, size, 3) uint8.
+
+    `image(i)` opens image i, as in `Listing`; names[i] is what errors call it.
+
+    Raises:
+      InputError: the first image, in order, that cannot be read; it is named.
+    """
+    step = max(1, min(1024, BLOCK_BYTES // (size * size * 3)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(indices), step):
+            chosen = indices[start : start + step]
+            block = np.empty((len(chosen), size, size, 3), np.uint8)
+            squares = pool.map(lambda i: _square(image, i, names[i], size), chosen)
+            for row, square in enumerate(squares):
+                block[row] = square
+            if progress is not None:
+                progress(start + len(chosen), len(indices))
+            yield block
+
+
+def _square(image: Callable, index: int, name: str, size: int) -> np.ndarray:
+    try:
+        opened = image(index)
+        if isinstance(opened, np.ndarray):
+            return fit(opened, size)
+        with opened:
+            return fit(opened, size)
+    except InputError as error:
+        raise InputError(f"cannot use image {name}: {error}.") from error
+    except Exception as error:
+        # PIL's decoders raise whatever a broken file makes them stumble over: OSError,
+        # SyntaxError, struct.error, DecompressionBombError, ...
+        raise InputError(
+            f"cannot read image {name} ({type(error).__name__}: {error}); replace or remove it."
+        ) from error

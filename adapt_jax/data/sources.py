@@ -1,0 +1,182 @@
+"""Data sets by one string: `parse` it, `check` that it is there, `load` it as arrays.
+
+    digits, digits:train, digits:test      scikit-learn's digits (embedded); a fixed 2/3 - 1/3 split
+    photos, photos:colour, photos:grey     patches of scikit-learn's two photos (embedded)
+    tfds:NAME[:SPLIT]                      TensorFlow Datasets, read without TensorFlow
+    folder:DIR                             class sub-folders in order of name, or flat
+    list:FILE                              OpenOOD image list, lines `path label`
+    npz:FILE                               images uint8 (N, H, W[, 3]), labels / names / class_names
+
+Options after `?`, joined by `&`: `classes=0-5` or `classes=0+3+7` keeps these classes and numbers
+them anew from 0; `limit=N` keeps the first N images (after `classes`); `root=DIR` (list only) is
+where its paths start, by default the list's own folder.
+"""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import arrays, cache, decode, embedded, folders, tfds_source
+from adapt_jax.data.base import Dataset, Listing, Source
+
+FAMILIES = {
+    "digits": (embedded.check_digits, embedded.open_digits),
+    "photos": (embedded.check_photos, embedded.open_photos),
+    "tfds": (tfds_source.check_tfds, tfds_source.open_tfds),
+    "folder": (folders.check_folder, folders.open_folder),
+    "list": (folders.check_list, folders.open_list),
+    "npz": (arrays.check_npz, arrays.open_npz),
+}
+FORMS = "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE"
+OPTIONS = "classes=0-5 (or 0+3+7), limit=N, root=DIR (list: only)"
+
+
+def parse(source: str) -> Source:
+    """Takes a source string apart; touches no file.
+
+    Raises:
+      InputError: an unknown kind, a missing path, an unknown or malformed option.
+    """
+    text = source.strip()
+    head, _, query = text.rpartition("?") if "?" in text else (text, "", None)
+    kind, _, place = head.partition(":")
+    if kind not in FAMILIES:
+        close = difflib.get_close_matches(kind, FAMILIES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise InputError(f"unknown data source {text!r}{hint}; a source is one of: {FORMS}.")
+    if kind not in embedded.PLACES and not place:
+        raise InputError(f"data source {text!r} does not say where; a source is one of: {FORMS}.")
+    if kind in embedded.PLACES and place not in embedded.PLACES[kind]:
+        known = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
+        raise InputError(f"unknown data source {text!r}; known: {known}.")
+    return Source(text, kind, place, **({} if query is None else _options(text, kind, query)))
+
+
+def check(source: str) -> Source:
+    """`parse`, and whether the path exists or the package is installed: cheap, for failing early.
+
+    Raises:
+      InputError: as `parse`, or the source is not there.
+    """
+    parsed = parse(source)
+    FAMILIES[parsed.kind][0](parsed)
+    return parsed
+
+
+def load(
+    source: str,
+    image_size: int,
+    *,
+    labeled: bool = False,
+    cache_dir: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """Reads a whole data set as (N, S, S, 3) uint8, S = image_size; the rules are in `decode`.
+
+    Args:
+      source: see the head of this file.
+      image_size: S.
+      labeled: whether the caller needs labels; without it, unusable labels are dropped.
+      cache_dir: where decoded arrays are kept; by default see `cache.directory`.
+      progress: called as progress(done, total) while images are decoded.
+
+    Raises:
+      InputError: the source is wrong, missing, empty or corrupt (the file is named), or it has no
+        usable labels although `labeled` or `classes=` needs them.
+    """
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
+        raise InputError(f"image_size must be a whole number of at least 1, got {image_size!r}.")
+    parsed = check(source)
+    try:
+        return _load(parsed, image_size, labeled, cache_dir, progress)
+    except OSError as error:
+        raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+
+
+def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
+    """sha256 (hex) over shape, pixels and labels: equal exactly if the data are."""
+    digest = hashlib.sha256(f"{images.shape} {labels is not None};".encode())
+    digest.update(np.ascontiguousarray(images).data)
+    if labels is not None:
+        digest.update(np.ascontiguousarray(labels, np.int32).data)
+    return digest.hexdigest()
+
+
+def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress) -> Dataset:
+    listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
+    if (labeled or parsed.classes is not None) and listing.flaw:
+        raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}.")
+    usable = listing.labels is not None and not listing.flaw
+    labels, class_names = (listing.labels, listing.class_names) if usable else (None, ())
+    if usable and not class_names:
+        class_names = tuple(str(c) for c in range(int(labels.max()) + 1))
+
+    indices = np.arange(len(listing.names))
+    if parsed.classes is not None:
+        if parsed.classes[-1] >= len(class_names):
+            raise InputError(
+                f"{parsed.text!r} asks for class {parsed.classes[-1]}, but there are only "
+                f"{len(class_names)} (0 to {len(class_names) - 1})."
+            )
+        indices = np.flatnonzero(np.isin(labels, parsed.classes))
+        labels = np.searchsorted(parsed.classes, labels)
+        class_names = tuple(class_names[c] for c in parsed.classes)
+    indices = indices[: parsed.limit]
+    if not len(indices):
+        raise InputError(f"{parsed.text!r} has no image of the classes it asks for.")
+    labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
+    names = tuple(listing.names[i] for i in indices)
+
+    images = _pixels(listing, indices, image_size, cache_dir, progress)
+    return Dataset(images, labels, class_names, names, fingerprint(images, labels))
+
+
+def _pixels(listing: Listing, indices: np.ndarray, size: int, cache_dir, progress) -> np.ndarray:
+    if listing.pixels is not None and listing.pixels.shape[1:3] == (size, size):
+        whole = len(indices) == len(listing.pixels)
+        return listing.pixels if whole else listing.pixels[indices]
+
+    def blocks():
+        return decode.blocks(listing.image, listing.names, indices, size, progress)
+
+    shape = (len(indices), size, size, 3)
+    if listing.stamp is None:
+        return cache.collect(shape, np.uint8, blocks())
+    key = f"{decode.RULES} {size} {listing.stamp(indices)}"
+    return cache.array(key, shape, np.uint8, blocks, cache_dir)
+
+
+def _options(text: str, kind: str, query: str) -> dict:
+    found: dict = {}
+    for part in query.split("&"):
+        name, equals, value = part.partition("=")
+        bad = InputError(f"bad option {part!r} in {text!r}; options are: {OPTIONS}.")
+        # A comma would end the source inside a list of OOD sets.
+        if not equals or not value or name in found or "," in value:
+            raise bad
+        if name == "classes":
+            found[name] = _classes(value, bad)
+        elif name == "limit" and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
+            found[name] = int(value)
+        elif name == "root" and kind == "list":
+            found[name] = value
+        else:
+            raise bad
+    return found
+
+
+def _classes(value: str, bad: InputError) -> tuple[int, ...]:
+    chosen: list[int] = []
+    for part in value.split("+"):
+        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
+        if not match:
+            raise bad
+        first, last = int(match[1]), int(match[2] or match[1])
+        chosen.extend(range(first, last + 1))
+        if first > last or len(set(chosen)) != len(chosen):
+            raise bad
+    return tuple(sorted(chosen))

@@ -1,0 +1,28 @@
+"""Post-hoc detectors, one file per family. `make(name, **hyper_parameters)` builds one."""
+
+from adapt_jax.core import registry
+from adapt_jax.detectors import knn, mahalanobis, palm_ssd
+from adapt_jax.detectors.base import Detector, Head, Outputs
+
+__all__ = ["FACTORIES", "Detector", "Head", "Outputs", "make", "names"]
+
+FACTORIES = {
+    "knn": knn.make,
+    "mahalanobis": mahalanobis.make,
+    "palm_ssd": palm_ssd.make,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every detector `make` knows."""
+    return tuple(sorted(FACTORIES))
+
+
+def make(name: str, **hyper_parameters) -> Detector:
+    """Builds a detector; see the module of that name for its hyper-parameters.
+
+    Raises:
+      ValueError: unknown name (the known ones are listed) or a value out of its range.
+      TypeError: unknown or missing hyper-parameter (named).
+    """
+    return registry.build("detector", FACTORIES, name, hyper_parameters)

@@ -1,0 +1,69 @@
+"""What every detector asks of its input, with messages that name the culprit."""
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors.base import Outputs
+
+
+def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.ndarray:
+    """The features (N, D), checked: two-dimensional, not empty, finite, of the fitted width.
+
+    Args:
+      outputs: of a network.
+      where: for the message: the detector's name and the step ("knn.fit").
+      width: D as fitted, if it is known.
+
+    Raises:
+      InputError: naming what is wrong, with counts.
+    """
+    features = np.asarray(outputs.features)
+    if features.ndim != 2:
+        raise InputError(f"{where}: features must have shape (N, D), got {features.shape}.")
+    if features.size == 0:
+        raise InputError(f"{where}: there are no features (shape {features.shape}).")
+    if width is not None and features.shape[1] != width:
+        raise InputError(
+            f"{where}: features have {features.shape[1]} dimensions, but the detector was fitted "
+            f"on {width}; use the same network for both."
+        )
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"{where}: {np.count_nonzero(~finite)} of {len(features)} feature rows hold NaN or "
+            f"infinity (the first is row {int(np.argmin(finite))}); the network or its input broke."
+        )
+    return features
+
+
+def labels_of(outputs: Outputs, where: str) -> tuple[np.ndarray, int]:
+    """The labels (N,) as int64 and the number of classes C; every class has a row.
+
+    C is the number of logits where there are logits, else the largest label plus one.
+
+    Raises:
+      InputError: labels are missing, do not fit the features, or a class (named) has no row.
+    """
+    if outputs.labels is None:
+        raise InputError(f"{where}: needs the labels of the training set, got labels=None.")
+    labels = np.asarray(outputs.labels)
+    if labels.shape != (len(outputs.features),):
+        raise InputError(
+            f"{where}: {len(outputs.features)} feature rows but labels of shape {labels.shape}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"{where}: labels must be integers, got {labels.dtype}.")
+    labels = labels.astype(np.int64)
+    classes = int(labels.max()) + 1 if outputs.logits is None else int(outputs.logits.shape[1])
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(
+            f"{where}: labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}."
+        )
+    absent = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
+    if absent.size:
+        more = f" (and {absent.size - 1} more)" if absent.size > 1 else ""
+        raise InputError(
+            f"{where}: class {absent[0]}{more} of {classes} has no training image, so no mean; "
+            "number the classes without gaps or use the whole training set."
+        )
+    return labels, classes

@@ -1,0 +1,58 @@
+"""Distance to the k-th nearest training feature (Sun et al. 2022, "Deep Nearest Neighbors").
+
+Exact, as the flat L2 index in Jingkang50/OpenOOD, deeplearning-wisc/cider and JINHYUKSUH/ADAPT.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize
+from adapt_jax.core.blocks import map_rows
+from adapt_jax.core.checks import positive_int
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.neighbours import Bank, kth_squared_distance, make_bank
+from adapt_jax.detectors.base import Detector, Outputs
+from adapt_jax.detectors.checks import features_of
+
+_BLOCK = 256
+
+
+def make(*, k: int = 50, normalize: bool = True) -> Detector:
+    """score = minus the squared Euclidean distance to the k-th nearest training feature.
+
+    Args:
+      k: 1-based; 50 is OpenOOD's, ADAPT uses 300 and CIDER 100 (CIFAR-10) or 300.
+      normalize: scale features to unit length first; the score is then 2 cos - 2. An all-zero
+        feature stays zero and so has distance 1 to every other one (the original gives NaN).
+
+    State: `core.neighbours.Bank` of the whole training set. `fit` raises InputError when k exceeds
+    its size (the original then fills in the largest float).
+    """
+    positive_int(k=k)
+
+    def fit(train: Outputs, val=None, head=None) -> Bank:
+        features = features_of(train, "knn.fit")
+        if k > len(features):
+            raise InputError(
+                f"knn.fit: k={k} exceeds the bank of {len(features)} training features; "
+                "lower k or fit on more images."
+            )
+        if normalize:
+            features = features.astype(jnp.promote_types(features.dtype, jnp.float32), copy=False)
+            norm = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
+            features = features / np.maximum(norm, NORM_FLOOR)[:, None].astype(features.dtype)
+        return make_bank(features)
+
+    def score(state: Bank, outputs: Outputs) -> np.ndarray:
+        features = features_of(outputs, "knn.score", width=len(state.center))
+        return map_rows(partial(_score, bank=state, k=k, normalize=normalize), features, _BLOCK)
+
+    return Detector(fit, score)
+
+
+@partial(jax.jit, static_argnames=("k", "normalize"))
+def _score(rows: jax.Array, bank: Bank, k: int, normalize: bool) -> jax.Array:
+    return -kth_squared_distance(l2_normalize(rows) if normalize else rows, bank, k)

@@ -1,0 +1,72 @@
+"""Mahalanobis distance to the nearest class mean (Lee et al. 2018), two covariances.
+
+"total": covariance of all training features around the global mean, divisor N - 1, pseudo-inverse
+cut at D * 2.2e-16 of the largest singular value (JINHYUKSUH/ADAPT and deeplearning-wisc/cider).
+"within": covariance around the class means, divisor N, same cut (scipy.linalg.pinvh; Jingkang50/
+OpenOOD `mds`, and with unit features sudarshanregmi/ReweightOOD).
+"""
+
+from functools import partial
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core import gaussian
+from adapt_jax.core.arrays import l2_normalize
+from adapt_jax.core.blocks import map_rows
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors.base import Detector, Outputs
+from adapt_jax.detectors.checks import features_of, labels_of
+
+Covariance = Literal["total", "within"]
+_BLOCK = 512
+
+
+def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detector:
+    """score = -min_c (f - mu_c)^T P (f - mu_c), without the factor 1/2 some codes carry.
+
+    Args:
+      normalize: scale features to unit length first (ADAPT, CIDER, ReweightOOD); OpenOOD's `mds`
+        does not.
+      covariance: which matrix P is the pseudo-inverse of; see the module.
+
+    State: `core.gaussian.Gaussians`, C of them. Needs labels; `fit` raises InputError when they are
+    missing, when a class has no image, or when all features of every class are identical.
+    """
+    if covariance not in get_args(Covariance):
+        raise ValueError(f'covariance must be "total" or "within", got {covariance!r}')
+
+    def fit(train: Outputs, val=None, head=None) -> gaussian.Gaussians:
+        features = features_of(train, "mahalanobis.fit")
+        labels, classes = labels_of(train, "mahalanobis.fit")
+        means = gaussian.class_means(features, labels, classes, normalize)
+        share = np.bincount(labels) / len(labels)
+        center = share @ means
+        if covariance == "total":
+            if len(features) < 2:
+                raise InputError("mahalanobis.fit: a covariance needs at least 2 training images.")
+            one = np.zeros_like(labels)
+            cov = gaussian.covariance(features, center[None], one, normalize, ddof=1)
+        else:
+            cov = gaussian.covariance(features, means, labels, normalize)
+        spread, size = np.trace(cov), share @ np.sum(means**2, axis=1)
+        if spread <= len(cov) * gaussian.EPS**2 * size:  # rounding of identical rows
+            raise InputError(
+                f"mahalanobis.fit: the {covariance} covariance is zero: "
+                "all training features it is made of are identical."
+            )
+        dtype = jnp.promote_types(features.dtype, jnp.float32)
+        return gaussian.gaussians(means, center, gaussian.whitening(cov), dtype)
+
+    def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:
+        features = features_of(outputs, "mahalanobis.score", width=len(state.center))
+        return map_rows(partial(_score, model=state, normalize=normalize), features, _BLOCK)
+
+    return Detector(fit, score)
+
+
+@partial(jax.jit, static_argnames="normalize")
+def _score(rows: jax.Array, model: gaussian.Gaussians, normalize: bool) -> jax.Array:
+    return -gaussian.nearest_squared_distance(l2_normalize(rows) if normalize else rows, model)

@@ -1,0 +1,89 @@
+"""One forward pass over a set of images, every image counted once, cached by checkpoint."""
+
+import hashlib
+import pathlib
+import zipfile
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax import sharding
+from adapt_jax.data.sources import Dataset
+from adapt_jax.models.base import Model
+
+Arrays = dict[str, np.ndarray]  # features (N, F), embeddings (N, D) or logits (N, C), labels (N,)
+Extract = Callable[[np.ndarray], Arrays]
+
+
+def make(model: Model, variables, normalize, mesh, batch_size: int) -> Extract:
+    """Builds `extract(images (N, H, W, 3) uint8) -> {"features": ..., ...}`.
+
+    Args:
+      model: the network, run in evaluation mode.
+      variables: its parameters and statistics, replicated over the mesh.
+      normalize: uint8 images -> network input.
+      mesh: the devices the batch is split over.
+      batch_size: images per pass over all devices; the last batch is padded.
+    """
+    sharding.check_batch(mesh, batch_size)
+
+    def forward(variables, images):
+        outputs, _ = model.apply(variables, normalize(images), train=False)
+        named = {k: v for k, v in outputs._asdict().items() if v is not None}
+        return jax.tree.map(lambda x: x.astype(jnp.float32), named)
+
+    forward = jax.jit(forward, out_shardings=sharding.replicated(mesh))
+
+    def extract(images):
+        parts = []
+        for start in range(0, len(images), batch_size):
+            batch = np.asarray(images[start : start + batch_size])
+            missing = batch_size - len(batch)
+            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+            out = forward(variables, sharding.shard_batch(mesh, padded))
+            parts.append({k: np.asarray(v)[: len(batch)] for k, v in out.items()})
+        return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+
+    return extract
+
+
+def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> Arrays:
+    """The outputs of a set: from `path` if it holds those of `key`, else computed and kept there.
+
+    Args:
+      path: an npz file, written atomically by process 0.
+      key: what the outputs depend on: checkpoint, images, preprocessing.
+      dataset: the images and, where known, their labels.
+      extract: from `make`.
+    """
+    known = _read(path, key)
+    if known is not None:
+        return known
+    arrays = extract(dataset.images)
+    if dataset.labels is not None:
+        arrays["labels"] = np.asarray(dataset.labels, np.int32)
+    if jax.process_index() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        with temporary.open("wb") as file:
+            np.savez(file, key=key, **arrays)
+        temporary.replace(path)
+    return arrays
+
+
+def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
+    """SHA-256 of everything the outputs of `dataset` depend on."""
+    text = f"{checkpoint} {dataset.fingerprint} {mean_std} {dtype}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: pathlib.Path, key: str) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["key"]) != key:
+                return None
+            return {name: file[name] for name in file.files if name != "key"}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None  # absent, or cut short by a kill: compute it again

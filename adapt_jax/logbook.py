@@ -1,0 +1,137 @@
+"""A run's scalars: console with progress, JSON lines, TensorBoard files with tensorboardX."""
+
+import json
+import math
+import pathlib
+import sys
+import time
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+FILE = "metrics.jsonl"
+
+
+class Logbook:
+    """Writes one record per logged step; only process 0 writes or prints.
+
+    metrics.jsonl holds one JSON object per record: `step`, `epoch`, `time` (Unix seconds),
+    `images_per_second`, and the means of the step metrics since the record before.
+    """
+
+    def __init__(self, workdir: pathlib.Path, *, total_steps: int, start: int, console: Console):
+        """Opens the files, dropping records after step `start` that a killed run left behind."""
+        self._main = jax.process_index() == 0
+        self._console = console
+        self._total = total_steps
+        self._file = self._board = self._progress = None
+        if not self._main:
+            return
+        path = pathlib.Path(workdir) / FILE
+        kept = [r for r in read(workdir) if r["step"] <= start]
+        path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        self._file = path.open("a", buffering=1)
+        self._board = _tensorboard(pathlib.Path(workdir) / "tensorboard", start)
+        if console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
+            )  # fmt: skip
+            self._task = self._progress.add_task(
+                "train", total=total_steps, completed=start, note=""
+            )
+            self._progress.start()
+
+    def record(self, step: int, scalars: dict[str, float]) -> None:
+        """Logs the scalars of `step`."""
+        if not self._main:
+            return
+        clean = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
+        self._file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | clean) + "\n")
+        if self._board is not None:
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)
+        shown = {k: scalars[k] for k in ("loss", "alignment", "accuracy") if k in scalars}
+        speed = scalars.get("images_per_second", 0.0)
+        note = " ".join(f"{k} {v:.4f}" for k, v in shown.items()) + f" {speed:,.0f} images/s"
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step, note=note)
+        else:
+            self._console.print(
+                f"step {step}/{self._total} epoch {scalars.get('epoch', 0):.1f} {note}",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Flushes and closes everything; safe to call twice."""
+        if self._progress is not None:
+            self._progress.stop()
+        for handle in (self._file, self._board):
+            if handle is not None:
+                handle.close()
+        self._file = self._board = self._progress = None
+
+
+class Window:
+    """Step metrics since the last record, and how fast they came."""
+
+    def __init__(self, batch_size: int):
+        """Starts the clock; `batch_size` is images per step."""
+        self._batch_size = batch_size
+        self._chunks: list[dict[str, np.ndarray]] = []
+        self._began = time.perf_counter()
+
+    @property
+    def steps(self) -> int:
+        """Steps since the last record."""
+        return sum(len(chunk["skipped"]) for chunk in self._chunks)
+
+    def add(self, metrics: dict[str, np.ndarray]) -> None:
+        """Adds stacked step metrics, (steps,) each."""
+        self._chunks.append(metrics)
+
+    def all_skipped(self) -> bool:
+        """Whether no step since the last record had a finite loss and gradient."""
+        return all(chunk["skipped"].all() for chunk in self._chunks)
+
+    def close(self) -> dict[str, float]:
+        """Means over the steps that were not skipped, and a fresh window."""
+        stacked = {k: np.concatenate([c[k] for c in self._chunks]) for k in self._chunks[0]}
+        fine = stacked["skipped"] == 0
+        means = {k: float(np.mean(v[fine])) for k, v in stacked.items()}
+        now = time.perf_counter()
+        means |= {
+            "learning_rate": float(stacked["learning_rate"][-1]),
+            "skipped": float(stacked["skipped"].sum()),
+            "images_per_second": self._batch_size * len(fine) / (now - self._began),
+        }
+        self._chunks, self._began = [], now
+        return means
+
+
+def read(workdir: pathlib.Path) -> list[dict]:
+    """The records of a run so far; a last line cut short by a kill is left out."""
+    path = pathlib.Path(workdir) / FILE
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+def console() -> Console:
+    """Where people read: stdout, plain when it is no terminal."""
+    width = None if sys.stdout.isatty() else 120  # logs and pipes have no width of their own
+    return Console(file=sys.stdout, width=width)
+
+
+def _tensorboard(folder: pathlib.Path, start: int):
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:  # the core runs without it
+        return None
+    return SummaryWriter(str(folder), purge_step=start + 1 if start else None)

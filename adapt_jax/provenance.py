@@ -1,0 +1,38 @@
+"""With which software and on what a number was made."""
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import jax
+
+import adapt_jax
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers, and the kind of device."""
+    return {
+        **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
+        "adapt_jax": adapt_jax.__version__,
+        "python": platform.python_version(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+@functools.cache
+def commit() -> str:
+    """The git commit of the package's own checkout; "" when it is not one."""
+    root = Path(adapt_jax.__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), "rev-parse", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        # Installed into an environment that lies inside some other repository, it has none.
+        return git("--verify", "HEAD") if Path(git("--show-toplevel")).resolve() == root else ""
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,59 @@
+"""One mesh, global batch: where arrays live. The mathematics never mentions devices.
+
+Every job runs the same jitted functions; the batch axis is sharded over the mesh axis "data" and
+everything else is replicated, so losses, Sinkhorn, moving averages and BatchNorm statistics are
+over the global batch by construction.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from adapt_jax.core.errors import InputError
+
+AXIS = "data"
+
+
+def make_mesh(devices=None) -> Mesh:
+    """A one-axis mesh over `devices` (default: all of them, of every process)."""
+    devices = np.asarray(jax.devices() if devices is None else devices)
+    # Auto: with explicit axes, jax.make_mesh's default, `z @ z.T` on a sharded batch is an error
+    # instead of an all-gather.
+    return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def over_batch(mesh: Mesh) -> NamedSharding:
+    """The leading axis is split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def replicate(mesh: Mesh, tree):
+    """Copies a tree of host arrays to every device; each process must hold the same values."""
+    sharding = replicated(mesh)
+
+    def place(x):
+        if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.device_put(x, sharding)
+        x = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+    return jax.tree.map(place, tree)
+
+
+def shard_batch(mesh: Mesh, array: np.ndarray) -> jax.Array:
+    """Splits a host array, the same on every process, over its leading axis."""
+    return jax.make_array_from_callback(array.shape, over_batch(mesh), lambda index: array[index])
+
+
+def check_batch(mesh: Mesh, batch_size: int) -> None:
+    """Raises InputError unless the global batch splits evenly over the devices."""
+    if batch_size % mesh.size:
+        raise InputError(
+            f"batch_size {batch_size} is not divisible by the {mesh.size} devices; "
+            f"use a multiple of {mesh.size}"
+        )

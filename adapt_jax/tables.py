@@ -1,0 +1,70 @@
+"""Result rows as tables: for the console and for Markdown, in percent, conventions named."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from adapt_jax import metrics
+
+Row = dict[str, Any]
+MEAN = "mean"  # the "ood" of a row that averages a group
+COLUMNS = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in", "aupr_out")
+LABELS = {
+    "auroc": "AUROC",
+    "fpr95": "FPR95 (OOD+)",
+    "fpr95_idpos_first": "FPR95 (ID+, first)",
+    "fpr95_idpos_nearest": "FPR95 (ID+, nearest)",
+    "fpr95_idpos_pct": "FPR95 (ID+, percentile)",
+    "aupr_in": "AUPR-in",
+    "aupr_out": "AUPR-out",
+    "ap_in": "AP-in",
+    "ap_out": "AP-out",
+}
+
+
+def percent(row: Row, column: str) -> str:
+    """One cell: two decimals in percent, with the deviation where rows were aggregated."""
+    cell = f"{100 * row[column]:.2f}"
+    return f"{cell} ± {100 * row[f'{column}_std']:.2f}" if f"{column}_std" in row else cell
+
+
+def conventions(columns: Sequence[str]) -> list[str]:
+    """What each column says, one line per column."""
+    return [f"{LABELS[n]}: {text}" for n, text in metrics.COLUMNS if n in columns]
+
+
+def table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS, title: str = "") -> Table:
+    """A console table in percent; mean rows are bold and close their group.
+
+    Args:
+      rows: result rows, in the order to be shown.
+      columns: which metrics.
+      title: what was evaluated; the protocol belongs there.
+    """
+    fpr = [name for name in columns if name.startswith("fpr95")]
+    out = Table(title=Text(title) if title else None, caption=Text("\n".join(conventions(fpr))))
+    out.caption_justify = "left"
+    for name in ("detector", "OOD set", "group"):
+        out.add_column(name, overflow="fold")
+    for name in columns:
+        out.add_column(LABELS[name], justify="right")
+    for row in rows:
+        mean = row["ood"] == MEAN
+        cells = [row["detector"], row["ood"], row["group"], *(percent(row, c) for c in columns)]
+        # Text, not str: brackets in the name of a set are not markup.
+        out.add_row(*map(Text, cells), style="bold" if mean else "", end_section=mean)
+    return out
+
+
+def markdown(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
+    """The same as a Markdown table (percent), followed by what each column says."""
+    lines = [["detector", "OOD set", "group", *(LABELS[c] for c in columns)]]
+    lines.append(["---"] * 3 + ["---:"] * len(columns))
+    for row in rows:
+        cells = [row["detector"], row["ood"], row["group"], *(percent(row, c) for c in columns)]
+        cells = [c.replace("|", "\\|").replace("\n", " ") for c in cells]
+        lines.append([f"**{c}**" if row["ood"] == MEAN else c for c in cells])
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return text + "\n\n" + "\n".join(f"- {line}" for line in conventions(columns)) + "\n"

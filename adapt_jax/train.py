@@ -1,0 +1,184 @@
+"""Job: train a network on ID images, then evaluate it. `python -m adapt_jax.train --help`.
+
+    python -m adapt_jax.train --config=configs/cifar100_adapt.py --workdir=runs/cifar100
+
+The same command resumes a stopped run where its last checkpoint left off. Exit codes: 0 done,
+1 training failed, 2 wrong input, 130 or 143 interrupted (saved; run the command again).
+"""
+
+import math
+import time
+
+import jax
+import numpy as np
+from absl import flags
+
+from adapt_jax import (
+    checkpoints,
+    cli,
+    evaluate,
+    experiment,
+    interrupts,
+    logbook,
+    profiling,
+    sharding,
+    train_state,
+)
+
+
+class TrainingFailed(RuntimeError):
+    """The loss stopped being a number."""
+
+
+def train(config, workdir: str) -> dict:
+    """Trains to the config's last step, resuming if `workdir` holds a run, and evaluates.
+
+    Args:
+      config: ConfigDict of `adapt_jax.config.default_config`.
+      workdir: folder for checkpoints, logs and results.
+
+    Returns:
+      The results as in results.json; {} where the config names no OOD sets.
+
+    Raises:
+      InputError: anything wrong with config, data or folder, before training starts.
+      TrainingFailed: a whole log interval of steps had no finite loss.
+    """
+    console = logbook.console()
+    experiment.check(config)
+    workdir = experiment.prepare_workdir(workdir)
+    if jax.process_index() == 0:
+        checkpoints.remember_config(workdir, config.to_dict())
+    data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
+    mesh = sharding.make_mesh()
+    parts = experiment.build_for(config, mesh, data.train)
+    store = checkpoints.Checkpoints(workdir)
+    try:
+        state = fit(config, workdir, data.train, parts, mesh, store, console)
+    finally:
+        store.close()
+    if config.eval_checkpoint == "best":
+        state = evaluate.restore(config, workdir, parts, mesh)
+    if not data.ood:
+        console.print("no OOD sets in the config: nothing to evaluate")
+        return {}
+    return evaluate.evaluate(config, workdir, data=data, parts=parts, mesh=mesh, state=state)
+
+
+def initial_state(config, parts, mesh) -> train_state.TrainState:
+    """The state before the first step, replicated over the mesh."""
+    shape = (config.image_size, config.image_size, 3)
+
+    def create():
+        key = jax.random.key(config.seed)
+        return train_state.create(
+            key, parts.model, parts.method, parts.optimizer, shape, parts.dtype
+        )
+
+    return jax.jit(create, out_shardings=sharding.replicated(mesh))()
+
+
+def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.TrainState:
+    """Runs the optimiser from the newest checkpoint (or the start) to the last step."""
+    num_images = len(train_set.images)
+    per_epoch = train_state.steps_per_epoch(num_images, config.batch_size)
+    total = experiment.total_steps(config, num_images)
+    state = initial_state(config, parts, mesh)
+    if (newest := store.latest_step()) is not None:
+        state = store.restore(newest, state)
+        console.print(f"resuming at step {newest} of {total}")
+    step = int(state.step)
+    if step >= total:
+        if newest is None:
+            store.save(step, state, math.inf)  # an untrained network can be evaluated too
+        return state
+
+    max_steps = min(config.log_every, config.checkpoint_every, per_epoch, total)
+    run = _compile_loop(config, parts, mesh, num_images, max_steps)
+    images = sharding.replicate(mesh, train_set.images)
+    labels = sharding.replicate(mesh, np.asarray(train_set.labels, np.int32))
+    began = time.perf_counter()
+    run = run.lower(state, images, labels, np.int32(1)).compile()
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    console.print(
+        f"{config.method.name}, {config.model.name}, {parameters:,} parameters, {mesh.size} x "
+        f"{jax.devices()[0].device_kind}; {total:,} steps of {config.batch_size} images; "
+        f"compiled in {time.perf_counter() - began:.1f} s",
+        highlight=False,
+    )  # fmt: skip
+
+    book = logbook.Logbook(workdir, total_steps=total, start=step, console=console)
+    trace = profiling.Trace(experiment.profile_range(config), workdir / "profile")
+    window, losses = logbook.Window(config.batch_size), []
+    try:
+        with interrupts.Deferred() as interrupted:
+            while step < total:
+                stops = [
+                    step + max_steps,
+                    *(
+                        step - step % n + n
+                        for n in (config.log_every, config.checkpoint_every, per_epoch)
+                    ),
+                    total,
+                    *trace.boundaries(step),
+                ]
+                count = min(stops) - step
+                with trace.around(step):
+                    state, metrics = run(state, images, labels, np.int32(count))
+                    metrics = {k: np.asarray(v)[:count] for k, v in metrics.items()}
+                step += count
+                window.add(metrics)
+                losses.append(metrics["loss"])
+                ending = step == total or interrupted.signal is not None
+                if step % config.log_every == 0 or ending:
+                    _stop_if_lost(window, step)
+                    book.record(step, {"epoch": step / per_epoch} | window.close())
+                if step % config.checkpoint_every == 0 or ending:
+                    store.save(step, state, _finite_mean(np.concatenate(losses)))
+                    losses = []
+                if interrupted.signal is not None and step < total:
+                    store.close()
+                    console.print(f"interrupted at step {step}: saved; the same command resumes")
+                    raise SystemExit(128 + interrupted.signal)
+    finally:
+        book.close()
+    return state
+
+
+def _compile_loop(config, parts, mesh, num_images, max_steps):
+    whole, split = sharding.replicated(mesh), sharding.over_batch(mesh)
+    step = train_state.make_step(
+        parts.model,
+        parts.method,
+        parts.optimizer,
+        parts.schedule,
+        parts.augment,
+        replicate=lambda x: jax.lax.with_sharding_constraint(x, whole),
+    )
+    loop = train_state.make_loop(
+        step,
+        batch_size=config.batch_size,
+        num_images=num_images,
+        max_steps=max_steps,
+        shard=lambda x: jax.lax.with_sharding_constraint(x, split),
+    )
+    return jax.jit(loop, donate_argnums=0, out_shardings=whole)
+
+
+def _stop_if_lost(window: logbook.Window, step: int) -> None:
+    if window.all_skipped():
+        raise TrainingFailed(
+            f"no finite loss in the {window.steps} steps before step {step}; parameters are as "
+            "they were before them. Lower optimizer.learning_rate, or check the images"
+        )
+
+
+def _finite_mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.inf
+
+
+if __name__ == "__main__":
+    CONFIG = cli.define_config()
+    WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results.")
+    cli.run(lambda: train(cli.required(CONFIG), WORKDIR.value))

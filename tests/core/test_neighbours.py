@@ -1,0 +1,56 @@
+"""The blocked search against a full sort in float64."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapt_jax.core.neighbours import kth_squared_distance, make_bank
+
+
+def _oracle(queries, bank, k):
+    square = ((queries[:, None].astype(np.float64) - bank[None].astype(np.float64)) ** 2).sum(-1)
+    return np.sort(square, axis=1)[:, k - 1]
+
+
+def _normal(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [7, 50, 100, 101, 1000])
+@pytest.mark.parametrize("k", [1, 3, 60, 101])
+def test_every_block_size_gives_the_full_sort(block, k):
+    bank, queries = _normal(0, 101, 6), _normal(1, 9, 6)
+    got = kth_squared_distance(jnp.asarray(queries), make_bank(bank, block), k)
+    np.testing.assert_allclose(got, _oracle(queries, bank, k), rtol=2e-6)
+
+
+def test_padding_never_is_a_neighbour():
+    """Two blocks of 3 hold 4 rows; the 4th nearest must be the far row, not a row of zeros."""
+    bank = np.array([[5, 0], [6, 0], [7, 0], [90, 0]], np.float32)
+    got = kth_squared_distance(jnp.zeros((1, 2), jnp.float32), make_bank(bank, 3), 4)
+    assert float(got[0]) == 8100.0
+
+
+def test_ties_count_separately():
+    bank = np.repeat(_normal(2, 3, 4), 5, axis=0)  # each row five times
+    queries = bank[:1]
+    found = [float(kth_squared_distance(queries, make_bank(bank, 4), k)[0]) for k in range(1, 16)]
+    assert found[:5] == [0.0] * 5
+    assert found[5] > 0
+    np.testing.assert_allclose(
+        found, [_oracle(queries, bank, k)[0] for k in range(1, 16)], rtol=1e-6
+    )
+
+
+def test_a_large_common_offset_costs_no_digits():
+    bank, queries = _normal(3, 200, 5) + 1000, _normal(4, 20, 5) + 1000
+    got = kth_squared_distance(jnp.asarray(queries), make_bank(bank, 64), 2)
+    np.testing.assert_allclose(got, _oracle(queries, bank, 2), rtol=2e-3)
+
+
+def test_float64_stays_float64(x64):
+    rng = np.random.default_rng(5)
+    bank, queries = rng.normal(size=(80, 6)), rng.normal(size=(7, 6))
+    got = kth_squared_distance(jnp.asarray(queries), make_bank(bank, 33), 9)
+    assert got.dtype == jnp.float64
+    np.testing.assert_allclose(got, _oracle(queries, bank, 9), rtol=1e-12)

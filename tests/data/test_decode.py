@@ -1,0 +1,153 @@
+"""The rules of decoding, and the name of the file in every complaint."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import decode
+
+
+def rainbow(height, width, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def chunk(kind, body):
+    crc = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
+
+
+@pytest.mark.parametrize(
+    "suffix", ["png", "webp", "bmp", "tiff", "gif", "jpg", "ppm"], ids=lambda s: s
+)
+def test_formats(tmp_path, suffix):
+    pixels = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(pixels).save(path, **({"lossless": True} if suffix == "webp" else {}))
+    out = decode.read(path, 8)
+    assert out.shape == (8, 8, 3)
+    assert out.dtype == np.uint8
+    assert np.abs(out.astype(int) - pixels).max() <= (3 if suffix == "jpg" else 0)
+
+
+def test_modes_become_rgb(tmp_path):
+    pixels = rainbow(8, 8)
+    image = Image.fromarray(pixels)
+    grey = np.asarray(image.convert("L"))
+    alpha = Image.fromarray(rainbow(8, 8, 1)[..., 0])
+    with_alpha = image.copy()
+    with_alpha.putalpha(alpha)
+    cases = {
+        "grey": (image.convert("L"), np.repeat(grey[..., None], 3, 2)),
+        "bilevel": (image.convert("1"), np.asarray(image.convert("1").convert("RGB"))),
+        "alpha is dropped": (with_alpha, pixels),
+        "palette": (image.quantize(16), np.asarray(image.quantize(16).convert("RGB"))),
+    }
+    for name, (saved, expected) in cases.items():
+        saved.save(tmp_path / "x.png")
+        np.testing.assert_array_equal(decode.read(tmp_path / "x.png", 8), expected, err_msg=name)
+
+
+def test_palette_with_transparency_is_no_warning(tmp_path, recwarn):
+    image = Image.fromarray(rainbow(8, 8)).quantize(4)
+    image.save(tmp_path / "x.png", transparency=bytes([0, 128, 255, 255]))
+    decode.read(tmp_path / "x.png", 8)
+    assert not list(recwarn)
+
+
+def test_sixteen_bit_grey_is_scaled(tmp_path):
+    levels = np.array([[0, 257], [32768, 65535]], np.uint16)
+    for suffix in ("png", "tiff"):
+        Image.fromarray(levels).save(tmp_path / f"x.{suffix}")
+        out = decode.read(tmp_path / f"x.{suffix}", 2)
+        assert out[..., 1].tolist() == [[0, 1], [128, 255]]
+    (tmp_path / "x.pgm").write_bytes(b"P5 2 2 65535\n" + levels.astype(">u2").tobytes())
+    assert decode.read(tmp_path / "x.pgm", 2)[..., 1].tolist() == [[0, 1], [128, 255]]
+
+
+def test_exif_orientation_is_ignored(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4] = 250
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(decode.read(tmp_path / "x.png", 8), pixels)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "scaled", "offset"),
+    [
+        # (width, height) after int(S * long / short); (left, top) after round((x - S) / 2)
+        (40, 60, 32, (48, 32), (8, 0)),
+        (65, 64, 32, (32, 32), (0, 0)),
+        (67, 64, 32, (32, 33), (0, 0)),  # 0.5 rounds to even
+        (70, 64, 32, (32, 35), (0, 2)),  # so does 1.5
+        (28, 28, 32, (32, 32), (0, 0)),
+        (7, 50, 32, (228, 32), (98, 0)),
+    ],
+)
+def test_shorter_side_then_centre_as_torchvision(height, width, size, scaled, offset):
+    image = Image.fromarray(rainbow(height, width))
+    expected = image.resize(scaled, Image.BILINEAR)
+    left, top = offset
+    expected = expected.crop((left, top, left + size, top + size))
+    np.testing.assert_array_equal(decode.fit(image, size), np.asarray(expected))
+    np.testing.assert_array_equal(decode.fit(np.asarray(image), size), np.asarray(expected))
+
+
+def test_right_size_is_untouched_and_shorter_side_alone_is_only_cropped():
+    pixels = rainbow(8, 8)
+    np.testing.assert_array_equal(decode.fit(pixels, 8), pixels)
+    wide = rainbow(8, 14)
+    np.testing.assert_array_equal(decode.fit(wide, 8), wide[:, 3:11])
+
+
+def test_broken_files_are_named(tmp_path):
+    good = tmp_path / "good.png"
+    Image.fromarray(rainbow(64, 64)).save(good)
+    data = good.read_bytes()
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    bomb = data[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + data[-12:]
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 255
+    cases = {
+        "truncated.png": data[: len(data) // 2],
+        "empty.png": b"",
+        "text.png": b"<html>not found</html>",
+        "flipped.png": bytes(flipped),
+        "bomb.png": bomb,
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            decode.read(tmp_path / name, 8)
+    with pytest.raises(InputError, match=r"bomb\.png.*DecompressionBombError"):
+        decode.read(tmp_path / "bomb.png", 8)
+    with pytest.raises(InputError, match=r"missing\.png"):
+        decode.read(tmp_path / "missing.png", 8)
+
+
+def test_float_pixels_and_ribbons_are_refused(tmp_path):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "x.tiff")
+    with pytest.raises(InputError, match=r"x\.tiff: floating-point pixels"):
+        decode.read(tmp_path / "x.tiff", 4)
+    with pytest.raises(InputError, match="too elongated"):
+        decode.fit(np.zeros((1, 60000, 3), np.uint8), 224)
+
+
+def test_blocks_name_the_first_bad_image_and_report_progress():
+    def image(i):
+        if i in (1500, 1700):
+            raise OSError("broken")
+        return np.full((4, 4, 3), i % 256, np.uint8)
+
+    names, seen = [f"n{i}" for i in range(2000)], []
+    fine = np.arange(1100)
+    blocks = list(decode.blocks(image, names, fine, 4, lambda *x: seen.append(x)))
+    assert np.concatenate(blocks)[:, 0, 0, 0].tolist() == [i % 256 for i in fine]
+    assert seen == [(1024, 1100), (1100, 1100)]
+    with pytest.raises(InputError, match=r"n1500 \(OSError: broken\)"):
+        list(decode.blocks(image, names, np.arange(2000), 4))

@@ -1,0 +1,158 @@
+"""Source strings, the embedded sets, options, labels and fingerprints."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import check, load, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "place", "options"),
+    [
+        ("digits", "digits", "", {}),
+        ("photos:grey?limit=5", "photos", "grey", {"limit": 5}),
+        ("tfds:dtd:train+test[:50%]", "tfds", "dtd:train+test[:50%]", {}),
+        ("folder:/a b/c=d?classes=3+0-1", "folder", "/a b/c=d", {"classes": (0, 1, 3)}),
+        ("folder:a?b?limit=1", "folder", "a?b", {"limit": 1}),
+        ("list:x.txt?root=/data/i&limit=2", "list", "x.txt", {"root": "/data/i", "limit": 2}),
+        (" npz:C:/x.npz ", "npz", "C:/x.npz", {}),
+    ],
+)
+def test_parse(text, kind, place, options):
+    parsed = parse(text)
+    assert (parsed.kind, parsed.place) == (kind, place)
+    for name in ("classes", "limit", "root"):
+        assert getattr(parsed, name) == options.get(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "unknown data source"),
+        ("foldr:x", "did you mean 'folder'"),
+        ("folder:", "does not say where"),
+        ("npz", "does not say where"),
+        ("digits:val", "digits:train"),
+        ("digits?", "options are"),
+        ("digits?limit", "options are"),
+        ("digits?limit=", "options are"),
+        ("digits?limit=0", "options are"),
+        ("digits?limit=-1", "options are"),
+        ("digits?limit=1&limit=2", "options are"),
+        ("digits?size=3", "options are"),
+        ("digits?root=x", "options are"),
+        ("digits?classes=5-3", "options are"),
+        ("digits?classes=1+1", "options are"),
+        ("digits?classes=1,2", "options are"),
+        ("digits?classes=0-9999999999", "options are"),
+        ("list:a?root=x,y", "options are"),
+    ],
+)
+def test_parse_refuses(text, word):
+    with pytest.raises(InputError, match=word):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["folder:no/such", "list:no.txt", "npz:no.npz"])
+def test_check_says_what_is_missing(text):
+    with pytest.raises(InputError, match="there is no"):
+        check(text)
+    with pytest.raises(InputError, match="there is no"):
+        load(text, 8)
+
+
+def test_digits():
+    data = load("digits", 8, labeled=True)
+    assert data.images.shape == (1797, 8, 8, 3)
+    assert data.images.dtype == np.uint8
+    assert data.labels.dtype == np.int32
+    assert (data.images.min(), data.images.max()) == (0, 255)
+    assert (data.images[..., 0] == data.images[..., 2]).all()
+    assert data.class_names == tuple("0123456789")
+    assert data.labels[:10].tolist() == list(range(10))
+    assert data.names[3] == "digits[3]"
+
+
+def test_digits_split_is_stratified_disjoint_and_complete():
+    train, test = load("digits:train", 8), load("digits:test", 8)
+    assert not set(train.names) & set(test.names)
+    assert set(train.names) | set(test.names) == set(load("digits", 8).names)
+    share = np.bincount(test.labels) / (np.bincount(test.labels) + np.bincount(train.labels))
+    np.testing.assert_allclose(share, 1 / 3, atol=0.005)
+
+
+def test_classes_are_numbered_anew_and_limit_comes_after():
+    whole, some = load("digits", 8), load("digits?classes=7+2-3&limit=50", 8, labeled=True)
+    assert some.class_names == ("2", "3", "7")
+    keep = np.flatnonzero(np.isin(whole.labels, [2, 3, 7]))[:50]
+    np.testing.assert_array_equal(some.images, whole.images[keep])
+    np.testing.assert_array_equal(np.array([2, 3, 7])[some.labels], whole.labels[keep])
+    assert some.names == tuple(whole.names[i] for i in keep)
+    assert len(load("digits?limit=5000", 8).names) == 1797
+
+
+def test_class_that_is_not_there():
+    with pytest.raises(InputError, match="asks for class 10, but there are only 10"):
+        load("digits?classes=8-10", 8)
+
+
+@pytest.mark.parametrize("size", [1, 8, 32])
+def test_photos(size):
+    colour, grey = load("photos", size), load("photos:grey", size)
+    assert colour.images.shape == grey.images.shape == (800, size, size, 3)
+    assert (grey.images[..., 0] == grey.images[..., 1]).all()
+    assert not np.array_equal(colour.images[..., 0], colour.images[..., 1])
+    assert colour.names == grey.names == load("photos:colour", size).names
+    assert len(set(colour.names)) == 800
+    assert colour.fingerprint == load("photos:colour", size).fingerprint
+    assert colour.class_names == ("china", "flower")
+
+
+def test_photos_are_only_so_large():
+    with pytest.raises(InputError, match="at most 427"):
+        load("photos", 428)
+    assert load("photos?limit=1", 427).images.shape == (1, 427, 427, 3)
+
+
+def test_other_sizes_are_resized():
+    assert load("digits?limit=3", 32).images.shape == (3, 32, 32, 3)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "8"])
+def test_image_size_must_be_a_size(size):
+    with pytest.raises(InputError, match="image_size"):
+        load("digits", size)
+
+
+def test_fingerprint_tells_pixels_labels_and_shape(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (6, 8, 8, 3), np.uint8), np.array([0, 1, 0, 1, 0, 1])
+
+    def of(name, images, **more):
+        np.savez(tmp_path / name, images=images, **more)
+        return load(f"npz:{tmp_path / name}.npz", 8).fingerprint
+
+    first = of("a", images, labels=labels)
+    assert first == of("b", images, labels=labels, class_names=["x", "y"])
+    changed = images.copy()
+    changed[5, 7, 7, 2] ^= 1
+    others = [
+        of("c", changed, labels=labels),
+        of("d", images, labels=labels[::-1]),
+        of("e", images),
+        of("f", images[:5], labels=labels[:5]),
+    ]
+    assert len({first, *others}) == 5
+    assert len(first) == 64
+
+
+def test_importing_the_package_brings_neither_jax_nor_tensorflow():
+    code = (
+        "import sys, adapt_jax.data; print([m for m in ('jax', 'tensorflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,62 @@
+"""A run small enough for tests: the demo's config with a tiny network and few steps."""
+
+import pathlib
+import subprocess
+import sys
+
+from adapt_jax import cli
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIG = ROOT / "configs" / "digits_adapt.py"
+SMALL = {
+    "model.width": 4,
+    "model.blocks": (1, 1, 1, 1),
+    "model.embedding_dim": 16,
+    "batch_size": 64,
+    "total_steps": 24,
+    "log_every": 4,
+    "checkpoint_every": 8,
+    "report": False,
+}
+
+
+def config(**overrides):
+    """The small config; keys with "__" for the dots."""
+    loaded = cli.load_config(str(CONFIG))
+    for key, value in SMALL.items():
+        assign(loaded, key, value)
+    for key, value in overrides.items():
+        assign(loaded, key.replace("__", "."), value)
+    return loaded
+
+
+def assign(loaded, key, value):
+    *parents, last = key.split(".")
+    for parent in parents:
+        loaded = loaded[parent]
+    loaded[last] = value
+
+
+def arguments(workdir, **overrides):
+    """The same as a command line."""
+    merged = SMALL | {k.replace("__", "."): v for k, v in overrides.items()}
+    flags = [f"--config.{key}={value}" for key, value in merged.items()]
+    return [
+        sys.executable,
+        "-m",
+        "adapt_jax.train",
+        f"--config={CONFIG}",
+        f"--workdir={workdir}",
+    ] + [flag.replace(" ", "") for flag in flags]
+
+
+def start(command, env, **kwargs):
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **kwargs,
+    )

@@ -1,0 +1,101 @@
+"""Every mistake a user can make gets one clear sentence and exit code 2 before training starts."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e import small
+
+
+def run(*arguments, module="adapt_jax.train"):
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, cwd=small.ROOT, capture_output=True, text=True, timeout=120)
+
+
+def refused(result, *words):
+    """Exit code 2, one sentence on stderr that holds every word, and no traceback."""
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A class-folder tree of 3 x 4 small PNGs."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog", "owl"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{i}.png")
+    return tmp_path / "data"
+
+
+def with_data(folder, workdir):
+    return (f"--config={small.CONFIG}", f"--workdir={workdir}", f"--config.train_data=folder:{folder}",
+            "--config.batch_size=8")  # fmt: skip
+
+
+def test_a_missing_config_file(tmp_path):
+    refused(run("--config=configs/nope.py", f"--workdir={tmp_path}"), "configs/nope.py", "exist")
+
+
+def test_a_misspelt_field(tmp_path):
+    result = run(f"--config={small.CONFIG}", f"--workdir={tmp_path}", "--config.bach_size=3")
+    refused(result, "'bach_size'", "did you mean 'batch_size'")
+
+
+def test_a_value_of_the_wrong_type(tmp_path):
+    result = run(f"--config={small.CONFIG}", f"--workdir={tmp_path}", "--config.batch_size=many")
+    refused(result, "batch_size", "many")
+
+
+def test_a_misspelt_flag(tmp_path):
+    refused(run(f"--config={small.CONFIG}", f"--workdri={tmp_path}"), "workdri", "workdir")
+
+
+def test_a_hyper_parameter_out_of_range(tmp_path):
+    result = run(
+        f"--config={small.CONFIG}", f"--workdir={tmp_path}", "--config.method.params.beta=-1.0"
+    )
+    refused(result, "section method", "beta")
+
+
+def test_a_missing_folder(tmp_path):
+    result = run(*with_data(tmp_path / "nothing", tmp_path / "run"))
+    refused(result, str(tmp_path / "nothing"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_without_an_image(folder, tmp_path):
+    (folder / "bat").mkdir()
+    refused(run(*with_data(folder, tmp_path / "run")), "bat")
+
+
+def test_a_corrupt_image(folder, tmp_path):
+    whole = (folder / "dog" / "2.png").read_bytes()
+    (folder / "dog" / "2.png").write_bytes(whole[: len(whole) // 2])
+    refused(run(*with_data(folder, tmp_path / "run")), "dog/2.png")
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = run(f"--config={small.CONFIG}", f"--workdir={tmp_path / 'file' / 'run'}")
+    refused(result, "cannot be written", str(tmp_path / "file"))
+
+
+def test_evaluating_what_was_never_trained(tmp_path):
+    result = run(f"--workdir={tmp_path}", module="adapt_jax.evaluate")
+    refused(result, "holds no run")
+
+
+def test_help_lists_the_flags():
+    result = run("--helpshort")
+    assert "--workdir" in result.stdout
+    assert "--config" in result.stdout

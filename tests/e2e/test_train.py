@@ -1,0 +1,201 @@
+"""Whole runs of the real program on the embedded images."""
+
+import csv
+import json
+import os
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from adapt_jax import evaluate, experiment, logbook, metrics, sharding, train
+from adapt_jax.core.errors import InputError
+from tests.e2e import small
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_device():
+    """Runs use one device here; the tests of sharding ask for more themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        every = sharding.make_mesh
+        patch.setattr(
+            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run and what it returned."""
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, train.train(small.config(report=True), str(workdir))
+
+
+def final_state(workdir, **overrides):
+    config = small.config(**overrides)
+    mesh = sharding.make_mesh()
+    data = experiment.load_data(config)
+    return evaluate.restore(config, workdir, experiment.build_for(config, mesh, data.train), mesh)
+
+
+def assert_same(a, b):
+    a, b = a._replace(key=jax.random.key_data(a.key)), b._replace(key=jax.random.key_data(b.key))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_the_work_directory_holds_what_is_promised(finished):
+    workdir, returned = finished
+    found = json.loads((workdir / "results.json").read_text())
+    assert found == returned
+    for key in ("protocol", "id", "seed", "method", "model", "checkpoint_sha256", "versions"):
+        assert key in found
+    sets = {(r["detector"], r["group"], r["ood"]) for r in found["rows"]}
+    for detector in ("mahalanobis", "knn"):
+        assert (detector, "near", "digits6-9") in sets
+        assert (detector, "near", "mean") in sets
+        assert (detector, "far", "mean") in sets
+        assert (workdir / "scores" / detector / "id.npz").exists()
+    for row in found["rows"]:
+        assert {name for name, _ in metrics.COLUMNS} <= row.keys()
+    with (workdir / "results.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(found["rows"])
+    assert json.loads((workdir / "config.json").read_text())["batch_size"] == 64
+    records = logbook.read(workdir)
+    assert [r["step"] for r in records] == [4, 8, 12, 16, 20, 24]
+    assert {"loss", "mle", "proto_contra", "alignment", "tau", "learning_rate"} <= records[0].keys()
+    assert "<svg" in (workdir / "report.html").read_text()
+    assert list((workdir / "features").glob("train-*.npz"))
+
+
+def test_metrics_can_be_derived_again_from_the_scores(finished):
+    workdir, found = finished
+    row = next(r for r in found["rows"] if r["ood"] == "photos" and r["detector"] == "knn")
+    scores = [np.load(workdir / "scores/knn" / f"{s}.npz")["scores"] for s in ("id", "photos")]
+    again = metrics.ood_metrics(*scores)
+    assert {k: row[k] for k in again} == again
+
+
+def test_reevaluation_gives_the_same_rows_and_takes_other_choices(finished):
+    workdir, found = finished
+    before = {p: p.stat().st_mtime_ns for p in (workdir / "features").iterdir()}
+    assert evaluate.evaluate_run(str(workdir))["rows"] == found["rows"]
+    assert {p: p.stat().st_mtime_ns for p in (workdir / "features").iterdir()} == before
+    other = evaluate.evaluate_run(
+        str(workdir), detectors="knn?k=5&normalize=False", ood="far/p=photos:grey?limit=50"
+    )
+    assert [(r["detector"], r["ood"]) for r in other["rows"]] == [
+        ("knn?k=5&normalize=False", "p"),
+        ("knn?k=5&normalize=False", "mean"),
+    ]
+    assert other["rows"][0]["n_ood"] == 50
+    evaluate.evaluate_run(str(workdir), which="best")
+
+
+def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_path):
+    workdir, _ = finished
+    whole = final_state(workdir)
+    train.train(small.config(checkpoint_every=7), str(tmp_path / "other"))
+    assert_same(final_state(tmp_path / "other"), whole)
+
+
+def test_kill_and_resume_is_bit_identical(finished, tmp_path):
+    """kill -9 in the middle of a run; the same command finishes it."""
+    workdir, _ = finished
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    command = small.arguments(tmp_path, log_every=1, checkpoint_every=3)
+    whole = tmp_path.parent / "whole"
+    reference = small.start(small.arguments(whole, log_every=1, checkpoint_every=3), env)
+    assert reference.wait(120) == 0, reference.stderr.read()
+
+    victim = small.start(command, env, start_new_session=True)
+    deadline = time.time() + 120
+    while not list((tmp_path / "checkpoints").glob("[0-9]*/commit_success.txt")):
+        assert victim.poll() is None, victim.stderr.read()
+        assert time.time() < deadline
+        time.sleep(0.005)
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not (tmp_path / "results.json").exists()
+
+    again = small.start(command, env)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "resuming at step" in out
+    assert_same(final_state(tmp_path), final_state(whole))
+    steps = [r["step"] for r in logbook.read(tmp_path)]
+    assert steps == list(range(1, 25))
+
+
+def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    command = small.arguments(tmp_path, total_steps=100_000, checkpoint_every=100_000)
+    running = small.start(command, env)
+    while not logbook.read(tmp_path):
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "the same command resumes" in out
+    assert list((tmp_path / "checkpoints").glob("[0-9]*/commit_success.txt"))
+
+
+@pytest.mark.parametrize("override", [{"seed": 1}, {"method__params__beta": 0.3}])
+def test_a_changed_config_does_not_resume(finished, override):
+    workdir, _ = finished
+    with pytest.raises(InputError, match=r"another config \((seed|method.params.beta): was"):
+        train.train(small.config(**override), str(workdir))
+
+
+def test_longer_training_does_not_resume_silently(finished):
+    workdir, _ = finished
+    with pytest.raises(InputError, match="total_steps: was 24, now 48"):
+        train.train(small.config(total_steps=48), str(workdir))
+
+
+def test_cross_entropy_and_an_untrained_network_are_evaluated_alike(tmp_path):
+    from adapt_jax import methods
+
+    found = train.train(
+        small.config(
+            method={"name": "cross_entropy", "params": methods.defaults("cross_entropy")},
+            total_steps=8,
+        ),
+        str(tmp_path / "ce"),
+    )
+    assert 0 < found["id_accuracy"] <= 1
+    untrained = train.train(small.config(total_steps=0), str(tmp_path / "untrained"))
+    assert untrained["step"] == 0
+
+
+def test_a_lost_run_stops_and_says_so(tmp_path):
+    with pytest.raises(
+        train.TrainingFailed, match=r"no finite loss in the 4 steps before step \d+"
+    ):
+        train.train(small.config(optimizer__learning_rate=1e30), str(tmp_path))
+
+
+@pytest.mark.usefixtures("x64")
+def test_eight_devices_follow_the_same_trajectory(tmp_path, monkeypatch):
+    """Float64: on 8 devices the run is the same up to rounding (float32 would diverge chaotically)."""
+    chosen = {"model__dtype": "float64", "total_steps": 10, "ood": ""}
+    train.train(small.config(**chosen), str(tmp_path / "one"))
+    one = final_state(tmp_path / "one", **chosen)
+    monkeypatch.setattr(
+        sharding, "make_mesh", lambda devices=None, every=jax.devices(): mesh_of(every)
+    )
+    train.train(small.config(**chosen), str(tmp_path / "eight"))
+    eight = final_state(tmp_path / "eight", **chosen)
+    assert len(jax.tree.leaves(eight.params)[0].sharding.device_set) == 8
+    for a, b in zip(one[1:5], eight[1:5], strict=True):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-11), a, b)
+    losses = [[r["loss"] for r in logbook.read(tmp_path / d)] for d in ("one", "eight")]
+    np.testing.assert_allclose(*losses, rtol=1e-10)
+
+
+def mesh_of(devices):
+    return jax.sharding.Mesh(
+        np.asarray(devices), (sharding.AXIS,), axis_types=(jax.sharding.AxisType.Auto,)
+    )

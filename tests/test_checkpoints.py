@@ -1,0 +1,67 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapt_jax import checkpoints
+from adapt_jax.core.errors import InputError
+from adapt_jax.train_state import TrainState
+
+
+def state(value):
+    filled = jnp.full(3, value, jnp.float32)
+    return TrainState(jnp.int32(value), {"w": filled}, {"m": filled}, (), filled, jax.random.key(7))
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    store = checkpoints.Checkpoints(tmp_path)
+    assert store.latest_step() is None
+    assert store.best_step() is None
+    for step, loss in enumerate([3.0, 1.0, 2.0, 5.0, 4.0]):
+        store.save(step, state(step), loss)
+    store.close()
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {"1", "4"}
+
+    store = checkpoints.Checkpoints(tmp_path)
+    assert (store.latest_step(), store.best_step()) == (4, 1)
+    restored = store.restore(1, state(0))
+    store.close()
+    np.testing.assert_array_equal(restored.params["w"], [1, 1, 1])
+    np.testing.assert_array_equal(
+        jax.random.key_data(restored.key), jax.random.key_data(jax.random.key(7))
+    )
+
+
+def test_the_digest_knows_values_names_and_shapes():
+    base = {"a": np.arange(4, dtype=np.float32)}
+    known = checkpoints.digest(base)
+    assert known == checkpoints.digest({"a": np.arange(4, dtype=np.float32)})
+    for other in (
+        {"b": base["a"]},
+        {"a": base["a"].reshape(2, 2)},
+        {"a": base["a"].astype(np.float64)},
+        {"a": base["a"] + 1e-6},
+    ):
+        assert checkpoints.digest(other) != known
+
+
+def test_a_config_is_remembered_and_compared(tmp_path):
+    config = {"seed": 1, "log_every": 10, "model": {"width": 8, "blocks": (1, 1)}}
+    checkpoints.remember_config(tmp_path, config)
+    assert checkpoints.recall_config(tmp_path)["model"] == {"width": 8, "blocks": [1, 1]}
+    checkpoints.remember_config(tmp_path, config | {"seed": 2})  # nothing was trained yet
+    (tmp_path / "checkpoints").mkdir()
+    checkpoints.remember_config(tmp_path, config | {"seed": 2, "log_every": 5})
+    with pytest.raises(InputError, match=r"model\.width: was 8, now 16"):
+        checkpoints.remember_config(
+            tmp_path, config | {"seed": 2, "model": {"width": 16, "blocks": (1, 1)}}
+        )
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        checkpoints.recall_config(tmp_path)
+    (tmp_path / "config.json").write_text('{"seed": 1')
+    with pytest.raises(InputError, match="not valid JSON"):
+        checkpoints.recall_config(tmp_path)
