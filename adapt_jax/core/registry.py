@@ -44,9 +44,8 @@ def defaults(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) 
 
 def _parameters(kind, factories, name):
     if name not in factories:
-        raise ValueError(
-            f"unknown {kind} {name!r}{_hint(name, factories)}; known: {', '.join(sorted(factories))}"
-        )
+        known = ", ".join(sorted(factories))
+        raise ValueError(f"unknown {kind} {name!r}{_hint(name, factories)}; known: {known}")
     return inspect.signature(factories[name]).parameters
 
 

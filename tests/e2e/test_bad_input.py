@@ -38,8 +38,8 @@ def folder(tmp_path):
 
 
 def with_data(folder, workdir):
-    return (f"--config={small.CONFIG}", f"--workdir={workdir}", f"--config.train_data=folder:{folder}",
-            "--config.batch_size=8")  # fmt: skip
+    train_data = f"--config.train_data=folder:{folder}"
+    return f"--config={small.CONFIG}", f"--workdir={workdir}", train_data, "--config.batch_size=8"
 
 
 def test_a_missing_config_file(tmp_path):

@@ -52,7 +52,7 @@ def test_the_work_directory_holds_what_is_promised(finished):
     for key in ("protocol", "id", "seed", "method", "model", "checkpoint_sha256", "versions"):
         assert key in found
     sets = {(r["detector"], r["group"], r["ood"]) for r in found["rows"]}
-    for detector in ("mahalanobis", "knn"):
+    for detector in ("mahalanobis", "knn?k=5"):
         assert (detector, "near", "digits6-9") in sets
         assert (detector, "near", "mean") in sets
         assert (detector, "far", "mean") in sets
@@ -71,8 +71,8 @@ def test_the_work_directory_holds_what_is_promised(finished):
 
 def test_metrics_can_be_derived_again_from_the_scores(finished):
     workdir, found = finished
-    row = next(r for r in found["rows"] if r["ood"] == "photos" and r["detector"] == "knn")
-    scores = [np.load(workdir / "scores/knn" / f"{s}.npz")["scores"] for s in ("id", "photos")]
+    row = next(r for r in found["rows"] if r["ood"] == "photos" and r["detector"] == "knn?k=5")
+    scores = [np.load(workdir / "scores" / "knn?k=5" / f"{s}.npz")["scores"] for s in ("id", "photos")]
     again = metrics.ood_metrics(*scores)
     assert {k: row[k] for k in again} == again
 
@@ -179,13 +179,11 @@ def test_a_lost_run_stops_and_says_so(tmp_path):
 
 @pytest.mark.usefixtures("x64")
 def test_eight_devices_follow_the_same_trajectory(tmp_path, monkeypatch):
-    """Float64: on 8 devices the run is the same up to rounding (float32 would diverge chaotically)."""
+    """In float64 8 devices agree up to rounding; float32 would diverge chaotically."""
     chosen = {"model__dtype": "float64", "total_steps": 10, "ood": ""}
     train.train(small.config(**chosen), str(tmp_path / "one"))
     one = final_state(tmp_path / "one", **chosen)
-    monkeypatch.setattr(
-        sharding, "make_mesh", lambda devices=None, every=jax.devices(): mesh_of(every)
-    )
+    monkeypatch.setattr(sharding, "make_mesh", lambda devices=None: mesh_of(jax.devices()))
     train.train(small.config(**chosen), str(tmp_path / "eight"))
     eight = final_state(tmp_path / "eight", **chosen)
     assert len(jax.tree.leaves(eight.params)[0].sharding.device_set) == 8
