@@ -10,12 +10,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from adapt_jax.config import completed
 from adapt_jax.core.errors import InputError
 
 # Changing these does not change the trajectory, so a run may resume with them changed.
 FREE_TO_CHANGE = (
     "ood", "test_data", "detectors", "log_every", "checkpoint_every", "profile", "eval_batch_size",
-    "eval_checkpoint", "eval_mean", "eval_std", "report",
+    "eval_checkpoint", "eval_mean", "eval_std", "linear_probe", "report",
 )  # fmt: skip
 
 
@@ -89,21 +90,33 @@ def remember_config(workdir: pathlib.Path, config: dict) -> None:
     Raises:
       InputError: names the first fields that differ.
     """
+    check_config(workdir, config)
     path = pathlib.Path(workdir) / "config.json"
-    config = json.loads(json.dumps(config))
-    if path.exists() and (pathlib.Path(workdir) / "checkpoints").exists():
-        known = recall_config(workdir)
-        changed = [k for k in _flat_keys(config, known) if k.split(".")[0] not in FREE_TO_CHANGE]
-        if changed:
-            was, now = _flatten(known), _flatten(config)
-            shown = "; ".join(f"{k}: was {was.get(k)!r}, now {now.get(k)!r}" for k in changed[:4])
-            raise InputError(
-                f"{workdir} holds a run with another config ({shown}); "
-                "use another --workdir, or give the old values to resume"
-            )
     temporary = path.with_suffix(".json.part")
     temporary.write_text(json.dumps(config, indent=2) + "\n")
     temporary.replace(path)
+
+
+def check_config(workdir: pathlib.Path, config: dict) -> None:
+    """Refuses a work directory that holds a run of another config.
+
+    Raises:
+      InputError: names the first fields that differ.
+    """
+    if not all((pathlib.Path(workdir) / name).exists() for name in ("config.json", "checkpoints")):
+        return
+    known = completed(recall_config(workdir)).to_dict()
+    changed = differences(known, config)
+    shown = [
+        f"{key}: was {was!r}, now {now!r}"
+        for key, (was, now) in changed.items()
+        if key.split(".")[0] not in FREE_TO_CHANGE
+    ]
+    if shown:
+        raise InputError(
+            f"{workdir} holds a run with another config ({'; '.join(shown[:4])}); "
+            "use another --workdir, or give the old values to resume"
+        )
 
 
 def recall_config(workdir: pathlib.Path) -> dict:
@@ -129,7 +142,9 @@ def _flatten(config: dict, prefix: str = "") -> dict:
     return flat
 
 
-def _flat_keys(a: dict, b: dict) -> list[str]:
-    a, b = _flatten(a), _flatten(b)
+def differences(a: dict, b: dict) -> dict[str, tuple]:
+    """The fields ("model.width") that differ between two configs, with both values, as in JSON."""
+    a, b = (_flatten(json.loads(json.dumps(config))) for config in (a, b))
     missing = object()
-    return sorted(k for k in a.keys() | b.keys() if a.get(k, missing) != b.get(k, missing))
+    changed = sorted(k for k in a.keys() | b.keys() if a.get(k, missing) != b.get(k, missing))
+    return {k: (a.get(k), b.get(k)) for k in changed}

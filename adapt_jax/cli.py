@@ -1,14 +1,15 @@
 """Command lines: flags and config files in; one sentence and exit code 2 on a user's mistake."""
 
+import copy
 import difflib
 import os
 import re
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from adapt_jax import compilation
 from adapt_jax.core.errors import InputError
@@ -81,16 +82,50 @@ def _check_config(argv: list[str]) -> None:
         return
     config = load_config(paths[-1])
     for key in keys:
-        level = config
-        for part in key.split("."):
-            known = list(level.keys()) if hasattr(level, "keys") else []
-            if part not in known:
-                close = difflib.get_close_matches(part, known, n=1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
-                raise InputError(
-                    f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(known))}"
-                )
-            level = level[part]
+        _check_field(config, key)
+
+
+def _check_field(config, key: str) -> None:
+    level = config
+    for part in key.split("."):
+        known = list(level.keys()) if hasattr(level, "keys") else []
+        if part not in known:
+            close = difflib.get_close_matches(part, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise InputError(
+                f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(known))}"
+            )
+        level = level[part]
+
+
+def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
+    """A copy of `config` with the fields in `texts` set, as --config.key=value would.
+
+    Args:
+      config: of any kind.
+      texts: each "key=value" or "key=value,key=value,..."; what follows a comma and does not start
+        with "key=" belongs to the value before it ("detectors=knn?k=5,mahalanobis").
+
+    Raises:
+      InputError: not of that form, a field there is not, or a value of the wrong type.
+    """
+    pairs = [pair for text in texts for pair in re.split(r",(?=[A-Za-z_][\w.]*=)", text)]
+    for pair in pairs:
+        key, equals, _ = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r}: write it as key=value, for example epochs=5")
+        _check_field(config, key)
+    overridden = copy.deepcopy(config)  # ConfigDict's own copy shares its placeholders
+    arguments = ["", *(f"--config.{pair}" for pair in pairs)]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict(
+        "config", overridden, flag_values=values, sys_argv=arguments, lock_config=False
+    )
+    try:
+        values(arguments)
+    except (flags.Error, AttributeError, TypeError, ValueError) as e:
+        raise InputError(f"--set: {e}") from e
+    return values.config
 
 
 def load_config(argument: str):

@@ -12,6 +12,12 @@ epochs, total_steps: length of the run; total_steps wins when set.
 method.name, method.params: the objective and its hyper-parameters.
 model: the network; `blocks` () keeps the usual depth; `dtype` "auto" is bfloat16 on accelerators
   and float32 on CPUs, "float64" checks equality across devices.
+model.stem: "cifar" for small images, "imagenet" for sides of 224.
+model.feature_norm: temperature of train-time feature normalisation (T2FNorm) under cross_entropy;
+  0 is off.
+model.pretrained: a .npz or .safetensors file of PyTorch weights the run starts from; "" for none.
+model.trainable: the stages that train, e.g. "layer4,head"; "" trains all. The others stay as they
+  are to the bit, batch normalisation included; frozen_batch_norm False lets its statistics drift.
 optimizer: SGD and its schedule by name.
 augment: probabilities and ranges of the training views.
 detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normalize=True".
@@ -19,8 +25,12 @@ eval_batch_size: images per forward pass over all devices.
 eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
 checkpoint_every, log_every: steps between saves, and between records.
 profile: "START:STOP" traces those steps into WORKDIR/profile; "" does not.
+linear_probe: whether the evaluation also trains a linear classifier on the frozen features.
 report: whether the evaluation writes report.html.
 """
+
+import pathlib
+import runpy
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
@@ -50,7 +60,12 @@ def default_config(method: str = "adapt") -> ConfigDict:
                 "name": "resnet18",
                 "width": 64,
                 "blocks": (),
+                "stem": "cifar",
                 "embedding_dim": 128,
+                "feature_norm": 0.0,
+                "pretrained": "",
+                "trainable": "",
+                "frozen_batch_norm": True,
                 "dtype": "auto",
                 "remat": False,
             },
@@ -78,6 +93,36 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "checkpoint_every": 1000,
             "log_every": 100,
             "profile": "",
+            "linear_probe": False,
             "report": True,
         }
     )
+
+
+def completed(known: dict) -> ConfigDict:
+    """A finished run's config, the fields that are younger than the run at their defaults."""
+
+    def fill(given, defaults):
+        merged = dict(given)
+        for key, default in defaults.items():
+            if key not in given:
+                merged[key] = default
+            elif isinstance(default, dict) and key != "params":
+                merged[key] = fill(given[key], default)
+        return merged
+
+    return ConfigDict(fill(known, default_config(known["method"]["name"]).to_dict()))
+
+
+def inherit(file: str, sibling: str, *, method: str) -> ConfigDict:
+    """The config of another file under another method: the same recipe, the same data.
+
+    Args:
+      file: `__file__` of the config that inherits; any working directory will do.
+      sibling: name of the file beside it whose `get_config()` is taken.
+      method: replaces the method; its hyper-parameters are at their defaults.
+    """
+    path = pathlib.Path(file).resolve().with_name(sibling)
+    config = runpy.run_path(str(path))["get_config"]()
+    config.method = {"name": method, "params": methods.defaults(method)}
+    return config

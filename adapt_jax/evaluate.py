@@ -12,12 +12,24 @@ import pathlib
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 
-from adapt_jax import checkpoints, cli, experiment, extract, logbook, report, results, sharding
+from adapt_jax import (
+    checkpoints,
+    cli,
+    detector_specs,
+    experiment,
+    extract,
+    logbook,
+    probes,
+    report,
+    results,
+    sharding,
+)
+from adapt_jax.config import completed
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.detectors import Head, Outputs
+from adapt_jax.methods.base import Method
 from adapt_jax.train_state import TrainState, create
 
 SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; files have all
@@ -51,8 +63,8 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, say=None)
     head = head and Head(*map(np.asarray, head))
 
     rows, scores = [], {}
-    train = as_outputs(outputs["train"])
-    for name, detector in experiment.make_detectors(config.detectors).items():
+    train = training_outputs(outputs["train"], parts.method, state.method_state)
+    for name, detector in detector_specs.make(config.detectors).items():
         fitted = detector.fit(train, val=None, head=head)
         by_set = {ID: detector.score(fitted, as_outputs(outputs[ID]))}
         by_set |= {s: detector.score(fitted, as_outputs(outputs[s])) for s in data.ood}
@@ -68,11 +80,21 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, say=None)
         model=config.model.name,
         checkpoint_sha256=checkpoint,
     )
-    header |= {"train": config.train_data, "step": int(state.step)} | _id_accuracy(outputs[ID])
+    accuracies = _accuracies(outputs["train"], outputs[ID], config.linear_probe)
+    header |= {
+        "train": config.train_data,
+        "step": int(state.step),
+        "total_steps": experiment.total_steps(config, len(data.train.images)),
+        **accuracies,
+        "config": config.to_dict(),
+    }
     if jax.process_index() == 0:
         _write(config, workdir, data, header, rows, scores, outputs, state)
         title = f"{config.method.name} on {config.train_data}, {config.model.name}"
         console.print(results.table(rows, SHOWN, title=title))
+        if accuracies:
+            named = (f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in accuracies.items())
+            console.print(f"on {config.test_data}: {', '.join(named)}", highlight=False)
         console.print(f"results: {workdir / 'results.json'}, {workdir / 'results.csv'}")
         if config.report:
             console.print(f"report:  {workdir / 'report.html'}")
@@ -99,6 +121,19 @@ def as_outputs(arrays: extract.Arrays) -> Outputs:
     return Outputs(arrays["features"], arrays.get("logits"), arrays.get("labels"))
 
 
+def training_outputs(arrays: extract.Arrays, method: Method, method_state) -> Outputs:
+    """What detectors are fitted on: labels, or the clusters of a method that finds its own.
+
+    Clusters are numbered without gaps. Before the first clustering all images are in one.
+    """
+    outputs = as_outputs(arrays)
+    assignment = getattr(method_state, "assignment", None)
+    if method.targets == "indices" and assignment is not None:
+        _, clusters = np.unique(np.asarray(assignment), return_inverse=True)
+        outputs = outputs._replace(labels=clusters.astype(np.int32))
+    return outputs
+
+
 def _by_group(rows, means):
     """Rows with each group's mean behind its sets."""
     ordered = []
@@ -107,10 +142,18 @@ def _by_group(rows, means):
     return ordered
 
 
-def _id_accuracy(arrays: extract.Arrays) -> dict:
-    if "logits" not in arrays or "labels" not in arrays:
+def _accuracies(train: extract.Arrays, test: extract.Arrays, linear_probe: bool) -> dict:
+    """Every accuracy on the ID test set that can be had; {} where it has no labels."""
+    if "labels" not in test or "labels" not in train:
         return {}
-    return {"id_accuracy": float(np.mean(arrays["logits"].argmax(axis=1) == arrays["labels"]))}
+    found = {}
+    if "logits" in test:
+        found["id_accuracy"] = float(np.mean(test["logits"].argmax(axis=1) == test["labels"]))
+    train, test = as_outputs(train), as_outputs(test)
+    found["nearest_mean_accuracy"] = probes.nearest_mean_accuracy(train, test)
+    if linear_probe:
+        found["linear_probe_accuracy"] = probes.linear_probe_accuracy(train, test)
+    return found
 
 
 def _write(config, workdir, data, header, rows, scores, outputs, state):
@@ -166,7 +209,7 @@ def evaluate_run(workdir: str, *, detectors: str = "", ood: str = "", which: str
     console = logbook.console()
     if not workdir or not pathlib.Path(workdir).is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    config = ConfigDict(checkpoints.recall_config(workdir))
+    config = completed(checkpoints.recall_config(workdir))
     config.detectors = detectors or config.detectors
     config.ood = ood or config.ood
     config.eval_checkpoint = which or config.eval_checkpoint

@@ -1,6 +1,5 @@
 """From a config to the parts of a run: checked choices, data, model, method, optimiser."""
 
-import ast
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapt_jax import detectors, methods, models, schedules, sharding, train_state
+from adapt_jax import detector_specs, methods, models, schedules, sharding, train_state
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment, sources, suites
 from adapt_jax.data.sources import Dataset
-from adapt_jax.detectors.base import Detector
 from adapt_jax.methods.base import Method
 from adapt_jax.models.base import Model
 
@@ -62,8 +60,13 @@ def check(config) -> None:
     mesh = sharding.make_mesh()
     sharding.check_batch(mesh, config.batch_size)
     profile_range(config)
-    build(config, mesh=mesh, num_classes=2, num_images=config.batch_size, mean_std=_fixed(config))
-    make_detectors(config.detectors)
+    build(config, mesh=mesh, num_classes=2, num_images=None, mean_std=_fixed(config))
+    if config.image_size < (smallest := models.SMALLEST_IMAGE[config.model.stem]):
+        raise InputError(
+            f"config field image_size must be at least {smallest} with the {config.model.stem} "
+            f"stem, got {config.image_size}"
+        )
+    detector_specs.make(config.detectors)
     for source in (config.train_data, config.test_data):
         sources.check(source)
     for ood_set in ood_sets(config):
@@ -102,16 +105,18 @@ def load_data(config, say: Callable[[str], None] = lambda text: None) -> Data:
       InputError: names the source and what is wrong with it.
     """
     size = config.image_size
-    train = sources.load(config.train_data, size, labeled=True)
+    train = sources.load(config.train_data, size, labeled=needs_labels(config))
     test = sources.load(config.test_data, size)
     if test.labels is not None and test.class_names != train.class_names:
-        say("warning: test_data has other classes than train_data; its labels are not used")
+        if train.labels is not None:
+            say("warning: test_data has other classes than train_data; its labels are not used")
         test = test._replace(labels=None)
-    say(f"train  {config.train_data}: {len(train.images):,} images, {num_classes(train)} classes")
+    kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
+    say(f"train  {config.train_data}: {len(train.images):,} images, {kinds}")
     say(f"test   {config.test_data}: {len(test.images):,} images")
     if test.fingerprint == train.fingerprint:
         say("warning: train_data and test_data hold the same images; ID scores will look too good")
-    if num_classes(train) < 2:
+    if needs_labels(config) and num_classes(train) < 2:
         raise InputError(
             f"train_data {config.train_data} has one class; training needs at least two"
         )
@@ -133,9 +138,14 @@ def ood_sets(config) -> tuple[suites.OodSet, ...]:
     return suites.resolve(config.ood) if config.ood.strip() else ()
 
 
-def num_classes(train: Dataset) -> int:
-    """C of a labelled set, whose labels are 0..C-1."""
-    return int(train.labels.max()) + 1
+def num_classes(train: Dataset) -> int | None:
+    """C of a labelled set, whose labels are 0..C-1; None without labels."""
+    return None if train.labels is None else int(train.labels.max()) + 1
+
+
+def needs_labels(config) -> bool:
+    """Whether the config's method learns from class labels."""
+    return make_method(config, num_classes=2, num_images=None).targets == "labels"
 
 
 def total_steps(config, num_images: int) -> int:
@@ -168,15 +178,15 @@ def _fixed(config):
     return (tuple(config.mean), tuple(config.std)) if config.mean else None
 
 
-def build(config, *, mesh, num_classes: int, num_images: int, mean_std) -> Parts:
+def build(config, *, mesh, num_classes: int | None, num_images: int | None, mean_std) -> Parts:
     """Makes every part the config names.
 
     Args:
       config: of the run.
       mesh: the devices.
-      num_classes: C of the training data.
-      num_images: N of the training data.
-      mean_std: of the training input; None stands in while only checking.
+      num_classes: C of the training data; None without labels.
+      num_images: N of the training data; None stands in while only checking.
+      mean_std: of the training input; likewise.
 
     Raises:
       InputError: names the section of the config and what is wrong in it.
@@ -188,14 +198,7 @@ def build(config, *, mesh, num_classes: int, num_images: int, mean_std) -> Parts
             "config field model.dtype float64 needs JAX_ENABLE_X64=1 in the environment"
         )
     dtype = jnp.float64 if wide else jnp.float32
-    method = _named(
-        "method",
-        methods.make,
-        config.method.name,
-        num_classes=num_classes,
-        feature_dim=config.model.embedding_dim,
-        **config.method.params,
-    )
+    method = make_method(config, num_classes=num_classes, num_images=num_images)
     head = {"embeddings": "mlp", "logits": "linear"}[method.reads]
     model = _named(
         "model",
@@ -203,26 +206,32 @@ def build(config, *, mesh, num_classes: int, num_images: int, mean_std) -> Parts
         config.model.name,
         width=config.model.width,
         blocks=tuple(config.model.blocks) or None,
+        stem=config.model.stem,
         embedding_dim=config.model.embedding_dim,
         num_classes=num_classes,
         head=head,
+        feature_norm=config.model.feature_norm or None,
+        trainable=config.model.trainable,
+        frozen_batch_norm=config.model.frozen_batch_norm,
         dtype=compute_dtype(config.model.dtype),
         conv_chunk=16 if mesh.size == 1 else None,
         remat=config.model.remat,
     )
     rate = config.optimizer
+    images = num_images or config.batch_size
     schedule = _named(
         "optimizer",
         schedules.make,
         rate.schedule,
         base_lr=rate.learning_rate,
         warmup_epochs=rate.warmup_epochs,
-        total_steps=total_steps(config, num_images),
-        steps_per_epoch=train_state.steps_per_epoch(num_images, config.batch_size),
+        total_steps=total_steps(config, images),
+        steps_per_epoch=train_state.steps_per_epoch(images, config.batch_size),
     )
     optimizer = train_state.sgd(
         momentum=rate.momentum, nesterov=rate.nesterov, weight_decay=rate.weight_decay
     )
+    optimizer = train_state.only(optimizer, model.trainable)
     views = _named(
         "augment",
         lambda name, **kwargs: augment.make(**kwargs),
@@ -248,29 +257,26 @@ def build_for(config, mesh, train: Dataset) -> Parts:
     )
 
 
-def make_detectors(text: str) -> dict[str, Detector]:
-    """Parses "mahalanobis,knn?k=50&normalize=False" into detectors by that name.
+def make_method(config, *, num_classes: int | None, num_images: int | None) -> Method:
+    """The config's method for training data of that many classes and images, where known.
 
     Raises:
-      InputError: nothing named, one named twice, or an unknown name or hyper-parameter.
+      InputError: an unknown method, or what is wrong with a hyper-parameter.
     """
-    made = {}
-    for spec in filter(None, (part.strip() for part in text.split(","))):
-        name, _, query = spec.partition("?")
-        kwargs = {}
-        for item in filter(None, query.split("&")):
-            key, equals, value = item.partition("=")
-            if not equals:
-                raise InputError(
-                    f"detector {spec!r}: write hyper-parameters as name?key=value&key=value"
-                )
-            kwargs[key] = _literal(value)
-        if spec in made:
-            raise InputError(f"detector {spec!r} is named twice")
-        made[spec] = _named("detectors", detectors.make, name, **kwargs)
-    if not made:
-        raise InputError(f"config field detectors is empty; known: {', '.join(detectors.names())}")
-    return made
+
+    def make(name, **kwargs):
+        if "num_images" in methods.parameters(name):
+            kwargs.setdefault("num_images", num_images)
+        return methods.make(name, **kwargs)
+
+    return _named(
+        "method",
+        make,
+        config.method.name,
+        num_classes=num_classes,
+        feature_dim=config.model.embedding_dim,
+        **config.method.params,
+    )
 
 
 def profile_range(config) -> tuple[int, int] | None:
@@ -292,13 +298,6 @@ def compute_dtype(name: str) -> str:
     if name == "auto":
         return "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return "float32" if name == "float64" else name  # float32 follows its input's precision
-
-
-def _literal(text: str):
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _named(section: str, make: Callable, name: str, **kwargs):

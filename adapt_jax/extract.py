@@ -4,6 +4,8 @@ import hashlib
 import pathlib
 import zipfile
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from adapt_jax.models.base import Model
 
 Arrays = dict[str, np.ndarray]  # features (N, F), embeddings (N, D) or logits (N, C), labels (N,)
 Extract = Callable[[np.ndarray], Arrays]
+ExtractForAny = Callable[[Any, np.ndarray], Arrays]
 
 
 def make(model: Model, variables, normalize, mesh, batch_size: int) -> Extract:
@@ -27,16 +30,21 @@ def make(model: Model, variables, normalize, mesh, batch_size: int) -> Extract:
       mesh: the devices the batch is split over.
       batch_size: images per pass over all devices; the last batch is padded.
     """
+    return partial(make_for_any(model, normalize, mesh, batch_size), variables)
+
+
+def make_for_any(model: Model, normalize, mesh, batch_size: int) -> ExtractForAny:
+    """The same for variables that change: `extract(variables, images)`, compiled once."""
     sharding.check_batch(mesh, batch_size)
 
     def forward(variables, images):
         outputs, _ = model.apply(variables, normalize(images), train=False)
         named = {k: v for k, v in outputs._asdict().items() if v is not None}
-        return jax.tree.map(lambda x: x.astype(jnp.float32), named)
+        return jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), named)
 
     forward = jax.jit(forward, out_shardings=sharding.replicated(mesh))
 
-    def extract(images):
+    def extract(variables, images):
         parts = []
         for start in range(0, len(images), batch_size):
             batch = np.asarray(images[start : start + batch_size])

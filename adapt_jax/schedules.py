@@ -83,10 +83,52 @@ def adapt_rate_after(
     return rate
 
 
+def cider_as_executed(
+    *,
+    base_lr: float,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup_epochs: int = 10,
+    cosine: bool = True,
+) -> Schedule:
+    """The rates CIDER's training script, and SupCon's within it, really run with.
+
+    The warm-up counts epochs from 1 but is given them from 0: in the first of its
+    `warmup_epochs` + 1 epochs the rate is negative (gradient ascent), rising to 0.001.
+    Source: deeplearning-wisc/cider.
+
+    The script warms up only where the batch has more than 256 images; give warmup_epochs 0 for
+    smaller ones. cosine False is its other rule: a tenth after each of the epochs 100, 150, 180.
+    """
+    per_epoch = _epoch_cosine(base_lr, total_steps / steps_per_epoch)
+    if not cosine:
+
+        def per_epoch(epoch):
+            passed = sum((epoch > last).astype(_float()) for last in (100, 150, 180))
+            return base_lr * 0.1**passed
+
+    return _epochs_off_by_one(per_epoch, steps_per_epoch, warmup_epochs, first=0)
+
+
+def reweightood_as_executed(
+    *, base_lr: float, total_steps: int, steps_per_epoch: int, warmup_epochs: int = 10
+) -> Schedule:
+    """The rates ReweightOOD's trainer really runs with, negative in most of the first epoch.
+
+    CIDER's schedule with cosine, but steps count from 1; its trainer always warms up. OpenOOD's
+    trainers of CIDER, NPOS and PALM share it. A base rate below 0.001 "warms up" downwards.
+    Source: sudarshanregmi/ReweightOOD.
+    """
+    per_epoch = _epoch_cosine(base_lr, total_steps / steps_per_epoch)
+    return _epochs_off_by_one(per_epoch, steps_per_epoch, warmup_epochs, first=1)
+
+
 FACTORIES = {
     "constant": constant,
     "linear_warmup_cosine": linear_warmup_cosine,
     "adapt_as_executed": adapt_as_executed,
+    "cider_as_executed": cider_as_executed,
+    "reweightood_as_executed": reweightood_as_executed,
 }
 
 
@@ -114,6 +156,30 @@ def make(
 def _warmup_steps(epochs, steps_per_epoch, total_steps):
     checks.non_negative(warmup_epochs=epochs)
     return min(round(epochs * steps_per_epoch), total_steps // 10)
+
+
+def _epoch_cosine(base_lr, epochs):
+    """One rate per epoch (from 0): a cosine from `base_lr` to a thousandth of it."""
+    return lambda epoch: base_lr * _half_cosine(epoch / epochs, 0.001)
+
+
+def _epochs_off_by_one(per_epoch, steps_per_epoch, warmup_epochs, first):
+    """`per_epoch`, preceded by a warm-up from 0.001 whose epochs start at -1 (so it begins below).
+
+    first: what the script calls the first step of an epoch.
+    """
+    checks.non_negative(warmup_epochs=warmup_epochs)
+    start, warmup = 0.001, warmup_epochs * steps_per_epoch
+
+    def rate(step):
+        step = jnp.asarray(step)
+        epoch = (step // steps_per_epoch).astype(_float())
+        target = per_epoch(jnp.asarray(warmup_epochs, _float()))
+        done = (step.astype(_float()) + first - steps_per_epoch) / max(warmup, 1)
+        warm = (epoch <= warmup_epochs) & (warmup > 0)
+        return jnp.where(warm, start + done * (target - start), per_epoch(epoch))
+
+    return rate
 
 
 def _ramp(step, warmup):

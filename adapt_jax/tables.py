@@ -1,6 +1,6 @@
 """Result rows as tables: for the console and for Markdown, in percent, conventions named."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -10,6 +10,7 @@ from adapt_jax import metrics
 
 Row = dict[str, Any]
 MEAN = "mean"  # the "ood" of a row that averages a group
+KEYS = {"detector": "detector", "ood": "OOD set", "group": "group"}
 COLUMNS = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in", "aupr_out")
 LABELS = {
     "auroc": "AUROC",
@@ -35,36 +36,51 @@ def conventions(columns: Sequence[str]) -> list[str]:
     return [f"{LABELS[n]}: {text}" for n, text in metrics.COLUMNS if n in columns]
 
 
-def table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS, title: str = "") -> Table:
+def table(
+    rows: Sequence[Row],
+    columns: Sequence[str] = COLUMNS,
+    title: str = "",
+    keys: Mapping[str, str] = KEYS,
+) -> Table:
     """A console table in percent; mean rows are bold and close their group.
 
     Args:
       rows: result rows, in the order to be shown.
       columns: which metrics.
       title: what was evaluated; the protocol belongs there.
+      keys: what names a row, with the heading. Without "ood" no row is bold, and a line is drawn
+        where any key but the last changes.
     """
     fpr = [name for name in columns if name.startswith("fpr95")]
     out = Table(title=Text(title) if title else None, caption=Text("\n".join(conventions(fpr))))
     out.caption_justify = "left"
-    for name in ("detector", "OOD set", "group"):
-        out.add_column(name, overflow="fold")
+    for heading in keys.values():
+        out.add_column(heading, overflow="fold")
     for name in columns:
         out.add_column(LABELS[name], justify="right")
-    for row in rows:
-        mean = row["ood"] == MEAN
-        cells = [row["detector"], row["ood"], row["group"], *(percent(row, c) for c in columns)]
+    for row, following in zip(rows, [*rows[1:], {}]):
+        mean = "ood" in keys and row["ood"] == MEAN
+        ends = mean or ("ood" not in keys and _ends(row, following, keys))
+        cells = [*(row[k] for k in keys), *(percent(row, c) for c in columns)]
         # Text, not str: brackets in the name of a set are not markup.
-        out.add_row(*map(Text, cells), style="bold" if mean else "", end_section=mean)
+        out.add_row(*map(Text, cells), style="bold" if mean else "", end_section=ends)
     return out
 
 
-def markdown(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
+def markdown(
+    rows: Sequence[Row], columns: Sequence[str] = COLUMNS, keys: Mapping[str, str] = KEYS
+) -> str:
     """The same as a Markdown table (percent), followed by what each column says."""
-    lines = [["detector", "OOD set", "group", *(LABELS[c] for c in columns)]]
-    lines.append(["---"] * 3 + ["---:"] * len(columns))
+    lines = [[*keys.values(), *(LABELS[c] for c in columns)]]
+    lines.append(["---"] * len(keys) + ["---:"] * len(columns))
     for row in rows:
-        cells = [row["detector"], row["ood"], row["group"], *(percent(row, c) for c in columns)]
+        cells = [*(row[k] for k in keys), *(percent(row, c) for c in columns)]
         cells = [c.replace("|", "\\|").replace("\n", " ") for c in cells]
-        lines.append([f"**{c}**" if row["ood"] == MEAN else c for c in cells])
+        bold = "ood" in keys and row["ood"] == MEAN
+        lines.append([f"**{c}**" if bold else c for c in cells])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return text + "\n\n" + "\n".join(f"- {line}" for line in conventions(columns)) + "\n"
+
+
+def _ends(row: Row, following: Row, keys: Mapping[str, str]) -> bool:
+    return any(row[k] != following.get(k) for k in list(keys)[:-1])

@@ -16,10 +16,12 @@ from absl import flags
 from adapt_jax import (
     checkpoints,
     cli,
+    epochs,
     evaluate,
     experiment,
     interrupts,
     logbook,
+    pretrained,
     profiling,
     sharding,
     train_state,
@@ -46,6 +48,7 @@ def train(config, workdir: str) -> dict:
     """
     console = logbook.console()
     experiment.check(config)
+    pretrained.check(config)
     workdir = experiment.prepare_workdir(workdir)
     if jax.process_index() == 0:
         checkpoints.remember_config(workdir, config.to_dict())
@@ -87,6 +90,8 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
     if (newest := store.latest_step()) is not None:
         state = store.restore(newest, state)
         console.print(f"resuming at step {newest} of {total}")
+    else:
+        state = pretrained.start(config, parts, mesh, state, console.print)
     step = int(state.step)
     if step >= total:
         if newest is None:
@@ -96,7 +101,9 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
     max_steps = min(config.log_every, config.checkpoint_every, per_epoch, total)
     run = _compile_loop(config, parts, mesh, num_images, max_steps)
     images = sharding.replicate(mesh, train_set.images)
-    labels = sharding.replicate(mesh, np.asarray(train_set.labels, np.int32))
+    targets = train_state.targets(parts.method, train_set.labels, num_images)
+    labels = sharding.replicate(mesh, targets)
+    between = epochs.make(config, parts, mesh, train_set)
     began = time.perf_counter()
     run = run.lower(state, images, labels, np.int32(1)).compile()
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
@@ -123,6 +130,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                     *trace.boundaries(step),
                 ]
                 count = min(stops) - step
+                state = between(state, step)
                 with trace.around(step):
                     state, metrics = run(state, images, labels, np.int32(count))
                     metrics = {k: np.asarray(v)[:count] for k, v in metrics.items()}
@@ -136,7 +144,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 if step % config.checkpoint_every == 0 or ending:
                     store.save(step, state, _finite_mean(np.concatenate(losses)))
                     losses = []
-                if interrupted.signal is not None and step < total:
+                if ending and step < total:  # not .signal: it may have come after the save
                     store.close()
                     console.print(f"interrupted at step {step}: saved; the same command resumes")
                     raise SystemExit(128 + interrupted.signal)

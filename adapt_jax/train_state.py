@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from adapt_jax.methods.base import Method
@@ -48,6 +49,22 @@ def sgd(*, momentum: float, nesterov: bool, weight_decay: float) -> optax.Gradie
     )
 
 
+def only(
+    optimizer: optax.GradientTransformation, trainable: Callable[[Any], Any] | None
+) -> optax.GradientTransformation:
+    """`optimizer` for the parameters `trainable(params)` is True for; the others are not updated.
+
+    Those have no optimiser state either. None: all of them are trained.
+    """
+    if trainable is None:
+        return optimizer
+
+    def fixed(params):
+        return jax.tree.map(lambda keep: not keep, trainable(params))
+
+    return optax.chain(optax.masked(optimizer, trainable), optax.masked(optax.set_to_zero(), fixed))
+
+
 def create(key, model: Model, method: Method, optimizer, image_shape, dtype) -> TrainState:
     """The state before the first step; `dtype` is that of the parameters."""
     variables = model.init(jax.random.fold_in(key, INIT_MODEL), image_shape, dtype)
@@ -71,8 +88,8 @@ def make_step(
 ) -> Step:
     """Builds `step(state, images, labels) -> (state, metrics)`.
 
-    images (B, H, W, 3) uint8, labels (B,) int32. A step whose loss or gradient is not finite
-    changes nothing but the step count and reports `skipped` = 1.
+    images (B, H, W, 3) uint8, labels (B,) int32, taken from `targets`. A step whose loss or
+    gradient is not finite changes nothing but the step count and reports `skipped` = 1.
 
     Args:
       model: the network.
@@ -168,6 +185,19 @@ def make_loop(
         return jax.lax.fori_loop(0, count, body, (state, log))
 
     return loop
+
+
+def targets(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:
+    """What the loss is told of each training image, (N,) int32: its label, or its index.
+
+    Args:
+      method: the objective; `Method.targets` decides.
+      labels: (N,) int, or None where there are none.
+      num_images: N.
+    """
+    if method.targets == "indices":
+        return np.arange(num_images, dtype=np.int32)
+    return np.asarray(labels, np.int32)
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

@@ -18,7 +18,7 @@ def get_config():
     )
     config.image_size = 8
     config.batch_size = 128
-    config.epochs = 60
+    config.epochs = 40
     config.model.width = 16
     config.optimizer.learning_rate = 0.1
     config.augment.flip = 0.0  # a mirrored digit is another shape

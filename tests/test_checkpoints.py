@@ -1,9 +1,12 @@
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from adapt_jax import checkpoints
+from adapt_jax.config import default_config
 from adapt_jax.core.errors import InputError
 from adapt_jax.train_state import TrainState
 
@@ -47,15 +50,27 @@ def test_the_digest_knows_values_names_and_shapes():
 
 
 def test_a_config_is_remembered_and_compared(tmp_path):
-    config = {"seed": 1, "log_every": 10, "model": {"width": 8, "blocks": (1, 1)}}
+    config = default_config().to_dict()
     checkpoints.remember_config(tmp_path, config)
-    assert checkpoints.recall_config(tmp_path)["model"] == {"width": 8, "blocks": [1, 1]}
+    assert checkpoints.recall_config(tmp_path)["augment"]["crop_scale"] == [0.2, 1.0]
     checkpoints.remember_config(tmp_path, config | {"seed": 2})  # nothing was trained yet
     (tmp_path / "checkpoints").mkdir()
     checkpoints.remember_config(tmp_path, config | {"seed": 2, "log_every": 5})
-    with pytest.raises(InputError, match=r"model\.width: was 8, now 16"):
+    wider = config | {"seed": 2, "model": config["model"] | {"width": 16}}
+    with pytest.raises(InputError, match=r"model\.width: was 64, now 16"):
+        checkpoints.remember_config(tmp_path, wider)
+
+
+def test_a_run_older_than_a_field_is_as_if_it_had_the_default(tmp_path):
+    config = default_config().to_dict()
+    older = config | {"model": {k: v for k, v in config["model"].items() if k != "stem"}}
+    del older["report"]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    checkpoints.remember_config(tmp_path, config)
+    with pytest.raises(InputError, match=r"model\.stem: was 'cifar', now 'imagenet'"):
         checkpoints.remember_config(
-            tmp_path, config | {"seed": 2, "model": {"width": 16, "blocks": (1, 1)}}
+            tmp_path, config | {"model": config["model"] | {"stem": "imagenet"}}
         )
 
 

@@ -58,3 +58,63 @@ def test_errors_name_the_mistake():
         schedules.make("linear_warmup_cosin", **common)
     with pytest.raises(TypeError, match="warmup_epochs"):
         schedules.make("linear_warmup_cosine", **common, warmup=3)
+
+
+@pytest.mark.usefixtures("x64")
+def test_cider_as_executed(golden):
+    case = golden("cider_lr_schedule")
+    rate = schedules.make("cider_as_executed", **recorded(case))
+    used = case["lr_used"]
+    np.testing.assert_allclose(rate(jnp.arange(len(used))), used, atol=1e-12)
+    assert (used[:3] < 0).all()
+    assert used[3] == pytest.approx(0.001)
+
+
+def test_cider_starts_at_the_rate_its_script_prints():
+    """500 epochs of 98 steps at 0.5: 97 of the first 98 rates are negative."""
+    rate = schedules.make("cider_as_executed", base_lr=0.5, total_steps=49_000, steps_per_epoch=98)
+    first = np.asarray(rate(jnp.arange(98)))
+    assert first[0] == pytest.approx(-0.0489, abs=1e-4)
+    assert (first < 0).sum() == 97
+    assert (np.diff(first) > 0).all()
+
+
+@pytest.mark.usefixtures("x64")
+def test_cider_by_steps_and_for_small_batches():
+    common = {"base_lr": 0.5, "total_steps": 400, "steps_per_epoch": 2}
+    rate = schedules.make("cider_as_executed", **common, cosine=False, warmup_epochs=0)
+    epochs = np.array([0, 100, 101, 150, 151, 180, 181, 199])
+    by_hand = [0.5, 0.5, 0.05, 0.05, 0.005, 0.005, 0.0005, 0.0005]
+    np.testing.assert_allclose(rate(jnp.array(2 * epochs)), by_hand, rtol=1e-12)
+    warm = schedules.make("cider_as_executed", **common, cosine=False)
+    # Epochs 0..10: a line through 0.001 at step 2 (epoch 1) and the full rate at step 22.
+    steps = np.arange(22)
+    np.testing.assert_allclose(
+        warm(jnp.array(steps)), 0.001 + (steps - 2) / 20 * 0.499, rtol=1e-12, atol=1e-15
+    )
+    np.testing.assert_allclose(warm(22), 0.5, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("case", ["lr_cifar", "lr_in200", "lr_in1k"])
+def test_reweightood_as_executed(golden, case):
+    recorded = golden("reweightood_loss")
+    base_lr, epochs, per_epoch, _ = recorded[f"{case}__hp"]
+    rate = schedules.make(
+        "reweightood_as_executed",
+        base_lr=float(base_lr),
+        total_steps=int(epochs * per_epoch),
+        steps_per_epoch=int(per_epoch),
+    )
+    used = recorded[f"{case}__lrs"].ravel()
+    np.testing.assert_allclose(rate(jnp.arange(used.size)), used, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(schedules.FACTORIES))
+def test_every_schedule_takes_what_a_config_gives(name):
+    rate = schedules.make(name, base_lr=0.1, total_steps=30, steps_per_epoch=3, warmup_epochs=2)
+    for step in (jnp.int32(0), jnp.arange(31), 7):
+        values = np.asarray(rate(step))
+        assert values.shape == np.shape(step)
+        assert np.isfinite(values).all()
+    assert float(rate(29)) <= 0.1 + 1e-6

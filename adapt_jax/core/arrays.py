@@ -7,6 +7,11 @@ HIGHEST = jax.lax.Precision.HIGHEST
 NORM_FLOOR = 1e-12
 
 
+def working_dtype(dtype) -> jnp.dtype:
+    """What the device computes in for data of `dtype`: at least float32; float64 only under x64."""
+    return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
+
+
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     """`a @ b` at full float32 precision on every device.
 

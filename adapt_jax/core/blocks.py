@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from adapt_jax.core.arrays import working_dtype
 
 
 def map_rows(
@@ -23,7 +24,7 @@ def map_rows(
     Returns:
       (N, ...) on the host.
     """
-    dtype = jnp.promote_types(rows.dtype, jnp.float32)
+    dtype = working_dtype(rows.dtype)
     results = []
     for start in range(0, len(rows), block):
         part = np.asarray(rows[start : start + block], dtype)

@@ -76,6 +76,12 @@ def class_means(features, labels, num_classes: int, normalize: bool = False) -> 
     return total / np.maximum(count, 1)[:, None]
 
 
+def class_directions(features, labels, num_classes: int) -> np.ndarray:
+    """The means of each class's unit rows, scaled to unit length: (C, D) float64; zeros stay so."""
+    means = class_means(features, labels, num_classes, normalize=True)
+    return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), NORM_FLOOR)
+
+
 def covariance(
     features, means: np.ndarray, labels, normalize: bool = False, ddof: int = 0
 ) -> np.ndarray:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import matmul
+from adapt_jax.core.arrays import matmul, working_dtype
 
 BANK_BLOCK = 5000
 
@@ -29,7 +29,7 @@ class Bank(NamedTuple):
 
 def make_bank(rows: np.ndarray, block: int = BANK_BLOCK) -> Bank:
     """Puts rows (N, D), N >= 1, on the device; keeps float64, widens what is below float32."""
-    dtype = jnp.promote_types(rows.dtype, jnp.float32)
+    dtype = working_dtype(rows.dtype)
     rows = rows.astype(dtype, copy=False)
     count, width = rows.shape
     block = min(block, count)

@@ -42,6 +42,15 @@ def defaults(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) 
     return {k: p.default for k, p in parameters.items() if p.default not in (p.empty, None)}
 
 
+def names(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) -> tuple[str, ...]:
+    """The names of all hyper-parameters of one factory.
+
+    Raises:
+      ValueError: the name is unknown; the message lists the known ones.
+    """
+    return tuple(_parameters(kind, factories, name))
+
+
 def _parameters(kind, factories, name):
     if name not in factories:
         known = ", ".join(sorted(factories))

@@ -1,7 +1,7 @@
 """Post-hoc detectors, one file per family. `make(name, **hyper_parameters)` builds one."""
 
 from adapt_jax.core import registry
-from adapt_jax.detectors import knn, mahalanobis, palm_ssd
+from adapt_jax.detectors import knn, mahalanobis, nearest_mean, palm_ssd, ssd
 from adapt_jax.detectors.base import Detector, Head, Outputs
 
 __all__ = ["FACTORIES", "Detector", "Head", "Outputs", "make", "names"]
@@ -9,7 +9,9 @@ __all__ = ["FACTORIES", "Detector", "Head", "Outputs", "make", "names"]
 FACTORIES = {
     "knn": knn.make,
     "mahalanobis": mahalanobis.make,
+    "nearest_mean": nearest_mean.make,
     "palm_ssd": palm_ssd.make,
+    "ssd": ssd.make,
 }
 
 

@@ -6,10 +6,9 @@ Exact, as the flat L2 index in Jingkang50/OpenOOD, deeplearning-wisc/cider and J
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize
+from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import positive_int
 from adapt_jax.core.errors import InputError
@@ -41,7 +40,7 @@ def make(*, k: int = 50, normalize: bool = True) -> Detector:
                 "lower k or fit on more images."
             )
         if normalize:
-            features = features.astype(jnp.promote_types(features.dtype, jnp.float32), copy=False)
+            features = features.astype(working_dtype(features.dtype), copy=False)
             norm = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
             features = features / np.maximum(norm, NORM_FLOOR)[:, None].astype(features.dtype)
         return make_bank(features)

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Literal, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize
+from adapt_jax.core.arrays import l2_normalize, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -57,7 +56,7 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
                 f"mahalanobis.fit: the {covariance} covariance is zero: "
                 "all training features it is made of are identical."
             )
-        dtype = jnp.promote_types(features.dtype, jnp.float32)
+        dtype = working_dtype(features.dtype)
         return gaussian.gaussians(means, center, gaussian.whitening(cov), dtype)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:

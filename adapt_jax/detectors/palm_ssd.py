@@ -10,11 +10,10 @@ published numbers contain it, so it is kept under PALM's name.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize
+from adapt_jax.core.arrays import l2_normalize, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -45,7 +44,7 @@ def make() -> Detector:
         whiten = scale[:, None] * gaussian.whitening(scale[:, None] * cov * scale, _CUTOFF)
         whiten[deviation == 0] = 0.0  # exactly what pinv makes of a dead channel
         center = mean + mean / scale
-        dtype = jnp.promote_types(features.dtype, jnp.float32)
+        dtype = working_dtype(features.dtype)
         return gaussian.gaussians(center[None], center, whiten, dtype)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Training objectives, one file per paper. `make(name, **hyper_parameters)` builds one."""
 
 from adapt_jax.core import registry
-from adapt_jax.methods import adapt, cider, cross_entropy, palm, reweightood, supcon
+from adapt_jax.methods import adapt, ccl, cider, cross_entropy, palm, reweightood, supcon
 from adapt_jax.methods.base import Method
 
 FACTORIES = {
     "adapt": adapt.make,
+    "ccl": ccl.make,
     "cider": cider.make,
     "cross_entropy": cross_entropy.make,
     "palm": palm.make,
@@ -22,6 +23,11 @@ def names() -> tuple[str, ...]:
 def defaults(name: str) -> dict:
     """The hyper-parameters of a method that have a default, with it."""
     return registry.defaults("method", FACTORIES, name)
+
+
+def parameters(name: str) -> tuple[str, ...]:
+    """The names of a method's hyper-parameters, those without a default included."""
+    return registry.names("method", FACTORIES, name)
 
 
 def make(name: str, **hyper_parameters) -> Method:

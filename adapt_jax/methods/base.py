@@ -1,4 +1,4 @@
-"""What a training objective is: two pure functions on arrays (three, where it clusters)."""
+"""What a training objective is: two pure functions on arrays, and sometimes two more."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -19,13 +19,23 @@ class Method(NamedTuple):
     loss () float32. The returned state carries no gradient. A batch that is not finite leaves the
     state as it was.
 
-    `refresh(state, embeddings (N, D), key) -> state`, once per epoch on the un-augmented training
-    set, only for methods that cluster; None elsewhere.
+    `start(state, embeddings (N, D), labels (N,)) -> state`, once before the first step: what the
+    untrained network, in evaluation mode, makes of the un-augmented training set. None: not needed.
 
-    `reads` names the network output the loss is computed from.
+    `refresh(state, embeddings (N, D), key) -> state`, at the beginning of the epochs (counted from
+    0) for which `refresh_due(epoch)` is true, on the same set; only for methods that cluster, None
+    elsewhere. It costs a pass over the set, so the method says when it is worth it.
+
+    `reads` names the network output all of them are computed from.
+
+    `targets` says what "labels" are: classes, or "indices": each image's place in the training set,
+    which methods that need no labels keep their own notes by.
     """
 
     init: Callable[[jax.Array], State]
     loss: Callable[[jax.Array, jax.Array, State], tuple[jax.Array, tuple[State, Metrics]]]
     refresh: Callable[[State, jax.Array, jax.Array], State] | None = None
     reads: Literal["embeddings", "logits"] = "embeddings"
+    targets: Literal["labels", "indices"] = "labels"
+    start: Callable[[State, jax.Array, jax.Array], State] | None = None
+    refresh_due: Callable[[int], bool] = lambda epoch: True

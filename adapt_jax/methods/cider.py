@@ -59,9 +59,14 @@ def make(
         )
 
     def init(key: jax.Array) -> CiderState:
-        """Random directions; `class_means` gives the official start from an untrained network."""
+        """Random directions, which `start` replaces where it is called."""
         raw = jax.random.normal(key, (num_classes, feature_dim))
         return CiderState(l2_normalize(raw))
+
+    def start(state: CiderState, embeddings: jax.Array, labels: jax.Array) -> CiderState:
+        """The official start: class means of the untrained network's embeddings."""
+        means = class_means(embeddings, labels, num_classes).prototypes
+        return CiderState(means.astype(state.prototypes.dtype))
 
     def disperse(protos):
         logits = matmul(protos, protos.T) / temperature  # (C, C)
@@ -85,7 +90,7 @@ def make(
         kept = keep_if_finite(new, state.prototypes, features)
         return weight * compactness + dispersion, (CiderState(kept), metrics)
 
-    return Method(init, loss)
+    return Method(init, loss, start=start)
 
 
 def class_means(embeddings: jax.Array, labels: jax.Array, num_classes: int) -> CiderState:

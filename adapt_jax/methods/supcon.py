@@ -31,7 +31,8 @@ def make(
       temperature: of the similarities.
       base_temperature: the loss is multiplied by temperature / base_temperature.
       contrast_mode: "all" takes every row as an anchor, "one" only those of the first view.
-      use_labels: False makes each image its own class: SimCLR's NT-Xent.
+      use_labels: False makes each image its own class: SimCLR's NT-Xent, for which the training
+        set needs no labels.
 
     An anchor without any positive (one view and a class seen once) is left out of the mean, where
     the official code gives NaN; without any anchor left the loss is 0.
@@ -64,4 +65,4 @@ def make(
         value = jnp.sum(per_anchor) / jnp.maximum(jnp.sum(count > 0), 1)
         return temperature / base_temperature * value, (state, {})
 
-    return Method(init, loss)
+    return Method(init, loss, targets="labels" if use_labels else "indices")

@@ -2,9 +2,10 @@
 
 from adapt_jax.core import registry
 from adapt_jax.models.base import Model, ModelOutputs
-from adapt_jax.models.factory import resnet
+from adapt_jax.models.factory import SMALLEST_IMAGE, resnet
 from adapt_jax.models.resnet import BasicBlock, Bottleneck
-from adapt_jax.models.torch_names import from_torch
+from adapt_jax.models.torch_names import Pretrained, from_torch, pretrained
+from adapt_jax.models.weight_files import read as read_weights
 
 FACTORIES = {
     "resnet18": resnet("resnet18", BasicBlock, (2, 2, 2, 2)),
@@ -13,7 +14,18 @@ FACTORIES = {
     "resnet101": resnet("resnet101", Bottleneck, (3, 4, 23, 3)),
 }
 
-__all__ = ["FACTORIES", "Model", "ModelOutputs", "from_torch", "make", "names"]
+__all__ = [
+    "FACTORIES",
+    "SMALLEST_IMAGE",
+    "Model",
+    "ModelOutputs",
+    "Pretrained",
+    "from_torch",
+    "make",
+    "names",
+    "pretrained",
+    "read_weights",
+]
 
 
 def names() -> tuple[str, ...]:

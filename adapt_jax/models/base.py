@@ -37,7 +37,10 @@ class Model(NamedTuple):
     multiply-accumulate of a convolution or product (a training step costs about three times that).
 
     `classifier(variables) -> (kernel (F, C), bias (C,)) | None`: the linear layer that made the
-    logits.
+    logits, as evaluation computes them: logits = features @ kernel + bias.
+
+    `trainable(params) -> tree of bool`, False for parameters that must stay as they are (their
+    gradient is zero); None where everything trains.
     """
 
     name: str
@@ -48,3 +51,4 @@ class Model(NamedTuple):
     num_classes: int | None
     flops_per_image: Callable[[int, int], int]
     classifier: Callable[[Variables], tuple[jax.Array, jax.Array] | None]
+    trainable: Callable[[Any], Any] | None = None

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.models import stages
 from adapt_jax.models.base import Model
 from adapt_jax.models.conv import Backward
 from adapt_jax.models.initialize import initialize
 from adapt_jax.models.layers import Conv, Linear
 from adapt_jax.models.resnet import BasicBlock, Bottleneck, Encoder, Network
 
-SMALLEST_IMAGE = 8  # three stages halve it
+SMALLEST_IMAGE = {"cifar": 8, "imagenet": 32}  # sides are halved three times, and five
 
 
 def resnet(
@@ -29,22 +30,36 @@ def resnet(
         *,
         width: int | Sequence[int] = 64,
         blocks: Sequence[int] | str | None = None,
+        stem: Literal["cifar", "imagenet"] = "cifar",
         head: Literal["mlp", "linear"] = "mlp",
         embedding_dim: int = 128,
         num_classes: int | None = None,
+        feature_norm: float | None = None,
+        trainable: str | Sequence[str] = "",
+        frozen_batch_norm: bool = True,
         dtype: Literal["float32", "bfloat16"] = "float32",
         conv: Literal["auto", "xla", "matmul_backward"] = "auto",
         conv_chunk: int | Literal["auto"] | None = "auto",
         remat: bool = False,
     ) -> Model:
-        """A residual network for small images.
+        """A residual network.
 
         Args:
           width: channels of the first stage, doubled by each later one; or those of all four.
           blocks: blocks per stage, four numbers or "2,2,2,2"; None for the published depth.
+          stem: "cifar" keeps the image's size and takes sides of at least 8; "imagenet" divides it
+            by four first, as pytorch/vision does, and takes sides of at least 32.
           head: "mlp" gives unit embeddings, "linear" gives logits.
           embedding_dim: D, of the "mlp" head.
           num_classes: C, which the "linear" head needs; the "mlp" head has no use for it.
+          feature_norm: temperature of train-time feature normalisation for the "linear" head, see
+            `resnet.Network`; 0.1 in the published CIFAR runs. None: off.
+          trainable: stages that train, "layer4,head" or a sequence of names, out of stem, layer1 to
+            layer4, and head ("mlp") or fc ("linear"). The others get no gradient, and what comes
+            before the first trained stage has no backward pass. Nothing named: everything trains.
+          frozen_batch_norm: batch normalisation of stages that do not train uses its running
+            statistics and leaves them alone. False: it normalises by the batch and its statistics
+            keep moving, as in the official fine-tuning of sudarshanregmi/ReweightOOD.
           dtype: the convolutions compute in it ("float32" means float64 where parameters or images
             are). Parameters, statistics, features and the head are float32 always.
           conv: backward pass of the convolutions, see `conv.Backward`.
@@ -58,6 +73,7 @@ def resnet(
         """
         widths = _widths(width)
         depths = _blocks(blocks, default_blocks)
+        _one_of("stem", stem, tuple(SMALLEST_IMAGE))
         _one_of("head", head, ("mlp", "linear"))
         _one_of("dtype", dtype, ("float32", "bfloat16"))
         _one_of("conv", conv, ("auto", "xla", "matmul_backward"))
@@ -69,17 +85,40 @@ def resnet(
             raise InputError('head="linear" needs num_classes, the number of classes')
         else:
             _positive("num_classes", num_classes)
-        backward = Backward(conv, conv_chunk)
-        encoder = partial(Encoder, block, widths, depths, backward=backward, remat=bool(remat))
-        outputs = (
-            {"embedding_dim": embedding_dim} if head == "mlp" else {"num_classes": num_classes}
+        if feature_norm is not None:
+            _temperature("feature_norm", feature_norm, head)
+        frozen = stages.frozen(trainable, "head" if head == "mlp" else "fc")
+        encoder = partial(
+            Encoder,
+            block,
+            widths,
+            depths,
+            backward=Backward(conv, conv_chunk),
+            remat=bool(remat),
+            stem=stem,
+            evaluating=frozen if frozen_batch_norm else frozenset(),
         )
-        return _pure(name, Network(encoder, **outputs), block.expansion * widths[-1], dtype)
+        outputs = (
+            {"embedding_dim": embedding_dim}
+            if head == "mlp"
+            else {"num_classes": num_classes, "feature_norm": feature_norm}
+        )
+        network = Network(encoder, **outputs)
+        return _pure(
+            name, network, block.expansion * widths[-1], dtype, SMALLEST_IMAGE[stem], frozen
+        )
 
     return make
 
 
-def _pure(name: str, network: Network, feature_dim: int, dtype: str) -> Model:
+def _pure(
+    name: str,
+    network: Network,
+    feature_dim: int,
+    dtype: str,
+    smallest_image: int,
+    frozen: frozenset[str],
+) -> Model:
     """Hides the module behind functions of plain dicts."""
 
     def shapes(image_shape):
@@ -87,12 +126,15 @@ def _pure(name: str, network: Network, feature_dim: int, dtype: str) -> Model:
         return jax.eval_shape(partial(network.init, train=False), jax.random.key(0), image)
 
     def init(key, image_shape=(32, 32, 3), param_dtype=jnp.float32):
-        if len(image_shape) != 3 or min(image_shape[:2]) < SMALLEST_IMAGE or image_shape[2] < 1:
+        if len(image_shape) != 3 or min(image_shape[:2]) < smallest_image or image_shape[2] < 1:
             raise InputError(
                 f"image_shape must be (height, width, channels) with sides of at least "
-                f"{SMALLEST_IMAGE}, got {tuple(image_shape)}"
+                f"{smallest_image}, got {tuple(image_shape)}"
             )
         return initialize(key, shapes(image_shape), param_dtype)
+
+    def trainable(params):
+        return jax.tree.map(operator.not_, stages.select(params, frozen))
 
     def apply(variables, images, train):
         if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
@@ -104,6 +146,14 @@ def _pure(name: str, network: Network, feature_dim: int, dtype: str) -> Model:
             compute = jnp.bfloat16
         else:
             compute = jnp.result_type(jnp.float32, images, *jax.tree.leaves(variables["params"]))
+        if train and frozen:
+            # Without a tangent, nothing before the first trained stage is differentiated.
+            params = jax.tree.map(
+                lambda p, keep: p if keep else jax.lax.stop_gradient(p),
+                variables["params"],
+                trainable(variables["params"]),
+            )
+            variables = variables | {"params": params}
         mutable = ["batch_stats"] if train else []
         outputs, updated = network.apply(
             variables, images.astype(compute), train=train, mutable=mutable
@@ -132,7 +182,7 @@ def _pure(name: str, network: Network, feature_dim: int, dtype: str) -> Model:
         if network.num_classes is None:
             return None
         layer = variables["params"]["fc"]
-        return layer["kernel"], layer["bias"]
+        return layer["kernel"] / (network.feature_norm or 1.0), layer["bias"]
 
     return Model(
         name=name,
@@ -143,6 +193,7 @@ def _pure(name: str, network: Network, feature_dim: int, dtype: str) -> Model:
         num_classes=network.num_classes,
         flops_per_image=flops_per_image,
         classifier=classifier,
+        trainable=trainable if frozen else None,
     )
 
 
@@ -154,6 +205,13 @@ def _positive(name: str, value) -> int:
     if number < 1:
         raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
     return number
+
+
+def _temperature(name: str, value, head: str) -> None:
+    if head != "linear":
+        raise InputError(f'{name} is for the classifier: it needs head="linear"')
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InputError(f"{name} must be a positive number, got {value!r}")
 
 
 def _one_of(name: str, value, choices: tuple[str, ...]) -> None:

@@ -1,20 +1,24 @@
-"""Residual networks (He et al. 2016) with the CIFAR stem, as in JINHYUKSUH/ADAPT, PALM and CIDER.
+"""Residual networks (He et al. 2016) with the stem of CIFAR or of ImageNet.
 
-The stem is one 3x3 convolution without max-pool. Flax Linen modules; `factory.py` hides them.
+"cifar": one 3x3 convolution, as in JINHYUKSUH/ADAPT, PALM and CIDER. "imagenet": a 7x7 convolution
+of stride 2 and a 3x3 max-pool of stride 2, as in pytorch/vision, whose later blocks are the same:
+a bottleneck's stride is on its 3x3 (their "v1.5"). Flax Linen modules; `factory.py` hides them.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.models.base import ModelOutputs
 from adapt_jax.models.conv import Backward
 from adapt_jax.models.heads import ProjectionHead
 from adapt_jax.models.layers import BatchNorm, Conv, Linear
+from adapt_jax.models.stages import STEM
 
 
 class BasicBlock(nn.Module):
@@ -69,6 +73,7 @@ class Encoder(nn.Module):
 
     block: BasicBlock or Bottleneck. widths: of the four stages; the stem has the first one's.
     blocks: per stage. remat: recompute each block in the backward pass instead of storing it.
+    evaluating: stages whose batch normalisation uses its running statistics even in training.
     """
 
     block: type[BasicBlock] | type[Bottleneck]
@@ -76,26 +81,39 @@ class Encoder(nn.Module):
     blocks: tuple[int, ...]
     backward: Backward = Backward()
     remat: bool = False
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    evaluating: frozenset[str] = frozenset()
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, channels) -> (N, expansion * widths[-1]), at least float32."""
         conv = partial(Conv, backward=self.backward)
         block = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
-        x = nn.relu(BatchNorm(name="bn1")(conv(self.widths[0], 3, name="conv1")(x), train))
+        large = self.stem == "imagenet"
+        x = conv(self.widths[0], 7 if large else 3, 2 if large else 1, name="conv1")(x)
+        x = nn.relu(BatchNorm(name="bn1")(x, train and STEM not in self.evaluating))
+        if large:
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for s, (width, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
+            moving = train and f"layer{s + 1}" not in self.evaluating
             for i in range(count):
                 stride = 2 if s > 0 and i == 0 else 1
-                x = block(width, stride, conv, name=f"layer{s + 1}_{i}")(x, train)
+                x = block(width, stride, conv, name=f"layer{s + 1}_{i}")(x, moving)
         return jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
 
 
 class Network(nn.Module):
-    """An encoder, then a projection head (`embedding_dim`) or a classifier (`num_classes`)."""
+    """An encoder, then a projection head (`embedding_dim`) or a classifier (`num_classes`).
+
+    feature_norm: None, or the temperature of T2FNorm (Regmi et al. 2024; Jingkang50/OpenOOD
+    t2fnorm_net.py): in training the classifier reads unit features divided by it, in evaluation
+    the features themselves divided by it. `features` come out as they are either way.
+    """
 
     encoder: Callable[..., nn.Module]
     embedding_dim: int | None = None
     num_classes: int | None = None
+    feature_norm: float | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> ModelOutputs:
@@ -105,5 +123,8 @@ class Network(nn.Module):
         if self.embedding_dim is not None:
             embeddings = ProjectionHead(self.embedding_dim, name="head")(features)
         if self.num_classes is not None:
-            logits = Linear(self.num_classes, name="fc")(features)
+            seen = features
+            if self.feature_norm is not None:
+                seen = (l2_normalize(features) if train else features) / self.feature_norm
+            logits = Linear(self.num_classes, name="fc")(seen)
         return ModelOutputs(features, embeddings, logits)

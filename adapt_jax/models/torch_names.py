@@ -1,10 +1,13 @@
-"""Weights of the official PyTorch checkpoints (JINHYUKSUH/ADAPT, PALM, CIDER) for our networks.
+"""Weights of PyTorch checkpoints for our networks: their names and layouts, taken strictly.
 
-Takes a state dict as NumPy arrays, strictly: everything must be there, fit, and be used.
+Understood are the official checkpoints of JINHYUKSUH/ADAPT, PALM and CIDER (`encoder.layer1.0...
+shortcut.0`), Jingkang50/OpenOOD's CIFAR networks (no prefix, or `backbone.`) and pytorch/vision's
+(no prefix, `downsample.0`). Everything must be there, fit, and be used.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +16,27 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from adapt_jax.core.errors import InputError
 from adapt_jax.models.base import Variables
 
+
+class Layout(NamedTuple):
+    """Where state dicts differ: what stands before an encoder's names, and a shortcut's name."""
+
+    prefix: str = "encoder."
+    shortcut: str = "shortcut"
+
+
+class Pretrained(NamedTuple):
+    """A network that starts from a state dict.
+
+    kept: our stages ("head" or "fc") the file has nothing for, as they were initialised.
+    ignored: the file's classifier tensors, where the network has no classifier.
+    """
+
+    variables: Variables
+    kept: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+OFFICIAL = Layout()
 _LEAVES = {
     "kernel": "weight",
     "scale": "weight",
@@ -20,28 +44,39 @@ _LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
-_MODULES = {
-    "shortcut_conv": "shortcut.0",
-    "shortcut_bn": "shortcut.1",
-    "hidden": "0",
-    "output": "2",
-}
+_HEADS = ("head", "fc")
+_SHOWN = 8  # names in a message
 # Layouts, theirs -> ours, and back: OIHW -> HWIO; a linear layer's (out, in) -> (in, out).
 _TO_OURS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 _TO_THEIRS = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
-def torch_name(path: tuple[str, ...]) -> str:
+def torch_name(path: tuple[str, ...], layout: Layout = OFFICIAL) -> str:
     """The state-dict name of one of our leaves, given its path below "params" or "batch_stats".
 
     ("encoder", "layer1_0", "shortcut_conv", "kernel") -> "encoder.layer1.0.shortcut.0.weight"
     """
-    modules = (re.sub(r"^layer(\d+)_(\d+)$", r"layer\1.\2", _MODULES.get(m, m)) for m in path[:-1])
-    return ".".join([*modules, _LEAVES[path[-1]]])
+    modules = {
+        "shortcut_conv": f"{layout.shortcut}.0",
+        "shortcut_bn": f"{layout.shortcut}.1",
+        "hidden": "0",
+        "output": "2",
+    }
+    inner = (modules.get(m, re.sub(r"^layer(\d+)_(\d+)$", r"layer\1.\2", m)) for m in path[1:-1])
+    outer = layout.prefix if path[0] == "encoder" else f"{path[0]}."
+    return outer + ".".join([*inner, _LEAVES[path[-1]]])
+
+
+def detect(names: Iterable[str]) -> Layout:
+    """The layout of a state dict, from its names."""
+    names = tuple(names)
+    prefixes = (p for p in ("encoder.", "backbone.") if any(n.startswith(p) for n in names))
+    torchvision = any(".downsample." in n for n in names)
+    return Layout(next(prefixes, ""), "downsample" if torchvision else "shortcut")
 
 
 def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variables:
-    """The network of a PyTorch state dict.
+    """The network of a PyTorch state dict, all of it.
 
     Args:
       state: name -> array, in PyTorch's layouts. `module.` (left by DataParallel) is dropped from
@@ -50,15 +85,55 @@ def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variable
         which tensors there must be, their shapes and the dtypes of the result.
 
     Raises:
-      InputError: names every tensor that is missing, unused or of the wrong shape.
+      InputError: names the tensors that are missing, unused or of the wrong shape, the first few
+        of each.
     """
-    wanted = {p: torch_name(p[1:]) for p in flatten_dict(template)}
-    leaves = flatten_dict(template)
-    given = {
+    return _convert(_clean(state), template)
+
+
+def pretrained(state: Mapping[str, np.ndarray], variables: Variables) -> Pretrained:
+    """An initialised network with the encoder of a state dict, and its head where it has one.
+
+    As `from_torch`, except for what sits on the encoder: a head the state dict has nothing for
+    stays as initialised, and its classifier is left out if the network has none.
+
+    Args:
+      state: as in `from_torch`.
+      variables: freshly initialised; or shapes, to find out whether the state dict fits.
+
+    Raises:
+      InputError: as `from_torch`.
+    """
+    given = _clean(state)
+    prefix = detect(given).prefix
+    ours = variables["params"].keys()
+
+    def tensors(stage):
+        return {n for n in given if n.startswith((f"{stage}.", f"{prefix}{stage}."))}
+
+    ignored = tensors("fc") if "fc" not in ours else set()
+    kept = tuple(stage for stage in _HEADS if stage in ours and not tensors(stage))
+    wanted = {
+        kind: {stage: tree for stage, tree in stages.items() if stage not in kept}
+        for kind, stages in variables.items()
+    }
+    found = _convert({n: v for n, v in given.items() if n not in ignored}, wanted)
+    merged = {kind: dict(stages) | found.get(kind, {}) for kind, stages in variables.items()}
+    return Pretrained(merged, kept, tuple(sorted(ignored)))
+
+
+def _clean(state):
+    return {
         re.sub(r"(^|\.)module\.", r"\1", name): np.asarray(value)
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def _convert(given, template):
+    layout = detect(given)
+    leaves = flatten_dict(template)
+    wanted = {path: torch_name(path[1:], layout) for path in leaves}
     missing = sorted(set(wanted.values()) - set(given))
     unused = sorted(set(given) - set(wanted.values()))
     wrong = []
@@ -67,15 +142,16 @@ def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variable
         theirs = tuple(shape[axis] for axis in _TO_THEIRS[len(shape)])
         if name in given and given[name].shape != theirs:
             wrong.append(f"{name} is {given[name].shape}, not {theirs}")
+    wrong.sort()
     problems = [
-        f"{what}: {', '.join(names)}"
+        f"{what}: {_listed(names)}"
         for what, names in (("missing", missing), ("unused", unused), ("wrong shape", wrong))
         if names
     ]
     if problems:
         raise InputError(
             f"the PyTorch weights do not fit the model ({'; '.join(problems)}); "
-            "choose the model, width, blocks and head they were trained with"
+            "choose the model, stem, width, blocks and head they were trained with"
         )
 
     def convert(path):
@@ -83,3 +159,8 @@ def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variable
         return jnp.asarray(value.transpose(_TO_OURS[value.ndim]), leaves[path].dtype)
 
     return unflatten_dict({path: convert(path) for path in wanted})
+
+
+def _listed(names):
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -13,6 +13,9 @@ VARIANTS = [
     ("knn", {"k": 7}),
     ("knn", {"k": 3, "normalize": False}),
     ("palm_ssd", {}),
+    ("ssd", {}),
+    ("ssd", {"per_class": True}),
+    ("nearest_mean", {}),
 ]
 each = pytest.mark.parametrize(("name", "hp"), VARIANTS, ids=lambda v: str(v) if v else "")
 

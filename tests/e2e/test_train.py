@@ -72,7 +72,9 @@ def test_the_work_directory_holds_what_is_promised(finished):
 def test_metrics_can_be_derived_again_from_the_scores(finished):
     workdir, found = finished
     row = next(r for r in found["rows"] if r["ood"] == "photos" and r["detector"] == "knn?k=5")
-    scores = [np.load(workdir / "scores" / "knn?k=5" / f"{s}.npz")["scores"] for s in ("id", "photos")]
+    scores = [
+        np.load(workdir / "scores" / "knn?k=5" / f"{s}.npz")["scores"] for s in ("id", "photos")
+    ]
     again = metrics.ood_metrics(*scores)
     assert {k: row[k] for k in again} == again
 

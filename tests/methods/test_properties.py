@@ -8,10 +8,12 @@ import pytest
 from adapt_jax import methods, sharding
 
 C, D, B, V = 5, 8, 16, 2
+ALSO_NEEDS = {"ccl": {"num_images": 64}}  # beside num_classes and feature_dim
 
 
-def build(name, **kwargs):
-    return methods.make(name, num_classes=C, feature_dim=D, **kwargs)
+def build(name, num_classes=C, **kwargs):
+    also = ALSO_NEEDS.get(name, {})
+    return methods.make(name, num_classes=num_classes, feature_dim=D, **also, **kwargs)
 
 
 def batch(method, *, views=V, labels=None, seed=0, size=B):
@@ -62,7 +64,7 @@ class TestEveryMethod:
             assert np.isfinite(leaf).all()
 
     def test_two_classes(self, name):
-        method = methods.make(name, num_classes=2, feature_dim=D)
+        method = build(name, num_classes=2)
         state = method.init(jax.random.key(1))
         rng = np.random.default_rng(0)
         rows = rng.standard_normal((2, 6, D if method.reads == "embeddings" else 2))
@@ -143,6 +145,19 @@ def test_labels_must_match_the_batch():
     embeddings, labels = batch(method)
     with pytest.raises(ValueError, match=r"labels have shape \(15,\)"):
         method.loss(embeddings, labels[:-1], method.init(jax.random.key(0)))
+
+
+def test_cider_starts_from_the_class_means_of_the_untrained_network():
+    method = build("cider")
+    embeddings, labels = (x[0] if x.ndim == 3 else x for x in batch(method, views=1, size=60))
+    labels = jnp.where(labels == 3, 2, labels)  # class 3 has no image
+    state = method.init(jax.random.key(0))
+    new = method.start(state, embeddings, labels)
+    assert new.prototypes.shape == state.prototypes.shape
+    for c in range(C):
+        mean = np.asarray(embeddings)[np.asarray(labels) == c].sum(axis=0)
+        wanted = mean / np.linalg.norm(mean) if c != 3 else np.zeros(D)
+        np.testing.assert_allclose(new.prototypes[c], wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("crowded", [False, True])

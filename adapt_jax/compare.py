@@ -1,0 +1,230 @@
+"""Job: several configs, several seeds each, trained, evaluated and put side by side in one table.
+
+    python -m adapt_jax.compare --configs=configs/digits_adapt.py,configs/digits_palm.py \\
+        --seeds=0,1,2 --workdir=runs/compare [--set=epochs=5,model.width=8 ...]
+
+Every run has its folder, WORKDIR/<config>/seed<n>, as `adapt_jax.train` makes it. The same command
+goes on where it was stopped: finished runs are skipped, a stopped one resumes. Writes compare.md,
+compare.csv, compare.json, compare.png and compare.svg.
+"""
+
+import copy
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+from absl import flags
+
+from adapt_jax import (
+    checkpoints,
+    cli,
+    experiment,
+    logbook,
+    pretrained,
+    results,
+    side_by_side,
+    train,
+)
+from adapt_jax.core.errors import InputError
+
+# What configs must share for their methods to be compared, sections included.
+RECIPE = (
+    "train_data", "test_data", "ood", "image_size", "mean", "std", "eval_mean", "eval_std",
+    "batch_size", "views", "epochs", "total_steps", "model", "augment",
+)  # fmt: skip
+# What may differ between a finished run and the one asked for: no result depends on it.
+_NO_RESULT = ("log_every", "profile", "report")
+
+
+class Run(NamedTuple):
+    """One training: `label` names its config in tables, `config` has its seed."""
+
+    label: str
+    seed: int
+    config: Any
+    workdir: pathlib.Path
+
+
+def compare(
+    configs: Sequence[str],
+    seeds: Sequence[int],
+    workdir: str,
+    *,
+    overrides: Sequence[str] = (),
+    allow_different: bool = False,
+) -> dict:
+    """Trains and evaluates every config with every seed and writes the comparison.
+
+    Args:
+      configs: config files; their names without .py must differ.
+      seeds: of the runs.
+      workdir: folder of all runs and of the comparison.
+      overrides: "key=value,..." for all configs, see `cli.override`.
+      allow_different: accept configs that differ in a field of `RECIPE`.
+
+    Returns:
+      What compare.json holds.
+
+    Raises:
+      InputError: anything wrong with any config, seed, image set or folder, before any training.
+      TrainingFailed: a run lost its loss; the finished ones are kept.
+    """
+    console = logbook.console()
+    chosen = _load(configs, overrides)
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
+    differing = _differences(chosen)
+    recipe = {k: v for k, v in differing.items() if k.split(".")[0] in RECIPE}
+    if recipe and not allow_different:
+        raise InputError(
+            f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
+            "--set=key=value, or give --allow_different"
+        )
+    for config in chosen.values():
+        experiment.check(config)
+        pretrained.check(config)
+        if not experiment.ood_sets(config):
+            raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
+    path = experiment.prepare_workdir(workdir)
+    runs = _runs(path, chosen, seeds)
+    found = [finished(run) for run in runs]
+    _check_unfinished([run for run, result in zip(runs, found) if result is None])
+
+    if differing:
+        console.print(f"note: the configs differ in {_shown(differing)}", highlight=False)
+    for i, run in enumerate(runs):
+        line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
+        if found[i] is None:
+            console.print(f"{line} in {run.workdir}", highlight=False)
+            found[i] = train.train(run.config, str(run.workdir))
+        else:
+            console.print(f"{line} is finished", highlight=False)
+
+    by_label: dict[str, list[dict]] = {}
+    for run, result in zip(runs, found):
+        by_label.setdefault(run.label, []).append(result)
+    content = side_by_side.content(
+        by_label, files=dict(zip(by_label, configs)), differences=differing, overrides=overrides
+    )
+    if jax.process_index() == 0:
+        side_by_side.write(path, content)
+        console.print(side_by_side.table(content))
+        console.print(f"comparison: {path / 'compare.md'}, .csv, .json, .png, .svg")
+    return content
+
+
+def finished(run: Run) -> dict | None:
+    """The run's results if it was trained to its end and evaluated as its config says, or None."""
+    try:
+        found = results.read(run.workdir)
+    except InputError:
+        return None
+    changed = checkpoints.differences(found.get("config", {}), run.config.to_dict())
+    if any(key not in _NO_RESULT for key in changed):
+        return None
+    # Somebody may have evaluated a stopped run by hand. The best state is never the proof.
+    ended = found["step"] == found["total_steps"] or run.config.eval_checkpoint == "best"
+    return found if ended else None
+
+
+def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    """The configs by stem, overridden alike.
+
+    Raises:
+      InputError: no config, one that does not load, or two of one name.
+    """
+    if not paths:
+        raise InputError("--configs=A.py,B.py,... is needed; see configs/")
+    chosen = {}
+    for path in paths:
+        stem = _stem(path)
+        if stem in chosen:
+            raise InputError(f"--configs has two files called {stem}; results go by that name")
+        chosen[stem] = cli.override(cli.load_config(path), overrides)
+    return chosen
+
+
+def _stem(path: str) -> str:
+    """The file's name, and the argument of FILE.py:ARGUMENT."""
+    file, _, argument = path.partition(":")
+    return "_".join(filter(None, [pathlib.Path(file).stem, argument]))
+
+
+def _runs(path: pathlib.Path, chosen: dict[str, Any], seeds: Sequence[int]) -> list[Run]:
+    """Seed by seed, so that a stopped comparison has seen every config."""
+    stems = list(chosen)
+    # "digits_adapt" and "digits_palm" are "adapt" and "palm" in tables.
+    shared = os.path.commonprefix(stems).rfind("_") + 1 if len(stems) > 1 else 0
+    runs = []
+    for seed in seeds:
+        for stem, config in chosen.items():
+            config = copy.deepcopy(config)
+            config.seed = seed
+            runs.append(Run(stem[shared:], seed, config, path / stem / f"seed{seed}"))
+    return runs
+
+
+def _check_unfinished(runs: Sequence[Run]) -> None:
+    """What could stop a later run is found before the first one trains."""
+    seen = set()
+    for run in runs:
+        checkpoints.check_config(run.workdir, run.config.to_dict())
+        experiment.prepare_workdir(str(run.workdir))
+        images = ("train_data", "test_data", "ood", "image_size", "batch_size")
+        if (key := tuple(run.config[k] for k in images)) not in seen:
+            experiment.load_data(run.config)
+            seen.add(key)
+
+
+def _differences(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Field -> {config: value} wherever the configs differ in more than method and seed."""
+    as_dicts = {stem: config.to_dict() for stem, config in chosen.items()}
+    first, *others = as_dicts.values()
+    keys = {key for other in others for key in checkpoints.differences(first, other)}
+    keys = sorted(k for k in keys if k.split(".")[0] not in ("method", "seed"))
+    return {k: {stem: _get(config, k) for stem, config in as_dicts.items()} for k in keys}
+
+
+def _get(config: dict, key: str):
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def _shown(differences: dict[str, dict[str, Any]], most: int = 4) -> str:
+    parts = [
+        f"{key} ({', '.join(f'{stem}: {value}' for stem, value in values.items())})"
+        for key, values in differences.items()
+    ]
+    rest = [f"and {', '.join(list(differences)[most:])}"] if len(parts) > most else []
+    return "; ".join(parts[:most] + rest)
+
+
+def _seeds(texts: Sequence[str]) -> list[int]:
+    try:
+        return [int(text) for text in texts]
+    except ValueError:
+        raise InputError(f"--seeds takes whole numbers, got {','.join(texts)}") from None
+
+
+if __name__ == "__main__":
+    CONFIGS = flags.DEFINE_list("configs", [], "Config files, separated by commas.")
+    SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds, separated by commas.")
+    WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs and of the comparison.")
+    SET = flags.DEFINE_multi_string(
+        "set", [], "Config fields for all runs: key=value,key=value; may be given several times."
+    )
+    ALLOW = flags.DEFINE_bool(
+        "allow_different", False, "Accept configs that differ in data, network or length."
+    )
+    cli.run(
+        lambda: compare(
+            CONFIGS.value,
+            _seeds(SEEDS.value),
+            WORKDIR.value,
+            overrides=SET.value,
+            allow_different=ALLOW.value,
+        )
+    )

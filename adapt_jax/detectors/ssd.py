@@ -1,0 +1,55 @@
+"""SSD: Mahalanobis distance on unit features, one Gaussian or one per cluster (Sehwag et al. 2021).
+
+With one Gaussian this is inspire-group/SSD's score: the code also standardises every channel first,
+which a Mahalanobis distance does not notice. With several it differs: the code inverts each
+cluster's own covariance, here all share the covariance around their means, because a cluster of
+CIFAR-100 has fewer images than a ResNet has channels.
+"""
+
+import jax
+import numpy as np
+
+from adapt_jax.core import gaussian
+from adapt_jax.core.arrays import l2_normalize, working_dtype
+from adapt_jax.core.blocks import map_rows
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors.base import Detector, Outputs
+from adapt_jax.detectors.checks import features_of, labels_of
+
+_BLOCK = 512
+
+
+def make(*, per_class: bool = False) -> Detector:
+    """score = -min_c (f - mu_c)^T P (f - mu_c), f a unit feature, P the pseudo-inverse covariance.
+
+    Args:
+      per_class: one mean per label (class or cluster) instead of one mean of all, which needs no
+        labels; True is `mahalanobis` with covariance="within".
+
+    State: `core.gaussian.Gaussians`. `fit` raises InputError when labels are needed and missing, or
+    all unit features around a mean are identical.
+    """
+
+    def fit(train: Outputs, val=None, head=None) -> gaussian.Gaussians:
+        features = features_of(train, "ssd.fit")
+        labels, count = np.zeros(len(features), np.int64), 1
+        if per_class:
+            labels, count = labels_of(train, "ssd.fit")
+        means = gaussian.class_means(features, labels, count, normalize=True)
+        cov = gaussian.covariance(features, means, labels, normalize=True)
+        share = np.bincount(labels) / len(labels)
+        if np.trace(cov) <= len(cov) * gaussian.EPS**2 * (share @ np.sum(means**2, axis=1)):
+            raise InputError("ssd.fit: all training features point in the direction of their mean.")
+        dtype = working_dtype(features.dtype)
+        return gaussian.gaussians(means, share @ means, gaussian.whitening(cov), dtype)
+
+    def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:
+        features = features_of(outputs, "ssd.score", width=len(state.center))
+        return map_rows(lambda rows: _score(rows, state), features, _BLOCK)
+
+    return Detector(fit, score)
+
+
+@jax.jit
+def _score(rows: jax.Array, model: gaussian.Gaussians) -> jax.Array:
+    return -gaussian.nearest_squared_distance(l2_normalize(rows), model)

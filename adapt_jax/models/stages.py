@@ -1,0 +1,50 @@
+"""A network's stages by name, so that some can be trained while the rest stays as it is."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from adapt_jax.core.errors import InputError
+
+STEM = "stem"  # conv1 and bn1
+ENCODER = (STEM, "layer1", "layer2", "layer3", "layer4")
+
+
+def of(path: tuple[str, ...]) -> str:
+    """The stage of a variable, given its path below "params" or "batch_stats".
+
+    ("encoder", "layer4_1", "bn2", "scale") -> "layer4"; ("head", "hidden", "bias") -> "head"
+    """
+    if path[0] != "encoder":
+        return path[0]
+    block = re.match(r"layer\d+", path[1])
+    return block[0] if block else STEM
+
+
+def frozen(trainable: str | Sequence[str], head: str) -> frozenset[str]:
+    """The stages that are left as they are when only those named in `trainable` train.
+
+    Args:
+      trainable: "layer4,head" or ("layer4", "head"); nothing named means that everything trains.
+      head: the stage behind the encoder, "head" (projection) or "fc" (classifier).
+
+    Raises:
+      InputError: an unknown stage; the message lists the known ones.
+    """
+    parts = trainable.split(",") if isinstance(trainable, str) else trainable
+    chosen = {part.strip() for part in parts} - {""}
+    known = (*ENCODER, head)
+    for name in sorted(chosen - set(known)):
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise InputError(
+            f"trainable names {name!r}{hint}, but the stages of this network are {', '.join(known)}"
+        )
+    return frozenset(known) - chosen if chosen else frozenset()
+
+
+def select(params: dict, stages: frozenset[str]) -> dict:
+    """A tree of bool like `params`: whether a parameter belongs to one of `stages`."""
+    return unflatten_dict({path: of(path) in stages for path in flatten_dict(params)})

@@ -1,0 +1,65 @@
+"""Reading files of PyTorch tensors: `.npz` and `.safetensors`. Pickles are refused."""
+
+import pathlib
+import zipfile
+
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+
+_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
+
+
+def read(path: str) -> dict[str, np.ndarray]:
+    """The tensors of a weights file by name, in the file's own layouts and dtypes.
+
+    Args:
+      path: of an `.npz` or `.safetensors` file.
+
+    Raises:
+      InputError: no such file, a pickle (the message has a command that converts it), another kind
+        of file, a damaged one, a tensor that is not numeric or not finite, or `safetensors` is not
+        installed.
+    """
+    file = pathlib.Path(path).expanduser()
+    kind = file.suffix.lower()
+    if kind in _PICKLES:
+        target = file.with_suffix(".npz").name
+        raise InputError(
+            f"{path} is a pickle, which can run code when loaded, so it never is; convert it once, "
+            'where PyTorch is installed: python -c "import numpy, torch; '
+            f"s = torch.load('{file.name}', map_location='cpu', weights_only=True); "
+            f"numpy.savez('{target}', **s.get('model', s))\""
+        )
+    if kind not in (".npz", ".safetensors"):
+        raise InputError(f"{path} is not a weights file we read; give a .npz or .safetensors file")
+    if not file.is_file():
+        raise InputError(f"the weights file {path} does not exist; give the path of one that does")
+    state = _npz(file) if kind == ".npz" else _safetensors(file)
+    for name, value in state.items():
+        if not jnp.issubdtype(value.dtype, jnp.number):
+            raise InputError(f"{path}: tensor {name} is not numeric ({value.dtype})")
+        if not np.isfinite(np.asarray(value, np.float64)).all():
+            raise InputError(f"{path}: tensor {name} holds NaN or infinity; the file is damaged")
+    return state
+
+
+def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as e:
+        raise InputError(f"{file} cannot be read as .npz ({e}); write it again") from None
+
+
+def _safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ModuleNotFoundError:
+        raise InputError(f"reading {file} needs: pip install safetensors") from None
+    try:
+        return safetensors.numpy.load_file(file)
+    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as e:
+        raise InputError(f"{file} cannot be read as .safetensors ({e}); write it again") from None

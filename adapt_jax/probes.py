@@ -1,0 +1,71 @@
+"""How well frozen features tell the classes apart, for networks that end in an embedding.
+
+Nearest class mean (no training at all) and a linear probe (the usual yardstick of contrastive
+learning, e.g. Chen et al. 2020). Neither looks at an OOD image.
+"""
+
+import warnings
+
+import numpy as np
+
+from adapt_jax.core import gaussian
+from adapt_jax.core.arrays import NORM_FLOOR
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors.base import Outputs
+from adapt_jax.detectors.checks import features_of, labels_of
+
+
+def nearest_mean_accuracy(train: Outputs, test: Outputs) -> float:
+    """Share of test images whose unit feature is closest, by cosine, to the mean of its own class.
+
+    Args:
+      train: features (N, D) and labels (N,) the means are of.
+      test: features (M, D) and labels (M,).
+
+    Raises:
+      InputError: labels are missing or do not fit, or features are not finite.
+    """
+    features, labels, classes = _checked(train, test, "nearest_mean_accuracy")
+    directions = gaussian.class_directions(features, labels, classes)
+    rows = np.asarray(test.features, np.float64)  # their length does not change the nearest
+    return float(np.mean(np.argmax(rows @ directions.T, axis=1) == test.labels))
+
+
+def linear_probe_accuracy(
+    train: Outputs, test: Outputs, *, penalty: float = 1.0, max_iterations: int = 1000
+) -> float:
+    """Test accuracy of a multinomial logistic regression on standardised features.
+
+    Args:
+      train: features (N, D) and labels (N,) it learns from, two classes at least.
+      test: features (M, D) and labels (M,).
+      penalty: of the squared weights, over N (scikit-learn's 1 / C).
+      max_iterations: of L-BFGS; stopping there is as good as done.
+
+    Raises:
+      InputError: as above, or there is one class.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels, classes = _checked(train, test, "linear_probe_accuracy")
+    if classes < 2:
+        raise InputError("linear_probe_accuracy: one class leaves nothing to tell apart.")
+    rows = np.asarray(features, np.float64)
+    mean, deviation = rows.mean(axis=0), np.maximum(rows.std(axis=0), NORM_FLOOR)
+    probe = LogisticRegression(C=1.0 / penalty, max_iter=max_iterations)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe.fit((rows - mean) / deviation, labels)
+    rows = (np.asarray(test.features, np.float64) - mean) / deviation
+    return float(np.mean(probe.predict(rows) == test.labels))
+
+
+def _checked(train: Outputs, test: Outputs, where: str):
+    """The training features and labels and C, after a look at both sets."""
+    features = features_of(train, f"{where} on the training set")
+    labels, classes = labels_of(train._replace(logits=None), f"{where} on the training set")
+    features_of(test, f"{where} on the test set", width=features.shape[1])
+    if test.labels is None or len(test.labels) != len(test.features):
+        raise InputError(f"{where}: needs one label per test image.")
+    return features, labels, classes

@@ -1,0 +1,128 @@
+"""Every file in configs/ is a complete, buildable experiment; each kind of step runs twice."""
+
+import functools
+import pathlib
+import re
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapt_jax import cli, config, detector_specs, experiment, methods, sharding, train_state
+from adapt_jax.core.errors import InputError
+
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
+FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
+CLASSES, IMAGES, SIDE = 3, 40, 8
+MEAN_STD = ((0.5,) * 3, (0.25,) * 3)
+
+
+def load(stem):
+    return cli.load_config(str(FOLDER / f"{stem}.py"))
+
+
+def shrink(chosen):
+    """The same experiment on 8 x 8 images with a network that compiles in seconds."""
+    chosen.train_data = "digits:train?classes=0-2"
+    chosen.test_data = "digits:test?classes=0-2"
+    chosen.ood = "near/others=digits?classes=3-9"
+    chosen.image_size, chosen.batch_size = SIDE, 16
+    chosen.model.name, chosen.model.stem, chosen.model.pretrained = "resnet18", "cifar", ""
+    chosen.model.width, chosen.model.blocks, chosen.model.embedding_dim = 4, (1, 1, 1, 1), 8
+    chosen.augment.jitter_probability = chosen.augment.grayscale = 0.0
+    return chosen
+
+
+@functools.cache
+def two_steps(method, choices, views):
+    """State and metrics after two steps on noise; one program serves all configs of a kind."""
+    chosen = shrink(config.default_config(method))
+    chosen.method.params.update(dict(choices))
+    chosen.views = views
+    parts = experiment.build(
+        chosen,
+        mesh=sharding.make_mesh(jax.devices()[:1]),
+        num_classes=CLASSES,
+        num_images=IMAGES,
+        mean_std=MEAN_STD,
+    )
+
+    def run(key, images, labels):
+        state = train_state.create(
+            key, parts.model, parts.method, parts.optimizer, (SIDE, SIDE, 3), parts.dtype
+        )
+        step = train_state.make_step(
+            parts.model, parts.method, parts.optimizer, parts.schedule, parts.augment
+        )
+        return jax.lax.scan(lambda s, batch: step(s, *batch), state, (images, labels))
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 16, SIDE, SIDE, 3), dtype=np.uint8)
+    labels = rng.integers(0, CLASSES, (2, 16), dtype=np.int32)
+    # Two steps are not worth an optimised program.
+    quick = jax.jit(run, compiler_options={"xla_backend_optimization_level": "0"})
+    return quick(jax.random.key(0), images, labels)
+
+
+@pytest.mark.parametrize("stem", FILES)
+def test_it_builds_and_takes_two_steps(stem):
+    full = load(stem)
+    images = 50_000
+    parts = experiment.build(
+        full, mesh=sharding.make_mesh(), num_classes=10, num_images=images, mean_std=MEAN_STD
+    )
+    total = experiment.total_steps(full, images)
+    assert np.isfinite(parts.schedule(jnp.arange(0, total, total // 50))).all()
+    assert detector_specs.make(full.detectors)
+    assert experiment.ood_sets(full)
+
+    small = shrink(full)
+    experiment.check(small)
+    choices = {k: v for k, v in small.method.params.items() if isinstance(v, bool | str)}
+    state, metrics = two_steps(small.method.name, tuple(sorted(choices.items())), small.views)
+    assert int(state.step) == 2
+    assert np.isfinite(metrics["loss"]).all()
+    assert not np.asarray(metrics["skipped"]).any()
+
+
+@pytest.mark.parametrize("stem", FILES)
+def test_its_header_is_the_run_book(stem):
+    text = (FOLDER / f"{stem}.py").read_text()
+    assert f"python -m adapt_jax.train --config=configs/{stem}.py --workdir=runs/" in text
+    assert re.search(r"GPU|no accelerator", text)
+    method = stem.partition("_")[2]
+    assert load(stem).method.name == {"simclr": "supcon"}.get(method, method)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "digits"])
+def test_every_method_has_a_config(data):
+    assert {f"{data}_{name}" for name in methods.names()} <= set(FILES)
+
+
+def test_the_digits_configs_share_one_recipe():
+    """What differs from digits_adapt.py is the method, so that a comparison compares methods."""
+    recipes = []
+    for stem in (s for s in FILES if s.startswith("digits_")):
+        recipe = load(stem).to_dict()
+        del recipe["method"], recipe["detectors"]
+        recipes.append(recipe)
+    assert all(recipe == recipes[0] for recipe in recipes)
+
+
+def test_a_config_inherits_from_any_working_directory(tmp_path, monkeypatch):
+    for name in ("digits_adapt.py", "digits_palm.py"):
+        shutil.copy(FOLDER / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for path in ("digits_palm.py", tmp_path / "digits_palm.py"):
+        assert cli.load_config(str(path)).method.name == "palm"
+    (tmp_path / "digits_adapt.py").unlink()
+    with pytest.raises(InputError, match="digits_palm.py failed with FileNotFoundError"):
+        cli.load_config("digits_palm.py")
+
+
+def test_inheriting_swaps_the_hyper_parameters_too():
+    inherited = config.inherit(str(FOLDER / "any.py"), "cifar10_adapt.py", method="supcon")
+    assert inherited.method.params.to_dict() == methods.defaults("supcon")
+    assert inherited.train_data == load("cifar10_adapt").train_data

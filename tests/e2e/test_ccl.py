@@ -1,0 +1,131 @@
+"""Whole runs of CCL: without labels, across an interruption, and what it learns."""
+
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from adapt_jax import evaluate, experiment, logbook, methods, sharding, train
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import sources
+from tests.e2e import small
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_device():
+    with pytest.MonkeyPatch.context() as patch:
+        every = sharding.make_mesh
+        patch.setattr(sharding, "make_mesh", lambda devices=None: every(jax.devices()[:1]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory):
+    """192 digits in a file that says nothing about what they are."""
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    images = sources.load("digits:train?classes=0-5", 8).images
+    np.savez(path, images=images[:: len(images) // 192][:192])
+    return path
+
+
+def config(data, **overrides):
+    """Three steps per epoch; clusters from the third epoch on."""
+    params = {"num_clusters": 9, "warmup_epochs": 2}
+    chosen = {
+        "method": {"name": "ccl", "params": methods.defaults("ccl") | params},
+        "train_data": f"npz:{data}",
+        "detectors": "ssd,ssd?per_class=True,nearest_mean,knn?k=5",
+        "log_every": 1,
+        "checkpoint_every": 100,
+        "total_steps": 14,
+    }
+    return small.config(**(chosen | overrides))
+
+
+@pytest.fixture(scope="module")
+def finished(unlabelled, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("ccl")
+    return workdir, train.train(config(unlabelled, report=True), str(workdir))
+
+
+def final_state(workdir, chosen):
+    mesh = sharding.make_mesh()
+    data = experiment.load_data(chosen)
+    return evaluate.restore(chosen, workdir, experiment.build_for(chosen, mesh, data.train), mesh)
+
+
+def test_it_trains_and_is_evaluated_without_labels(finished, unlabelled):
+    workdir, found = finished
+    assert {r["detector"] for r in found["rows"]} == set(config(unlabelled).detectors.split(","))
+    assert not [k for k in found if "accuracy" in k]
+    state = final_state(workdir, config(unlabelled)).method_state
+    assert state.refreshes == 3  # epochs 2, 3 and 4 of 0..4
+    assert state.assignment.shape == (192,)
+    assert len(np.unique(state.assignment)) == 9
+    records = logbook.read(workdir)
+    centre = [r["centre"] for r in records]
+    assert centre[:6] == [0.0] * 6
+    assert min(centre[6:]) > 0
+    assert (workdir / "report.html").exists()
+
+
+@pytest.mark.parametrize("stop", [8, 9])  # in the middle of an epoch, and at its end
+def test_an_interrupted_run_ends_bit_identical(finished, unlabelled, tmp_path, monkeypatch, stop):
+    workdir, _ = finished
+    chosen = config(unlabelled, ood="")
+    record = logbook.Logbook.record
+
+    def record_then_interrupt(self, step, values):
+        record(self, step, values)
+        if step == stop - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(logbook.Logbook, "record", record_then_interrupt)
+    with pytest.raises(SystemExit):
+        train.train(chosen, str(tmp_path))
+    monkeypatch.undo()
+    assert logbook.read(tmp_path)[-1]["step"] == stop
+    train.train(chosen, str(tmp_path))
+    a, b = (final_state(d, chosen) for d in (workdir, tmp_path))
+    a, b = (s._replace(key=jax.random.key_data(s.key)) for s in (a, b))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_other_methods_still_ask_for_labels(unlabelled):
+    with pytest.raises(InputError, match="labels are needed"):
+        experiment.load_data(small.config(train_data=f"npz:{unlabelled}"))
+
+
+def test_the_number_of_clusters_must_come_from_somewhere(unlabelled):
+    chosen = config(unlabelled)
+    del chosen.method.params["num_clusters"]
+    train_set = experiment.load_data(chosen).train
+    with pytest.raises(InputError, match="section method: num_clusters must be given"):
+        experiment.build_for(chosen, sharding.make_mesh(), train_set)
+
+
+def test_training_beats_the_untrained_network(tmp_path):
+    """Digits 6-9 against 0-5, and nearest-mean accuracy, after 12 epochs of 6 steps."""
+    params = methods.defaults("ccl") | {"num_clusters": 12, "warmup_epochs": 4}
+    chosen = {
+        "method": {"name": "ccl", "params": params},
+        "ood": "near/digits6-9=digits?classes=6-9",
+        "detectors": "ssd,knn?k=5",
+        "batch_size": 128,
+        "log_every": 100,
+        "checkpoint_every": 100,
+        "linear_probe": True,
+    }
+    found = {
+        steps: train.train(small.config(**chosen, total_steps=steps), str(tmp_path / str(steps)))
+        for steps in (0, 72)
+    }
+    for detector in ("ssd", "knn?k=5"):
+        before, after = (
+            next(r["auroc"] for r in found[s]["rows"] if r["detector"] == detector) for s in (0, 72)
+        )
+        assert after > before + 0.1, (detector, before, after)
+    for accuracy in ("nearest_mean_accuracy", "linear_probe_accuracy"):
+        assert found[72][accuracy] > max(0.6, found[0][accuracy] - 0.05)

@@ -1,0 +1,110 @@
+"""Runs that start from PyTorch weights and train a part of the network."""
+
+import jax
+import numpy as np
+import pytest
+
+from adapt_jax import evaluate, experiment, models, sharding, train
+from adapt_jax.core.errors import InputError
+from adapt_jax.models.torch_names import Layout, torch_name
+from tests.e2e import small
+
+CHOICES = {"ood": "", "total_steps": 6, "log_every": 2, "checkpoint_every": 3}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_device():
+    with pytest.MonkeyPatch.context() as patch:
+        every = sharding.make_mesh
+        patch.setattr(
+            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file in pytorch/vision's names that fits the small network, with a classifier, and it."""
+    shapes = jax.eval_shape(
+        models.make("resnet18", width=4, blocks=(1, 1, 1, 1), head="linear", num_classes=6).init,
+        jax.random.key(0),
+    )
+    rng, state = np.random.default_rng(0), {}
+    for path, leaf in jax.tree.leaves_with_path(shapes):
+        name = torch_name(tuple(k.key for k in path[1:]), Layout("", "downsample"))
+        shape = tuple(leaf.shape[axis] for axis in {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[leaf.ndim])
+        scale = 1.0 if name.endswith("var") else 0.3
+        state[name] = (scale * rng.uniform(0.5, 1.5, shape)).astype(np.float32)
+        if len(shape) > 1:
+            state[name] *= rng.choice([-1, 1], shape)
+    path = tmp_path_factory.mktemp("weights") / "w.npz"
+    np.savez(path, **state)
+    return path, state
+
+
+def final_state(workdir, config):
+    mesh = sharding.make_mesh()
+    parts = experiment.build_for(config, mesh, experiment.load_data(config).train)
+    return evaluate.restore(config, workdir, parts, mesh)
+
+
+def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_one(
+    weights, tmp_path, capsys, monkeypatch
+):
+    path, state = weights
+    # A constant rate: that of the stopped run below must not depend on where it stops.
+    rate = {"optimizer__schedule": "constant", "optimizer__warmup_epochs": 0}
+    started = {"model__pretrained": str(path), "model__trainable": "layer4,head"}
+    config = small.config(**CHOICES, **rate, **started)
+    train.train(config, str(tmp_path / "whole"))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "head starts untrained" in told
+    assert "ignored fc.bias, fc.weight" in told
+    whole = final_state(tmp_path / "whole", config)
+    encoder = whole.params["encoder"]
+    kernel = np.asarray(encoder["layer3_0"]["shortcut_conv"]["kernel"]).transpose(3, 2, 0, 1)
+    np.testing.assert_array_equal(kernel, state["layer3.0.downsample.0.weight"])
+    np.testing.assert_array_equal(
+        whole.batch_stats["encoder"]["bn1"]["var"], state["bn1.running_var"]
+    )
+    trained = np.asarray(encoder["layer4_0"]["conv1"]["kernel"]).transpose(3, 2, 0, 1)
+    assert not np.array_equal(trained, state["layer4.0.conv1.weight"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "total_steps", lambda *_: 3)
+        train.train(config, str(tmp_path / "parts"))
+    train.train(config, str(tmp_path / "parts"))
+    parts = final_state(tmp_path / "parts", config)
+    for a, b in zip(whole[:5], parts[:5], strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_classifier_starts_from_the_file_too(weights, tmp_path):
+    path, state = weights
+    method = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
+    choices = CHOICES | {"total_steps": 0, "method": method, "model__feature_norm": 0.1}
+    config = small.config(**choices, model__pretrained=str(path))
+    train.train(config, str(tmp_path))
+    found = final_state(tmp_path, config).params["fc"]["kernel"]
+    np.testing.assert_array_equal(np.asarray(found).T, state["fc.weight"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"model__pretrained": "none.npz"}, "none.npz does not exist"),
+        ({"model__pretrained": "w.pth"}, "is a pickle"),
+        ({"model__width": 8}, r"pretrained, .*bn1.bias is \(4,\), not \(8,\)"),
+        ({"model__trainable": "layer7"}, "section model: trainable names 'layer7'"),
+        ({"model__feature_norm": 0.1}, 'section model: feature_norm .* head="linear"'),
+        ({"model__stem": "imagenet"}, "image_size must be at least 32"),
+    ],
+)
+def test_mistakes_are_found_before_images_are_read(
+    weights, tmp_path, monkeypatch, overrides, message
+):
+    monkeypatch.setattr(experiment, "load_data", lambda *_: pytest.fail("images were read"))
+    chosen = CHOICES | {"model__pretrained": str(weights[0])} | overrides
+    with pytest.raises(InputError, match=message):
+        train.train(small.config(**chosen), str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,41 @@
+"""The Python examples in the documentation run, and what they assert holds."""
+
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [
+    p for p in sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"]) if "```python" in p.read_text()
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_examples_run(page):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_the_example_method_learns():
+    page = (ROOT / "docs/add_a_method.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    method = names["make"](num_classes=3, feature_dim=4)
+    state = method.init(jax.random.key(0))
+    labels = jnp.arange(9) % 3
+    embeddings = jnp.eye(4)[labels][None]
+    losses = []
+    for _ in range(20):
+        loss, (state, _) = method.loss(embeddings, labels, state)
+        losses.append(float(loss))
+    assert losses[-1] < 0.01 < losses[0]
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*ROOT.glob("docs/*.md"), ROOT / "README.md"]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
