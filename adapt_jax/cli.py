@@ -12,7 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from adapt_jax import compilation
-from adapt_jax.core.errors import InputError
+from adapt_jax.core.errors import InputError, TrainingFailed
 
 EXIT_INPUT = 2
 EXIT_FAILED = 1
@@ -50,14 +50,16 @@ def run(job: Callable[[], None]) -> None:
         app.run(main, flags_parser=_parse)
     except InputError as e:
         _explain(e)
+    except TrainingFailed as e:
+        _explain(e, EXIT_FAILED)
 
 
-def _explain(error: Exception) -> None:
+def _explain(error: Exception, code: int = EXIT_INPUT) -> None:
     if os.environ.get("ADAPT_JAX_TRACEBACK"):
         raise error
     sys.stdout.flush()
     print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(EXIT_INPUT)
+    raise SystemExit(code)
 
 
 def _parse(argv: list[str]) -> list[str]:

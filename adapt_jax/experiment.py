@@ -125,6 +125,12 @@ def load_data(config, say: Callable[[str], None] = lambda text: None) -> Data:
             f"batch_size {config.batch_size} is larger than the training set "
             f"({len(train.images)} images); use a smaller one"
         )
+    for spec, detector in detector_specs.make(config.detectors).items():
+        if len(train.images) < detector.minimum_images:
+            raise InputError(
+                f"detector {spec!r} needs at least {detector.minimum_images} training images, "
+                f"there are {len(train.images)}"
+            )
     ood, groups = {}, {}
     for ood_set in ood_sets(config):
         images = sources.load(ood_set.source, size)

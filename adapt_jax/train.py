@@ -26,10 +26,7 @@ from adapt_jax import (
     sharding,
     train_state,
 )
-
-
-class TrainingFailed(RuntimeError):
-    """The loss stopped being a number."""
+from adapt_jax.core.errors import TrainingFailed
 
 
 def train(config, workdir: str) -> dict:

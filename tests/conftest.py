@@ -16,7 +16,7 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory):
-    """Decoded images and compiled programs of this session; child processes share them."""
+    """Decoded images and compiled programs of one test run; child processes share them."""
     folder = tmp_path_factory.getbasetemp().parent / "adapt_jax_cache"
     os.environ["ADAPT_JAX_CACHE"] = str(folder)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")

@@ -1,4 +1,4 @@
-"""The one exception that means "the input is wrong, not the program"."""
+"""The exceptions a command explains in one sentence instead of a traceback."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Every command turns it into that sentence on stderr and exit code 2, without a traceback.
     """
+
+
+class TrainingFailed(RuntimeError):
+    """The loss stopped being a number. Commands say so and exit with code 1."""

@@ -34,7 +34,9 @@ class Detector(NamedTuple):
     `fit(train, val=None, head=None) -> state`: sees outputs of ID data only.
     `score(state, outputs) -> (N,) float32`: larger = more in-distribution, always; any split of the
     rows into batches gives the same scores.
+    `minimum_images`: how many training images `fit` needs, so that a job can refuse to start.
     """
 
     fit: Callable[..., Any]
     score: Callable[[Any, Outputs], np.ndarray]
+    minimum_images: int = 1

@@ -49,7 +49,7 @@ def make(*, k: int = 50, normalize: bool = True) -> Detector:
         features = features_of(outputs, "knn.score", width=len(state.center))
         return map_rows(partial(_score, bank=state, k=k, normalize=normalize), features, _BLOCK)
 
-    return Detector(fit, score)
+    return Detector(fit, score, minimum_images=k)
 
 
 @partial(jax.jit, static_argnames=("k", "normalize"))

@@ -90,8 +90,8 @@ def test_where_it_is(monkeypatch, tmp_path):
     assert cache.directory(tmp_path) == tmp_path
     monkeypatch.delenv("ADAPT_JAX_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/x")
-    assert str(cache.directory()) == "/home/x/.cache/adapt_jax"
+    monkeypatch.setenv("HOME", "/elsewhere")
+    assert str(cache.directory()) == "/elsewhere/.cache/adapt_jax"
 
 
 def test_embedded_sets_need_no_cache(tmp_path):

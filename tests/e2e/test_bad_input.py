@@ -90,6 +90,11 @@ def test_a_results_folder_that_cannot_be_written(tmp_path):
     refused(result, "cannot be written", str(tmp_path / "file"))
 
 
+def test_more_neighbours_than_training_images(folder, tmp_path):
+    result = run(*with_data(folder, tmp_path / "run"), "--config.detectors=knn?k=13")
+    refused(result, "'knn?k=13' needs at least 13 training images, there are 12")
+
+
 def test_evaluating_what_was_never_trained(tmp_path):
     result = run(f"--workdir={tmp_path}", module="adapt_jax.evaluate")
     refused(result, "holds no run")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from adapt_jax import evaluate, experiment, logbook, metrics, sharding, train
-from adapt_jax.core.errors import InputError
+from adapt_jax.core.errors import InputError, TrainingFailed
 from tests.e2e import small
 
 
@@ -173,9 +173,7 @@ def test_cross_entropy_and_an_untrained_network_are_evaluated_alike(tmp_path):
 
 
 def test_a_lost_run_stops_and_says_so(tmp_path):
-    with pytest.raises(
-        train.TrainingFailed, match=r"no finite loss in the 4 steps before step \d+"
-    ):
+    with pytest.raises(TrainingFailed, match=r"no finite loss in the 4 steps before step \d+"):
         train.train(small.config(optimizer__learning_rate=1e30), str(tmp_path))
 
 
