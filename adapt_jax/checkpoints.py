@@ -11,7 +11,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from adapt_jax.config import completed
+from adapt_jax.config_diff import differences
 from adapt_jax.core.errors import InputError
+from adapt_jax.score_files import write_atomically
 
 # Changing these does not change the trajectory, so a run may resume with them changed.
 FREE_TO_CHANGE = (
@@ -53,10 +55,20 @@ class Checkpoints:
         return self._manager.best_step()
 
     def restore(self, step: int, like: Any) -> Any:
-        """The state saved at `step`, laid out and sharded as `like`."""
+        """The state saved at `step`, laid out and sharded as `like`.
+
+        Raises:
+          InputError: what was saved has another structure or other shapes.
+        """
         raw = like._replace(key=jax.eval_shape(jax.random.key_data, like.key))
         raw = jax.tree.map(_abstract, raw)
-        restored = self._manager.restore(step, args=ocp.args.StandardRestore(raw))
+        try:
+            restored = self._manager.restore(step, args=ocp.args.StandardRestore(raw))
+        except (ValueError, KeyError, TypeError) as e:
+            first = (str(e).strip() or type(e).__name__).splitlines()[0]
+            raise InputError(
+                f"the checkpoint of step {step} does not fit this config and data: {first}"
+            ) from e
         return restored._replace(key=jax.random.wrap_key_data(restored.key))
 
     def close(self) -> None:
@@ -91,10 +103,8 @@ def remember_config(workdir: pathlib.Path, config: dict) -> None:
       InputError: names the first fields that differ.
     """
     check_config(workdir, config)
-    path = pathlib.Path(workdir) / "config.json"
-    temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps(config, indent=2) + "\n")
-    temporary.replace(path)
+    content = json.dumps(config, indent=2) + "\n"
+    write_atomically(pathlib.Path(workdir) / "config.json", content.encode())
 
 
 def check_config(workdir: pathlib.Path, config: dict) -> None:
@@ -103,7 +113,7 @@ def check_config(workdir: pathlib.Path, config: dict) -> None:
     Raises:
       InputError: names the first fields that differ.
     """
-    if not all((pathlib.Path(workdir) / name).exists() for name in ("config.json", "checkpoints")):
+    if not has_checkpoint(workdir):
         return
     known = completed(recall_config(workdir)).to_dict()
     changed = differences(known, config)
@@ -134,17 +144,28 @@ def recall_config(workdir: pathlib.Path) -> dict:
         raise InputError(f"{path} is not valid JSON ({e}); restore it or start a new run") from None
 
 
-def _flatten(config: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
+def check_data(workdir: pathlib.Path, fingerprint: str) -> None:
+    """Remembers the training images of a run in data.json; refuses others than it began with.
+
+    Labels are numbered, and epochs counted, by what the training set holds: a set that changed on
+    disk would be another run under the same name.
+
+    Raises:
+      InputError: the folder holds a run that was trained on something else.
+    """
+    path = pathlib.Path(workdir) / "data.json"
+    known = json.loads(path.read_text())["train_fingerprint"] if path.exists() else None
+    if has_checkpoint(workdir) and known not in (None, fingerprint):
+        raise InputError(
+            f"{workdir} holds a run on other training images than train_data has now; restore "
+            "them, or use another --workdir"
+        )
+    if known != fingerprint:
+        content = json.dumps({"train_fingerprint": fingerprint}) + "\n"
+        write_atomically(path, content.encode())
 
 
-def differences(a: dict, b: dict) -> dict[str, tuple]:
-    """The fields ("model.width") that differ between two configs, with both values, as in JSON."""
-    a, b = (_flatten(json.loads(json.dumps(config))) for config in (a, b))
-    missing = object()
-    changed = sorted(k for k in a.keys() | b.keys() if a.get(k, missing) != b.get(k, missing))
-    return {k: (a.get(k), b.get(k)) for k in changed}
+def has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether a run was saved there."""
+    folder = pathlib.Path(workdir) / "checkpoints"
+    return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())

@@ -78,6 +78,7 @@ def _check_config(argv: list[str]) -> None:
     """
     keys = [match[1] for arg in argv if (match := _OVERRIDE.match(arg))]
     paths = [match[1] for arg in argv if (match := re.match(r"--?config=(.+)", arg))]
+    paths += [after for arg, after in zip(argv, argv[1:]) if arg in ("--config", "-config")]
     if not paths:
         if keys:
             raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")

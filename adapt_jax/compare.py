@@ -20,12 +20,15 @@ from absl import flags
 from adapt_jax import (
     checkpoints,
     cli,
+    config_diff,
     experiment,
+    inputs,
     logbook,
     pretrained,
     results,
     side_by_side,
     train,
+    workdirs,
 )
 from adapt_jax.core.errors import InputError
 
@@ -85,9 +88,9 @@ def compare(
     for config in chosen.values():
         experiment.check(config)
         pretrained.check(config)
-        if not experiment.ood_sets(config):
+        if not inputs.ood_sets(config):
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
-    path = experiment.prepare_workdir(workdir)
+    path = workdirs.prepare(workdir)
     runs = _runs(path, chosen, seeds)
     found = [finished(run) for run in runs]
     _check_unfinished([run for run, result in zip(runs, found) if result is None])
@@ -121,7 +124,7 @@ def finished(run: Run) -> dict | None:
         found = results.read(run.workdir)
     except InputError:
         return None
-    changed = checkpoints.differences(found.get("config", {}), run.config.to_dict())
+    changed = config_diff.differences(found.get("config", {}), run.config.to_dict())
     if any(key not in _NO_RESULT for key in changed):
         return None
     # Somebody may have evaluated a stopped run by hand. The best state is never the proof.
@@ -171,7 +174,7 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
     seen = set()
     for run in runs:
         checkpoints.check_config(run.workdir, run.config.to_dict())
-        experiment.prepare_workdir(str(run.workdir))
+        workdirs.prepare(str(run.workdir))
         images = ("train_data", "test_data", "ood", "image_size", "batch_size")
         if (key := tuple(run.config[k] for k in images)) not in seen:
             experiment.load_data(run.config)
@@ -182,7 +185,7 @@ def _differences(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Field -> {config: value} wherever the configs differ in more than method and seed."""
     as_dicts = {stem: config.to_dict() for stem, config in chosen.items()}
     first, *others = as_dicts.values()
-    keys = {key for other in others for key in checkpoints.differences(first, other)}
+    keys = {key for other in others for key in config_diff.differences(first, other)}
     keys = sorted(k for k in keys if k.split(".")[0] not in ("method", "seed"))
     return {k: {stem: _get(config, k) for stem, config in as_dicts.items()} for k in keys}
 

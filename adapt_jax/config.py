@@ -55,7 +55,7 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "views": 2,
             "epochs": 500,
             "total_steps": placeholder(int),
-            "method": {"name": method, "params": methods.defaults(method)},
+            "method": {"name": method, "params": method_params(method)},
             "model": {
                 "name": "resnet18",
                 "width": 64,
@@ -99,6 +99,12 @@ def default_config(method: str = "adapt") -> ConfigDict:
     )
 
 
+def method_params(method: str) -> dict:
+    """Every hyper-parameter a config can give a method, at its default."""
+    optional = {k: placeholder(kind) for k, kind in methods.optional(method).items()}
+    return methods.defaults(method) | optional
+
+
 def completed(known: dict) -> ConfigDict:
     """A finished run's config, the fields that are younger than the run at their defaults."""
 
@@ -124,5 +130,5 @@ def inherit(file: str, sibling: str, *, method: str) -> ConfigDict:
     """
     path = pathlib.Path(file).resolve().with_name(sibling)
     config = runpy.run_path(str(path))["get_config"]()
-    config.method = {"name": method, "params": methods.defaults(method)}
+    config.method = {"name": method, "params": method_params(method)}
     return config

@@ -23,10 +23,13 @@ def make(text: str) -> dict[str, Detector]:
                 raise InputError(
                     f"detector {spec!r}: write hyper-parameters as name?key=value&key=value"
                 )
-            kwargs[key] = _literal(value)
+            kwargs[key] = _read(value)
         if spec in made:
             raise InputError(f"detector {spec!r} is named twice")
         try:
+            for key, kind in detectors.annotations(name).items():
+                if kind is bool and not isinstance(kwargs.get(key, True), bool):
+                    raise ValueError(f"{name}: {key} is true or false, got {kwargs[key]!r}")
             made[spec] = detectors.make(name, **kwargs)
         except (TypeError, ValueError) as e:
             raise InputError(f"config field detectors: {e}") from e
@@ -35,7 +38,10 @@ def make(text: str) -> dict[str, Detector]:
     return made
 
 
-def _literal(text: str):
+def _read(text: str):
+    """true and false in any case, numbers and other literals, else the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -8,6 +8,7 @@ replacing those of the last evaluation.
 """
 
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -19,11 +20,13 @@ from adapt_jax import (
     detector_specs,
     experiment,
     extract,
+    inputs,
     logbook,
     probes,
     report,
     results,
     sharding,
+    workdirs,
 )
 from adapt_jax.config import completed
 from adapt_jax.core.errors import InputError
@@ -62,15 +65,18 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, say=None)
     head = parts.model.classifier(variables)
     head = head and Head(*map(np.asarray, head))
 
-    rows, scores = [], {}
+    rows, scores, failed = [], {}, []
     train = training_outputs(outputs["train"], parts.method, state.method_state)
     for name, detector in detector_specs.make(config.detectors).items():
-        fitted = detector.fit(train, val=None, head=head)
-        by_set = {ID: detector.score(fitted, as_outputs(outputs[ID]))}
-        by_set |= {s: detector.score(fitted, as_outputs(outputs[s])) for s in data.ood}
+        try:
+            new, by_set = _detector_rows(name, detector, train, head, outputs, data)
+        except InputError as e:  # one detector's failure must not lose the others' results
+            failed.append(str(e))
+            continue
         scores[name] = by_set
-        new = [results.row(name, s, data.groups[s], by_set[ID], by_set[s]) for s in data.ood]
         rows += _by_group(new, results.mean_rows(new))
+    if not rows:
+        raise InputError("; ".join(failed))
 
     header = results.header(
         protocol=config.ood,
@@ -98,7 +104,17 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, say=None)
         console.print(f"results: {workdir / 'results.json'}, {workdir / 'results.csv'}")
         if config.report:
             console.print(f"report:  {workdir / 'report.html'}")
+    if failed:
+        raise InputError("results lack: " + "; ".join(failed))
     return results.read(workdir)
+
+
+def _detector_rows(name, detector, train: Outputs, head, outputs, data):
+    """One detector's rows, and its scores of every set."""
+    fitted = detector.fit(train, val=None, head=head)
+    by_set = {s: detector.score(fitted, as_outputs(outputs[s])) for s in (ID, *data.ood)}
+    rows = [results.row(name, s, data.groups[s], by_set[ID], by_set[s]) for s in data.ood]
+    return rows, by_set
 
 
 def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint):
@@ -158,6 +174,7 @@ def _accuracies(train: extract.Arrays, test: extract.Arrays, linear_probe: bool)
 
 def _write(config, workdir, data, header, rows, scores, outputs, state):
     sets = {ID: data.test, **data.ood}
+    shutil.rmtree(workdir / "scores", ignore_errors=True)  # those of another evaluation
     for detector, by_set in scores.items():
         for name, values in by_set.items():
             path = workdir / "scores" / detector / f"{name}.npz"
@@ -172,7 +189,7 @@ def _report(config, workdir, data, header, rows, scores, outputs, state):
     picture = {}
     if prototypes is not None:
         flat = np.asarray(prototypes).reshape(-1, prototypes.shape[-1])
-        classes = experiment.num_classes(data.train)
+        classes = inputs.num_classes(data.train)
         picture = {"prototypes": flat, "prototype_labels": np.arange(len(flat)) % classes}
     sets = {ID: data.test, **data.ood}
     key = "embeddings" if "embeddings" in outputs[ID] else "features"
@@ -194,7 +211,14 @@ def _report(config, workdir, data, header, rows, scores, outputs, state):
     )
 
 
-def evaluate_run(workdir: str, *, detectors: str = "", ood: str = "", which: str = "") -> dict:
+def evaluate_run(
+    workdir: str,
+    *,
+    detectors: str = "",
+    ood: str = "",
+    which: str = "",
+    linear_probe: bool | None = None,
+) -> dict:
     """Evaluates a finished (or stopped) run again.
 
     Args:
@@ -202,26 +226,31 @@ def evaluate_run(workdir: str, *, detectors: str = "", ood: str = "", which: str
       detectors: instead of the config's.
       ood: instead of the config's OOD sets: a suite's name or "group/name=source,...".
       which: "last" or "best", instead of the config's.
+      linear_probe: instead of the config's.
 
     Raises:
       InputError: no run there, or wrong choices.
     """
     console = logbook.console()
-    if not workdir or not pathlib.Path(workdir).is_dir():
+    if not workdir or not pathlib.Path(workdir).expanduser().is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    config = completed(checkpoints.recall_config(workdir))
+    config = completed(checkpoints.recall_config(pathlib.Path(workdir).expanduser()))
     config.detectors = detectors or config.detectors
     config.ood = ood or config.ood
     config.eval_checkpoint = which or config.eval_checkpoint
+    if linear_probe is not None:
+        config.linear_probe = linear_probe
     if not config.ood:
         raise InputError("the run's config names no OOD sets; give some with --ood=...")
-    experiment.check(config)
-    path = experiment.prepare_workdir(workdir)
-    mesh = sharding.make_mesh()
-    data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
-    parts = experiment.build_for(config, mesh, data.train)
-    state = restore(config, path, parts, mesh)
-    return evaluate(config, path, data=data, parts=parts, mesh=mesh, state=state)
+    experiment.check(config, training=False)
+    path = workdirs.prepare(workdir)
+    with workdirs.locked(path):
+        mesh = sharding.make_mesh()
+        data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
+        checkpoints.check_data(path, data.train.fingerprint)
+        parts = experiment.build_for(config, mesh, data.train)
+        state = restore(config, path, parts, mesh)
+        return evaluate(config, path, data=data, parts=parts, mesh=mesh, state=state)
 
 
 def restore(config, workdir, parts, mesh) -> TrainState:
@@ -257,6 +286,7 @@ if __name__ == "__main__":
     DETECTORS = flags.DEFINE_string("detectors", "", "Instead of the run's, e.g. mahalanobis,knn.")
     OOD = flags.DEFINE_string("ood", "", 'Instead of the run\'s: "group/name=source,...".')
     SUITE = flags.DEFINE_string("suite", "", "The same by a suite's name.")
+    PROBE = flags.DEFINE_bool("linear_probe", None, "Also train a linear classifier on features.")
     WHICH = flags.DEFINE_string("checkpoint", "", '"last" or "best", instead of the run\'s.')
     cli.run(
         lambda: evaluate_run(
@@ -264,5 +294,6 @@ if __name__ == "__main__":
             detectors=DETECTORS.value,
             ood=OOD.value or SUITE.value,
             which=WHICH.value,
+            linear_probe=PROBE.value,
         )
     )

@@ -1,6 +1,5 @@
 """From a config to the parts of a run: checked choices, data, model, method, optimiser."""
 
-import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,21 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapt_jax import detector_specs, methods, models, schedules, sharding, train_state
+from adapt_jax import detector_specs, inputs, methods, models, schedules, sharding, train_state
+from adapt_jax.config import default_config
+from adapt_jax.config_diff import flatten
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import augment, sources, suites
+from adapt_jax.data import augment, sources
 from adapt_jax.data.sources import Dataset
 from adapt_jax.methods.base import Method
 from adapt_jax.models.base import Model
-
-
-class Data(NamedTuple):
-    """Every image set of a run, decoded; `ood` maps each set's name to its images."""
-
-    train: Dataset
-    test: Dataset
-    ood: dict[str, Dataset]
-    groups: dict[str, str]
 
 
 class Parts(NamedTuple):
@@ -37,30 +29,28 @@ class Parts(NamedTuple):
     dtype: Any  # of images entering the network, and of parameters
 
 
-def check(config) -> None:
+def check(config, *, training: bool = True) -> None:
     """Finds every mistake that can be found without reading images.
+
+    Args:
+      config: of the run.
+      training: whether it is about to train; evaluating a run puts no demands on the batch.
 
     Raises:
       InputError: names the field, what is wrong with it and what to do.
     """
-    for field in (
-        "batch_size",
-        "image_size",
-        "views",
-        "log_every",
-        "checkpoint_every",
-        "eval_batch_size",
-    ):
-        if config[field] < 1:
-            raise InputError(f"config field {field} must be at least 1, got {config[field]}")
-    if config.epochs < 0 or (config.total_steps or 0) < 0:
-        raise InputError("config fields epochs and total_steps must not be negative")
-    if config.eval_checkpoint not in ("last", "best"):
-        raise InputError(f'eval_checkpoint is "last" or "best", got {config.eval_checkpoint!r}')
+    _check_fields(config)
     mesh = sharding.make_mesh()
-    sharding.check_batch(mesh, config.batch_size)
+    if training:
+        sharding.check_batch(mesh, config.batch_size)
+    if jax.process_count() > 1:
+        raise InputError("runs over several processes are not supported yet; start one process")
     profile_range(config)
-    build(config, mesh=mesh, num_classes=2, num_images=None, mean_std=_fixed(config))
+    parts = build(config, mesh=mesh, num_classes=2, num_images=None, mean_std=_fixed(config))
+    if parts.method.targets == "indices" and config.views < 2:
+        raise InputError(f"{config.method.name} without labels contrasts views: views must be >= 2")
+    if evaluation := _pair(config, "eval_mean", "eval_std"):
+        _named("eval_mean, eval_std", lambda _: augment.make_normalize(*evaluation), "")
     if config.image_size < (smallest := models.SMALLEST_IMAGE[config.model.stem]):
         raise InputError(
             f"config field image_size must be at least {smallest} with the {config.model.stem} "
@@ -69,89 +59,31 @@ def check(config) -> None:
     detector_specs.make(config.detectors)
     for source in (config.train_data, config.test_data):
         sources.check(source)
-    for ood_set in ood_sets(config):
+    for ood_set in inputs.ood_sets(config):
         sources.check(ood_set.source)
 
 
-def prepare_workdir(workdir: str | None) -> pathlib.Path:
-    """Creates the results folder and makes sure that files can be written there.
-
-    Raises:
-      InputError: none given, or it cannot be written.
-    """
-    if not workdir:
-        raise InputError("--workdir=DIR is needed: the folder for checkpoints and results")
-    path = pathlib.Path(workdir).expanduser()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as e:
-        raise InputError(
-            f"--workdir {path} cannot be written ({e.strerror}); choose another folder"
-        ) from None
-    return path
+def _check_fields(config) -> None:
+    """Names and ranges of the config's own fields."""
+    given, known = flatten(config.to_dict()), flatten(default_config().to_dict())
+    free = "method.params."
+    for key in sorted(given.keys() ^ known.keys()):
+        if not key.startswith(free):
+            word = "has no field" if key in given else "lacks the field"
+            raise InputError(f"the config {word} {key!r}; see adapt_jax/config.py for all of them")
+    counts = ("batch_size", "image_size", "views", "log_every", "checkpoint_every")
+    for field in (*counts, "eval_batch_size"):
+        if config[field] < 1:
+            raise InputError(f"config field {field} must be at least 1, got {config[field]}")
+    if config.epochs < 0 or (config.total_steps or 0) < 0:
+        raise InputError("config fields epochs and total_steps must not be negative")
+    if config.eval_checkpoint not in ("last", "best"):
+        raise InputError(f'eval_checkpoint is "last" or "best", got {config.eval_checkpoint!r}')
 
 
-def load_data(config, say: Callable[[str], None] = lambda text: None) -> Data:
-    """Decodes every set before any long work starts.
-
-    Args:
-      config: of the run.
-      say: told one line per set.
-
-    Raises:
-      InputError: names the source and what is wrong with it.
-    """
-    size = config.image_size
-    train = sources.load(config.train_data, size, labeled=needs_labels(config))
-    test = sources.load(config.test_data, size)
-    if test.labels is not None and test.class_names != train.class_names:
-        if train.labels is not None:
-            say("warning: test_data has other classes than train_data; its labels are not used")
-        test = test._replace(labels=None)
-    kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    say(f"train  {config.train_data}: {len(train.images):,} images, {kinds}")
-    say(f"test   {config.test_data}: {len(test.images):,} images")
-    if test.fingerprint == train.fingerprint:
-        say("warning: train_data and test_data hold the same images; ID scores will look too good")
-    if needs_labels(config) and num_classes(train) < 2:
-        raise InputError(
-            f"train_data {config.train_data} has one class; training needs at least two"
-        )
-    if len(train.images) < config.batch_size:
-        raise InputError(
-            f"batch_size {config.batch_size} is larger than the training set "
-            f"({len(train.images)} images); use a smaller one"
-        )
-    for spec, detector in detector_specs.make(config.detectors).items():
-        if len(train.images) < detector.minimum_images:
-            raise InputError(
-                f"detector {spec!r} needs at least {detector.minimum_images} training images, "
-                f"there are {len(train.images)}"
-            )
-    ood, groups = {}, {}
-    for ood_set in ood_sets(config):
-        images = sources.load(ood_set.source, size)
-        ood[ood_set.name], groups[ood_set.name] = images, ood_set.group
-        say(f"{ood_set.group:<6} {ood_set.name} = {ood_set.source}: {len(images.images):,} images")
-    return Data(train, test, ood, groups)
-
-
-def ood_sets(config) -> tuple[suites.OodSet, ...]:
-    """The OOD sets the config names; none for ""."""
-    return suites.resolve(config.ood) if config.ood.strip() else ()
-
-
-def num_classes(train: Dataset) -> int | None:
-    """C of a labelled set, whose labels are 0..C-1; None without labels."""
-    return None if train.labels is None else int(train.labels.max()) + 1
-
-
-def needs_labels(config) -> bool:
-    """Whether the config's method learns from class labels."""
-    return make_method(config, num_classes=2, num_images=None).targets == "labels"
+def load_data(config, say: Callable[[str], None] = lambda text: None) -> inputs.Data:
+    """Decodes every set of the config before any long work starts, see `inputs.load`."""
+    return inputs.load(config, make_method(config, num_classes=2, num_images=None), say)
 
 
 def total_steps(config, num_images: int) -> int:
@@ -171,17 +103,17 @@ def training_mean_std(config, train: Dataset):
 
 def evaluation_mean_std(config, train: Dataset):
     """The same for evaluation, which may differ: ADAPT's official evaluation does."""
-    if bool(config.eval_mean) != bool(config.eval_std):
-        raise InputError("give both config fields eval_mean and eval_std, or neither")
-    if config.eval_mean:
-        return tuple(config.eval_mean), tuple(config.eval_std)
-    return training_mean_std(config, train)
+    return _pair(config, "eval_mean", "eval_std") or training_mean_std(config, train)
 
 
 def _fixed(config):
-    if bool(config.mean) != bool(config.std):
-        raise InputError("give both config fields mean and std, or neither")
-    return (tuple(config.mean), tuple(config.std)) if config.mean else None
+    return _pair(config, "mean", "std")
+
+
+def _pair(config, mean: str, std: str):
+    if bool(config[mean]) != bool(config[std]):
+        raise InputError(f"give both config fields {mean} and {std}, or neither")
+    return (tuple(config[mean]), tuple(config[std])) if config[mean] else None
 
 
 def build(config, *, mesh, num_classes: int | None, num_images: int | None, mean_std) -> Parts:
@@ -257,7 +189,7 @@ def build_for(config, mesh, train: Dataset) -> Parts:
     return build(
         config,
         mesh=mesh,
-        num_classes=num_classes(train),
+        num_classes=inputs.num_classes(train),
         num_images=len(train.images),
         mean_std=training_mean_std(config, train),
     )

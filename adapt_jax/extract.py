@@ -28,14 +28,15 @@ def make(model: Model, variables, normalize, mesh, batch_size: int) -> Extract:
       variables: its parameters and statistics, replicated over the mesh.
       normalize: uint8 images -> network input.
       mesh: the devices the batch is split over.
-      batch_size: images per pass over all devices; the last batch is padded.
+      batch_size: images per pass over all devices; rounded up to
+        a multiple of the devices; the last batch is padded.
     """
     return partial(make_for_any(model, normalize, mesh, batch_size), variables)
 
 
 def make_for_any(model: Model, normalize, mesh, batch_size: int) -> ExtractForAny:
     """The same for variables that change: `extract(variables, images)`, compiled once."""
-    sharding.check_batch(mesh, batch_size)
+    batch_size = -(-batch_size // mesh.size) * mesh.size
 
     def forward(variables, images):
         outputs, _ = model.apply(variables, normalize(images), train=False)

@@ -11,6 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from adapt_jax.score_files import write_atomically
+
 FILE = "metrics.jsonl"
 
 
@@ -31,7 +33,7 @@ class Logbook:
             return
         path = pathlib.Path(workdir) / FILE
         kept = [r for r in read(workdir) if r["step"] <= start]
-        path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        write_atomically(path, "".join(json.dumps(r) + "\n" for r in kept).encode())
         self._file = path.open("a", buffering=1)
         self._board = _tensorboard(pathlib.Path(workdir) / "tensorboard", start)
         if console.is_terminal:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from adapt_jax import metrics
+from adapt_jax import config_diff, metrics
 from adapt_jax.core.errors import InputError
 from adapt_jax.provenance import commit, versions
 from adapt_jax.score_files import Scores, load_scores, save_scores, write_atomically
@@ -27,6 +27,8 @@ __all__ = [
 ]  # fmt: skip
 
 METRICS = tuple(name for name, _ in metrics.COLUMNS if not name.startswith("n_"))
+# Config fields that may differ between runs of one table.
+NO_RESULT = frozenset(("seed", "log_every", "checkpoint_every", "profile", "report"))
 _FACTS = ("protocol", "id", "seed", "method", "model", "checkpoint_sha256")
 
 
@@ -189,6 +191,11 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
         values = list(dict.fromkeys(str(r[key]) for r in results))
         if len(values) > 1:
             raise InputError(f"runs differ in {key} ({' and '.join(values)}); do not mix them.")
+    for run in results[1:]:
+        changed = config_diff.differences(results[0].get("config", {}), run.get("config", {}))
+        for key in changed.keys() - NO_RESULT:
+            was, now = changed[key]
+            raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
     runs = [(r["seed"], r["checkpoint_sha256"]) for r in results]
     for run in runs:
         if runs.count(run) > 1:

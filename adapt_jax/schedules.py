@@ -32,7 +32,7 @@ def linear_warmup_cosine(
     """Linear from 0 to `base_lr` over the warm-up, then a cosine to `final_fraction * base_lr`.
 
     Step t uses base_lr (t + 1) / warm-up steps, so no step runs at rate 0. A warm-up longer than a
-    tenth of the run (short runs, smoke tests) is cut to that tenth.
+    fifth of the run (short runs, smoke tests) is cut to a tenth of it.
     """
     checks.fraction(final_fraction=final_fraction)
     warmup = _warmup_steps(warmup_epochs, steps_per_epoch, total_steps)
@@ -155,7 +155,8 @@ def make(
 
 def _warmup_steps(epochs, steps_per_epoch, total_steps):
     checks.non_negative(warmup_epochs=epochs)
-    return min(round(epochs * steps_per_epoch), total_steps // 10)
+    steps = round(epochs * steps_per_epoch)
+    return steps if steps <= total_steps // 5 else total_steps // 10
 
 
 def _epoch_cosine(base_lr, epochs):

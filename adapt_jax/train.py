@@ -25,6 +25,7 @@ from adapt_jax import (
     profiling,
     sharding,
     train_state,
+    workdirs,
 )
 from adapt_jax.core.errors import TrainingFailed
 
@@ -46,10 +47,15 @@ def train(config, workdir: str) -> dict:
     console = logbook.console()
     experiment.check(config)
     pretrained.check(config)
-    workdir = experiment.prepare_workdir(workdir)
-    if jax.process_index() == 0:
-        checkpoints.remember_config(workdir, config.to_dict())
+    workdir = workdirs.prepare(workdir)
+    with workdirs.locked(workdir):
+        return _train(config, workdir, console)
+
+
+def _train(config, workdir, console) -> dict:
+    checkpoints.remember_config(workdir, config.to_dict())
     data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
+    checkpoints.check_data(workdir, data.train.fingerprint)
     mesh = sharding.make_mesh()
     parts = experiment.build_for(config, mesh, data.train)
     store = checkpoints.Checkpoints(workdir)

@@ -54,7 +54,7 @@ def test_a_config_is_remembered_and_compared(tmp_path):
     checkpoints.remember_config(tmp_path, config)
     assert checkpoints.recall_config(tmp_path)["augment"]["crop_scale"] == [0.2, 1.0]
     checkpoints.remember_config(tmp_path, config | {"seed": 2})  # nothing was trained yet
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "8").mkdir(parents=True)
     checkpoints.remember_config(tmp_path, config | {"seed": 2, "log_every": 5})
     wider = config | {"seed": 2, "model": config["model"] | {"width": 16}}
     with pytest.raises(InputError, match=r"model\.width: was 64, now 16"):
@@ -65,13 +65,33 @@ def test_a_run_older_than_a_field_is_as_if_it_had_the_default(tmp_path):
     config = default_config().to_dict()
     older = config | {"model": {k: v for k, v in config["model"].items() if k != "stem"}}
     del older["report"]
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "8").mkdir(parents=True)
     (tmp_path / "config.json").write_text(json.dumps(older))
     checkpoints.remember_config(tmp_path, config)
     with pytest.raises(InputError, match=r"model\.stem: was 'cifar', now 'imagenet'"):
         checkpoints.remember_config(
             tmp_path, config | {"model": config["model"] | {"stem": "imagenet"}}
         )
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    checkpoints.check_data(tmp_path, "a")
+    checkpoints.check_data(tmp_path, "b")  # nothing was trained yet
+    (tmp_path / "checkpoints" / "8").mkdir(parents=True)
+    checkpoints.check_data(tmp_path, "b")
+    with pytest.raises(InputError, match="other training images"):
+        checkpoints.check_data(tmp_path, "a")
+
+
+def test_a_checkpoint_of_another_shape_is_refused_in_a_sentence(tmp_path):
+    store = checkpoints.Checkpoints(tmp_path)
+    store.save(1, state(1), 0.5)
+    store.close()
+    store = checkpoints.Checkpoints(tmp_path)
+    other = state(0)._replace(method_state=jnp.zeros((2, 2)))
+    with pytest.raises(InputError, match="step 1 does not fit"):
+        store.restore(1, other)
+    store.close()
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -1,10 +1,12 @@
 """Range checks of hyper-parameters, in one voice."""
 
+from numbers import Integral
+
 
 def positive_int(**values: int) -> None:
     """Raises ValueError unless every value is an integer of at least 1."""
     for name, value in values.items():
-        if isinstance(value, bool) or int(value) != value or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 

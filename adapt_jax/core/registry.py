@@ -42,6 +42,17 @@ def defaults(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) 
     return {k: p.default for k, p in parameters.items() if p.default not in (p.empty, None)}
 
 
+def annotations(
+    kind: str, factories: Mapping[str, Callable[..., Any]], name: str
+) -> dict[str, Any]:
+    """The annotated type of every hyper-parameter of one factory.
+
+    Raises:
+      ValueError: the name is unknown; the message lists the known ones.
+    """
+    return {k: p.annotation for k, p in _parameters(kind, factories, name).items()}
+
+
 def names(kind: str, factories: Mapping[str, Callable[..., Any]], name: str) -> tuple[str, ...]:
     """The names of all hyper-parameters of one factory.
 

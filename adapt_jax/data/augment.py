@@ -130,6 +130,9 @@ def make_draw(
             raise InputError(f"{name} must be at least 0, got {value!r}.")
     if not 0 <= hue <= 0.5:
         raise InputError(f"hue is a part of a turn in [0, 0.5], got {hue!r}.")
+    for name, pair in (("crop_scale", crop_scale), ("crop_ratio", crop_ratio)):
+        if len(pair) != 2:
+            raise InputError(f"{name} must be two numbers (low, high), got {pair!r}.")
     if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
         raise InputError(f"crop_scale must be 0 < low <= high <= 1, got {crop_scale!r}.")
     if not 0 < crop_ratio[0] <= crop_ratio[1] < math.inf:

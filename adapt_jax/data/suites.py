@@ -7,7 +7,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 
 DEFAULT_GROUP = "ood"
-RESERVED = ("mean", "id")  # the row of group means, and the ID set itself, in results and scores
+RESERVED = ("mean", "id", "train")  # the row of group means, and the ID sets themselves
 EXAMPLE = "near/cifar100=npz:c100.npz,far/signs=folder:gtsrb"
 
 # A suite is the string a user could have written. These are what TensorFlow Datasets offers today;

@@ -4,7 +4,7 @@ from adapt_jax.core import registry
 from adapt_jax.detectors import knn, mahalanobis, nearest_mean, palm_ssd, ssd
 from adapt_jax.detectors.base import Detector, Head, Outputs
 
-__all__ = ["FACTORIES", "Detector", "Head", "Outputs", "make", "names"]
+__all__ = ["FACTORIES", "Detector", "Head", "Outputs", "annotations", "make", "names"]
 
 FACTORIES = {
     "knn": knn.make,
@@ -18,6 +18,11 @@ FACTORIES = {
 def names() -> tuple[str, ...]:
     """Every detector `make` knows."""
     return tuple(sorted(FACTORIES))
+
+
+def annotations(name: str) -> dict:
+    """The annotated type of every hyper-parameter of a detector."""
+    return registry.annotations("detector", FACTORIES, name)
 
 
 def make(name: str, **hyper_parameters) -> Detector:

@@ -34,9 +34,11 @@ class Detector(NamedTuple):
     `fit(train, val=None, head=None) -> state`: sees outputs of ID data only.
     `score(state, outputs) -> (N,) float32`: larger = more in-distribution, always; any split of the
     rows into batches gives the same scores.
-    `minimum_images`: how many training images `fit` needs, so that a job can refuse to start.
+    `minimum_images`: how many training images `fit` needs, so that a job can refuse to start;
+    `needs_labels`: whether it needs their labels.
     """
 
     fit: Callable[..., Any]
     score: Callable[[Any, Outputs], np.ndarray]
     minimum_images: int = 1
+    needs_labels: bool = False

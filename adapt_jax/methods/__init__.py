@@ -15,6 +15,10 @@ FACTORIES = {
 }
 
 
+# What a run takes from its data and network, not from its config.
+FROM_DATA = ("num_classes", "feature_dim", "num_images")
+
+
 def names() -> tuple[str, ...]:
     """Every method `make` knows."""
     return tuple(sorted(FACTORIES))
@@ -28,6 +32,16 @@ def defaults(name: str) -> dict:
 def parameters(name: str) -> tuple[str, ...]:
     """The names of a method's hyper-parameters, those without a default included."""
     return registry.names("method", FACTORIES, name)
+
+
+def optional(name: str) -> dict[str, type]:
+    """The hyper-parameters of a method that are None unless given, with the type they take."""
+    found = {}
+    for key, kind in registry.annotations("method", FACTORIES, name).items():
+        choices = getattr(kind, "__args__", ())
+        if type(None) in choices and key not in FROM_DATA:
+            found[key] = next(choice for choice in choices if choice is not type(None))
+    return found
 
 
 def make(name: str, **hyper_parameters) -> Method:

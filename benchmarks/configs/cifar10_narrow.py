@@ -33,7 +33,7 @@ def get_config(variant="adapt"):
     config.model.blocks = (1, 1, 1, 1)
     config.optimizer.learning_rate = 0.1
     config.optimizer.weight_decay = 1e-4
-    config.optimizer.warmup_epochs = 1
+    config.optimizer.warmup_epochs = 0.6
     config.detectors = "mahalanobis,knn?k=60"
     config.checkpoint_every = 316
     config.log_every = 79

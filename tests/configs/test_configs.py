@@ -10,7 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import cli, config, detector_specs, experiment, methods, sharding, train_state
+from adapt_jax import (
+    cli,
+    config,
+    detector_specs,
+    experiment,
+    inputs,
+    methods,
+    sharding,
+    train_state,
+)
 from adapt_jax.core.errors import InputError
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
@@ -76,7 +85,7 @@ def test_it_builds_and_takes_two_steps(stem):
     total = experiment.total_steps(full, images)
     assert np.isfinite(parts.schedule(jnp.arange(0, total, total // 50))).all()
     assert detector_specs.make(full.detectors)
-    assert experiment.ood_sets(full)
+    assert inputs.ood_sets(full)
 
     small = shrink(full)
     experiment.check(small)

@@ -90,6 +90,19 @@ def test_a_results_folder_that_cannot_be_written(tmp_path):
     refused(result, "cannot be written", str(tmp_path / "file"))
 
 
+def test_a_misspelt_field_in_the_file(tmp_path):
+    text = small.CONFIG.read_text().replace("config.batch_size", "config.bach_size")
+    (tmp_path / "mine.py").write_text(text)
+    refused(run(f"--config={tmp_path / 'mine.py'}", f"--workdir={tmp_path / 'run'}"), "bach_size")
+
+
+def test_two_programs_in_one_folder(tmp_path):
+    from adapt_jax import workdirs
+
+    with workdirs.locked(workdirs.prepare(tmp_path)):
+        refused(run("--config", small.CONFIG, f"--workdir={tmp_path}"), "another program")
+
+
 def test_more_neighbours_than_training_images(folder, tmp_path):
     result = run(*with_data(folder, tmp_path / "run"), "--config.detectors=knn?k=13")
     refused(result, "'knn?k=13' needs at least 13 training images, there are 12")

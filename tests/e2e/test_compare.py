@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import checkpoints, cli, compare, results, sharding, side_by_side, train
+from adapt_jax import cli, compare, config_diff, results, sharding, side_by_side, train
 from adapt_jax.core.errors import InputError
 from tests.e2e import small
 
@@ -210,7 +210,7 @@ def test_overriding_leaves_the_original_alone():
     config = cli.load_config(CONFIGS[0])
     changed = cli.override(config, ["total_steps=7,detectors=knn?k=3,mahalanobis", "mean=(0,0,1)"])
     assert (changed.total_steps, changed.detectors) == (7, "knn?k=3,mahalanobis")
-    assert set(checkpoints.differences(config.to_dict(), changed.to_dict())) == {
+    assert set(config_diff.differences(config.to_dict(), changed.to_dict())) == {
         "total_steps",
         "detectors",
         "mean",

@@ -1,0 +1,59 @@
+"""The folder of a run: that it can be written, and that one program at a time writes it."""
+
+import contextlib
+import pathlib
+import re
+
+import jax
+
+from adapt_jax.core.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows; there two programs are not told apart
+    fcntl = None
+
+
+def prepare(workdir: str | None) -> pathlib.Path:
+    """Creates the folder and makes sure that files can be written there.
+
+    Raises:
+      InputError: none given, a bucket, or it cannot be written.
+    """
+    if not workdir:
+        raise InputError("--workdir=DIR is needed: the folder for checkpoints and results")
+    if re.match(r"\w+://", str(workdir)):
+        raise InputError(f"--workdir {workdir} is not a folder; give one, or a mounted bucket")
+    path = pathlib.Path(workdir).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise InputError(
+            f"--workdir {path} cannot be written ({e.strerror}); choose another folder"
+        ) from None
+    return path
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path):
+    """Holds the folder; the operating system lets go of it when the program ends, however it does.
+
+    Raises:
+      InputError: another program holds it.
+    """
+    if fcntl is None or jax.process_index():
+        yield
+        return
+    with (workdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another program is writing {workdir}; wait for it, or use another --workdir"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
