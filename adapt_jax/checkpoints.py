@@ -40,11 +40,14 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder, options=options)
 
     def save(self, step: int, state: Any, loss: float) -> None:
-        """Starts writing `state`; returns before it is on disk. `loss` ranks the best."""
+        """Writes `state`; on accelerators in the background. `loss` ranks the best."""
         state = state._replace(key=jax.random.key_data(state.key))
         self._manager.save(
             step, args=ocp.args.StandardSave(state), metrics={"loss": float(loss)}, force=True
         )
+        if jax.default_backend() == "cpu":
+            # There the writer may still be reading the very memory the next step is donated.
+            self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
         """The newest saved step, None before the first."""

@@ -39,7 +39,7 @@ SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; 
 ID = "id"  # the name of the ID test set among the score files
 
 
-def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, say=None) -> dict:
+def evaluate(config, workdir, *, data, parts, mesh, state: TrainState) -> dict:
     """Scores every set with every detector of the config and writes the results.
 
     Args:
@@ -49,7 +49,6 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, say=None)
       parts: from `experiment.build`.
       mesh: the devices.
       state: the trained state.
-      say: told one line per stage; default: the console.
 
     Returns:
       What results.json holds.
