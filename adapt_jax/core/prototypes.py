@@ -7,6 +7,7 @@ class p mod C. Source: JINHYUKSUH/ADAPT, jeff024/PALM.
 import jax
 import jax.numpy as jnp
 
+from adapt_jax.core import checks
 from adapt_jax.core.arrays import l1_normalize, l2_normalize, matmul
 from adapt_jax.core.assignment import own_columns, sinkhorn, top_k_mask
 
@@ -14,6 +15,15 @@ from adapt_jax.core.assignment import own_columns, sinkhorn, top_k_mask
 def init_uniform(key: jax.Array, per_class: int, num_classes: int, dim: int) -> jax.Array:
     """(K, C, D) unit rows drawn uniform in [0, 1) and normalised: all in the positive orthant."""
     return l2_normalize(jax.random.uniform(key, (per_class, num_classes, dim)))
+
+
+def check_sizes(num_classes: int, cache_size: int, feature_dim: int) -> None:
+    """Raises ValueError unless there are at least two prototypes, of at least one dimension."""
+    checks.positive_int(num_classes=num_classes, cache_size=cache_size, feature_dim=feature_dim)
+    if num_classes * cache_size < 2:
+        raise ValueError(
+            "num_classes * cache_size must be at least 2: one prototype has no contrast"
+        )
 
 
 def similarities(features: jax.Array, prototypes: jax.Array) -> jax.Array:

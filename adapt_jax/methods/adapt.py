@@ -70,19 +70,11 @@ def make(
     Raises:
       ValueError: a value out of its range.
     """
-    checks.positive_int(
-        num_classes=num_classes,
-        feature_dim=feature_dim,
-        cache_size=cache_size,
-        sinkhorn_iterations=sinkhorn_iterations,
-    )
+    prototypes.check_sizes(num_classes, cache_size, feature_dim)
+    checks.positive_int(sinkhorn_iterations=sinkhorn_iterations)
     checks.positive(temperature=temperature, sinkhorn_epsilon=sinkhorn_epsilon)
     checks.non_negative(top_k=top_k, beta=beta, lambda_pcon=lambda_pcon)
     checks.fraction(proto_momentum=proto_momentum)
-    if num_classes * cache_size < 2:
-        raise ValueError(
-            "num_classes * cache_size must be at least 2: one prototype has no contrast"
-        )
 
     sinkhorn = (sinkhorn_epsilon, sinkhorn_iterations)
 
