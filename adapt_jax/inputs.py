@@ -83,7 +83,7 @@ def _check_detectors(config, train: Dataset, clusters: bool) -> None:
                 f"detector {spec!r} needs at least {detector.minimum_images} training images, "
                 f"there are {len(train.images)}"
             )
-        if detector.needs_labels and train.labels is None and not clusters:
+        if "labels" in detector.needs and train.labels is None and not clusters:
             raise InputError(
                 f"detector {spec!r} needs labels, which train_data {config.train_data} does not "
                 "have; use knn or ssd"

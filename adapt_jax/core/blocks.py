@@ -1,6 +1,8 @@
 """Row-wise functions over any number of rows: one shape to compile, one result for any split."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +11,7 @@ from adapt_jax.core.arrays import working_dtype
 
 
 def map_rows(
-    function: Callable[[jax.Array], jax.Array], rows: np.ndarray, block: int
+    function: Callable[[Any], jax.Array], rows: np.ndarray | tuple[np.ndarray, ...], block: int
 ) -> np.ndarray:
     """`function` applied to `rows` (N, ...) in blocks of exactly `block` rows, on the device.
 
@@ -18,17 +20,21 @@ def map_rows(
 
     Args:
       function: (block, ...) -> (block, ...), row i of the result from row i alone; jitted.
-      rows: (N, ...) with N >= 1; narrower floats and integers are read as float32.
+      rows: (N, ...) with N >= 1, or a tuple of such arrays, which `function` then gets as a tuple;
+        narrower floats and integers are read as float32.
       block: rows per call.
 
     Returns:
       (N, ...) on the host.
     """
-    dtype = working_dtype(rows.dtype)
-    results = []
-    for start in range(0, len(rows), block):
-        part = np.asarray(rows[start : start + block], dtype)
-        if len(part) < block:
-            part = np.concatenate([part, np.repeat(part[:1], block - len(part), axis=0)])
-        results.append(function(part))  # not awaited: the next block is prepared meanwhile
-    return np.concatenate([np.asarray(r) for r in results])[: len(rows)]
+
+    def part(start: int, array: np.ndarray) -> np.ndarray:
+        piece = np.asarray(array[start : start + block], working_dtype(array.dtype))
+        missing = block - len(piece)
+        return np.concatenate([piece, np.repeat(piece[:1], missing, axis=0)]) if missing else piece
+
+    count = len(jax.tree.leaves(rows)[0])
+    results = []  # not awaited: the next block is prepared meanwhile
+    for start in range(0, count, block):
+        results.append(function(jax.tree.map(partial(part, start), rows)))
+    return np.concatenate([np.asarray(r) for r in results])[:count]

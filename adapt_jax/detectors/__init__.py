@@ -2,9 +2,12 @@
 
 from adapt_jax.core import registry
 from adapt_jax.detectors import knn, mahalanobis, nearest_mean, palm_ssd, ssd
-from adapt_jax.detectors.base import Detector, Head, Outputs
+from adapt_jax.detectors.base import Detector, Head, ImageDetector, Network, Outputs
 
-__all__ = ["FACTORIES", "Detector", "Head", "Outputs", "annotations", "make", "names"]
+__all__ = [
+    "FACTORIES", "Detector", "Head", "ImageDetector", "Network", "Outputs",
+    "annotations", "make", "names",
+]  # fmt: skip
 
 FACTORIES = {
     "knn": knn.make,
@@ -25,7 +28,7 @@ def annotations(name: str) -> dict:
     return registry.annotations("detector", FACTORIES, name)
 
 
-def make(name: str, **hyper_parameters) -> Detector:
+def make(name: str, **hyper_parameters) -> Detector | ImageDetector:
     """Builds a detector; see the module of that name for its hyper-parameters.
 
     Raises:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.detectors.base import Outputs
+from adapt_jax.detectors.base import Head, Outputs
 
 
 def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.ndarray:
@@ -67,3 +67,60 @@ def labels_of(outputs: Outputs, where: str) -> tuple[np.ndarray, int]:
             "number the classes without gaps or use the whole training set."
         )
     return labels, classes
+
+
+def logits_of(outputs: Outputs, where: str, classes: int | None = None) -> np.ndarray:
+    """The logits (N, C), checked: there are some, one row per feature row, finite, C as fitted.
+
+    Raises:
+      InputError: naming what is wrong, with counts.
+    """
+    if outputs.logits is None:
+        raise InputError(
+            f"{where}: needs logits, got logits=None; use a network with a classifier."
+        )
+    logits = np.asarray(outputs.logits)
+    if logits.ndim != 2 or logits.shape[0] != len(outputs.features) or not logits.size:
+        raise InputError(
+            f"{where}: logits must have shape (N, C) with N = {len(outputs.features)} as the "
+            f"features have, got {logits.shape}."
+        )
+    if classes is not None and logits.shape[1] != classes:
+        raise InputError(f"{where}: logits are of {logits.shape[1]} classes, not {classes}.")
+    finite = np.isfinite(logits).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"{where}: {np.count_nonzero(~finite)} of {len(logits)} logit rows hold NaN or "
+            f"infinity (the first is row {int(np.argmin(finite))}); the network or its input broke."
+        )
+    return logits
+
+
+def head_of(head: Head | None, where: str, width: int) -> Head:
+    """The classifier, checked: there is one, of shapes (D, C) and (C,), D the features' width.
+
+    Raises:
+      InputError: naming what is wrong.
+    """
+    if head is None:
+        raise InputError(f"{where}: needs the classifier's weights, got head=None.")
+    kernel, bias = np.asarray(head.kernel), np.asarray(head.bias)
+    if kernel.ndim != 2 or kernel.shape[0] != width or bias.shape != kernel.shape[1:]:
+        raise InputError(
+            f"{where}: the head must have a kernel (D, C) with D = {width} and a bias (C,), got "
+            f"{kernel.shape} and {bias.shape}."
+        )
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise InputError(f"{where}: the head holds NaN or infinity; the checkpoint is damaged.")
+    return Head(kernel, bias)
+
+
+def val_of(val: Outputs | None, where: str) -> Outputs:
+    """The outputs of held-out ID images.
+
+    Raises:
+      InputError: there are none.
+    """
+    if val is None:
+        raise InputError(f"{where}: needs outputs of held-out ID images, got val=None.")
+    return val

@@ -63,7 +63,7 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
         features = features_of(outputs, "mahalanobis.score", width=len(state.center))
         return map_rows(partial(_score, model=state, normalize=normalize), features, _BLOCK)
 
-    return Detector(fit, score, needs_labels=True)
+    return Detector(fit, score, needs=frozenset(["labels"]))
 
 
 @partial(jax.jit, static_argnames="normalize")

@@ -30,7 +30,7 @@ def make() -> Detector:
         features = features_of(outputs, "nearest_mean.score", width=state.shape[1])
         return map_rows(lambda rows: _score(rows, state), features, _BLOCK)
 
-    return Detector(fit, score, needs_labels=True)
+    return Detector(fit, score, needs=frozenset(["labels"]))
 
 
 @jax.jit

@@ -47,7 +47,7 @@ def make(*, per_class: bool = False) -> Detector:
         features = features_of(outputs, "ssd.score", width=len(state.center))
         return map_rows(lambda rows: _score(rows, state), features, _BLOCK)
 
-    return Detector(fit, score, needs_labels=per_class)
+    return Detector(fit, score, needs=frozenset(["labels"] if per_class else []))
 
 
 @jax.jit

@@ -29,3 +29,9 @@ def test_dtypes(x64):
     for given, expected in [("int32", "float64"), ("float16", "float32"), ("float64", "float64")]:
         assert map_rows(keep, np.ones((2, 1), given), 2).dtype in (expected, "float32")
     assert map_rows(keep, np.ones((2, 1)), 2).dtype == "float64"
+
+
+def test_several_arrays_go_together():
+    a, b = np.arange(7.0), np.arange(14).reshape(7, 2)
+    result = map_rows(lambda ab: ab[0] + ab[1].sum(axis=1), (a, b), 3)
+    np.testing.assert_array_equal(result, (a + b.sum(axis=1)).astype(np.float32))
