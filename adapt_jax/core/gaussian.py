@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import NORM_FLOOR, matmul
+from adapt_jax.core.arrays import NORM_FLOOR, matmul, working_dtype
+from adapt_jax.core.errors import InputError
 
 EPS = float(np.finfo(np.float64).eps)  # 2.2e-16
 _HOST_ROWS = 8192  # rows held in float64 at a time
@@ -45,6 +46,45 @@ def gaussians(means: np.ndarray, center: np.ndarray, whiten: np.ndarray, dtype) 
     # Relative to the rounded centre, which is the one the features will be taken from.
     whitened = (means - center.astype(np.float64)) @ whiten
     return Gaussians(jnp.asarray(center), jnp.asarray(whiten, dtype), jnp.asarray(whitened, dtype))
+
+
+def pooled(features, labels, num_classes: int, where: str, normalize: bool = False) -> Gaussians:
+    """A Gaussian per class, all with the covariance around their own means, divisor N.
+
+    Args:
+      features: (N, D).
+      labels: (N,) int in 0..C-1; zeros with C = 1: one Gaussian for everything.
+      num_classes: C.
+      where: for the message: the detector's name and the step ("rmds.fit").
+      normalize: scale rows to unit length first.
+
+    Raises:
+      InputError: the covariance is zero.
+    """
+    means = class_means(features, labels, num_classes, normalize)
+    cov = covariance(features, means, labels, normalize)
+    return _gaussians(features, labels, means, cov, where)
+
+
+def total(features, labels, num_classes: int, where: str, normalize: bool = False) -> Gaussians:
+    """A Gaussian per class, all with the covariance around the mean of all rows, divisor N - 1.
+
+    Arguments and errors as in `pooled`; N is at least 2.
+    """
+    means = class_means(features, labels, num_classes, normalize)
+    center = np.bincount(labels, minlength=num_classes) / len(labels) @ means
+    cov = covariance(features, center[None], np.zeros_like(labels), normalize, ddof=1)
+    return _gaussians(features, labels, means, cov, where)
+
+
+def _gaussians(features, labels, means, cov, where: str) -> Gaussians:
+    """Refuses a covariance of zero, which would divide by rounding."""
+    share = np.bincount(labels, minlength=len(means)) / len(labels)
+    if np.trace(cov) <= len(cov) * EPS**2 * (share @ np.sum(means**2, axis=1)):
+        raise InputError(
+            f"{where}: the covariance is zero: all features around each mean are identical."
+        )
+    return gaussians(means, share @ means, whitening(cov), working_dtype(features.dtype))
 
 
 def nearest_squared_distance(rows: jax.Array, model: Gaussians) -> jax.Array:

@@ -1,16 +1,18 @@
-"""Exact distance to the k-th nearest row of a bank, block by block.
+"""Exact search for the nearest rows of a bank, block by block.
 
 Nothing of size queries x bank is built: blocks of the bank stream past, a running top-k survives.
 (XLA's `top_k` sorts whole rows on CPU; over 50,000 columns at once it is 15 times slower.)
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.arrays import NORM_FLOOR, matmul, working_dtype
 
 BANK_BLOCK = 5000
 
@@ -27,23 +29,95 @@ class Bank(NamedTuple):
     half_square: jax.Array
 
 
-def make_bank(rows: np.ndarray, block: int = BANK_BLOCK) -> Bank:
-    """Puts rows (N, D), N >= 1, on the device; keeps float64, widens what is below float32."""
+def make_bank(rows: np.ndarray, block: int = BANK_BLOCK, normalize: bool = False) -> Bank:
+    """Puts (unit) rows (N, D), N >= 1, on the device; keeps float64, widens what is below float32.
+
+    Args:
+      rows: of the bank.
+      block: rows the search looks at together.
+      normalize: scale rows to unit length first.
+    """
     dtype = working_dtype(rows.dtype)
-    rows = rows.astype(dtype, copy=False)
+
+    def prepared(part: np.ndarray) -> np.ndarray:
+        return unit_rows(part) if normalize else part.astype(dtype, copy=False)
+
+    starts = range(0, len(rows), block)
+    total = sum(prepared(rows[i : i + block]).sum(axis=0, dtype=np.float64) for i in starts)
+    center = (total / len(rows)).astype(dtype)
+    blocks = in_blocks(rows, lambda part, _: prepared(part) - center, block)
+    return Bank(jnp.asarray(center), blocks, _half_square(blocks, len(rows)))
+
+
+def in_blocks(
+    rows: np.ndarray,
+    function: Callable[[np.ndarray, slice], np.ndarray],
+    block: int = BANK_BLOCK,
+) -> jax.Array:
+    """`function(rows[part], part)` of every block of rows (N, D) -> (M, S, D), zeros after row N.
+
+    Each block goes to the device by itself: beside the bank there is never a second copy of it.
+    """
     count, width = rows.shape
     block = min(block, count)
-    blocks = -(-count // block)
-    center = rows.mean(axis=0, dtype=np.float64).astype(dtype)
-    padded = np.zeros((blocks * block, width), dtype)
-    np.subtract(rows, center, out=padded[:count])
-    half_square = np.full(blocks * block, np.inf, dtype)
-    half_square[:count] = 0.5 * np.einsum("nd,nd->n", padded[:count], padded[:count])
-    return Bank(
-        jnp.asarray(center),
-        jnp.asarray(padded.reshape(blocks, block, width)),
-        jnp.asarray(half_square.reshape(blocks, block)),
-    )
+    result = jnp.zeros((-(-count // block), block, width), working_dtype(rows.dtype))
+    for index, start in enumerate(range(0, count, block)):
+        part = slice(start, min(start + block, count))
+        result = _put(result, function(rows[part], part), index).block_until_ready()
+    return result
+
+
+@partial(jax.jit, donate_argnums=0)
+def _put(blocks: jax.Array, rows: jax.Array, index: int) -> jax.Array:
+    return jax.lax.dynamic_update_slice(blocks, rows[None].astype(blocks.dtype), (index, 0, 0))
+
+
+@partial(jax.jit, static_argnames="count")
+def _half_square(blocks: jax.Array, count: int) -> jax.Array:
+    """Half the squared norm of each row, infinite after row `count`: (M, S, D) -> (M, S)."""
+    square = jnp.sum(blocks * blocks, axis=-1)
+    padding = jnp.arange(square.size).reshape(square.shape) >= count
+    return jnp.where(padding, jnp.inf, 0.5 * square)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows (N, D) of a bank scaled to unit length, at least float32; zero rows stay zero."""
+    rows = rows.astype(working_dtype(rows.dtype), copy=False)
+    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    return rows / np.maximum(norm, NORM_FLOOR)[:, None].astype(rows.dtype)
+
+
+def largest_products(
+    queries: jax.Array, rows: jax.Array, penalty: jax.Array, k: int
+) -> tuple[jax.Array, jax.Array]:
+    """The k largest `q . row - penalty` of each query, and which rows they belong to.
+
+    Args:
+      queries: (B, D).
+      rows: (M, S, D), of which at least k have a finite penalty.
+      penalty: (M, S), infinite for padding.
+      k: how many.
+
+    Returns:
+      values (B, k), largest first, and indices (B, k) int32 into the M * S rows.
+    """
+    blocks, block, _ = rows.shape
+
+    def merge(best, xs):
+        """Top k of the k best so far and one block."""
+        values, indices = best
+        index, rows, penalty = xs
+        closeness = matmul(queries, rows.T) - penalty[None]  # (B, S)
+        values, pick = jax.lax.top_k(jnp.concatenate([values, closeness], axis=1), k)
+        kept = jnp.take_along_axis(indices, jnp.minimum(pick, k - 1), axis=1)
+        return (values, jnp.where(pick < k, kept, index * block + pick - k)), None
+
+    shape = (len(queries), k)
+    dtype = jnp.result_type(queries, rows)
+    start = (jnp.full(shape, -jnp.inf, dtype), jnp.zeros(shape, jnp.int32))
+    order = jnp.arange(blocks, dtype=jnp.int32)
+    best, _ = jax.lax.scan(merge, start, (order, rows, penalty))
+    return best
 
 
 def kth_squared_distance(queries: jax.Array, bank: Bank, k: int) -> jax.Array:
@@ -52,20 +126,7 @@ def kth_squared_distance(queries: jax.Array, bank: Bank, k: int) -> jax.Array:
     `q . b - |b|^2 / 2` ranks the bank; the distance to the winner is then taken by differences, so
     a query that is in the bank is exactly as far from itself as rounding of the inputs makes it.
     """
-    blocks, block, width = bank.rows.shape
     q = queries - bank.center[None]
-
-    def merge(best, xs):
-        """Top k of the k best so far and one block."""
-        values, indices = best
-        index, rows, half_square = xs
-        closeness = matmul(q, rows.T) - half_square[None]  # (B, S)
-        values, pick = jax.lax.top_k(jnp.concatenate([values, closeness], axis=1), k)
-        kept = jnp.take_along_axis(indices, jnp.minimum(pick, k - 1), axis=1)
-        return (values, jnp.where(pick < k, kept, index * block + pick - k)), None
-
-    start = (jnp.full((len(q), k), -jnp.inf, q.dtype), jnp.zeros((len(q), k), jnp.int32))
-    order = jnp.arange(blocks, dtype=jnp.int32)
-    (_, indices), _ = jax.lax.scan(merge, start, (order, bank.rows, bank.half_square))
-    difference = q - bank.rows.reshape(blocks * block, width)[indices[:, -1]]
+    _, indices = largest_products(q, bank.rows, bank.half_square, k)
+    difference = q - bank.rows.reshape(-1, bank.rows.shape[-1])[indices[:, -1]]
     return jnp.sum(difference * difference, axis=1)

@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, working_dtype
+from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import positive_int
 from adapt_jax.core.errors import InputError
@@ -39,11 +39,7 @@ def make(*, k: int = 50, normalize: bool = True) -> Detector:
                 f"knn.fit: k={k} exceeds the bank of {len(features)} training features; "
                 "lower k or fit on more images."
             )
-        if normalize:
-            features = features.astype(working_dtype(features.dtype), copy=False)
-            norm = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
-            features = features / np.maximum(norm, NORM_FLOOR)[:, None].astype(features.dtype)
-        return make_bank(features)
+        return make_bank(features, normalize=normalize)
 
     def score(state: Bank, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "knn.score", width=len(state.center))

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize, working_dtype
+from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -40,24 +40,11 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
     def fit(train: Outputs, val=None, head=None) -> gaussian.Gaussians:
         features = features_of(train, "mahalanobis.fit")
         labels, classes = labels_of(train, "mahalanobis.fit")
-        means = gaussian.class_means(features, labels, classes, normalize)
-        share = np.bincount(labels) / len(labels)
-        center = share @ means
-        if covariance == "total":
-            if len(features) < 2:
-                raise InputError("mahalanobis.fit: a covariance needs at least 2 training images.")
-            one = np.zeros_like(labels)
-            cov = gaussian.covariance(features, center[None], one, normalize, ddof=1)
-        else:
-            cov = gaussian.covariance(features, means, labels, normalize)
-        spread, size = np.trace(cov), share @ np.sum(means**2, axis=1)
-        if spread <= len(cov) * gaussian.EPS**2 * size:  # rounding of identical rows
-            raise InputError(
-                f"mahalanobis.fit: the {covariance} covariance is zero: "
-                "all training features it is made of are identical."
-            )
-        dtype = working_dtype(features.dtype)
-        return gaussian.gaussians(means, center, gaussian.whitening(cov), dtype)
+        if covariance == "within":
+            return gaussian.pooled(features, labels, classes, "mahalanobis.fit", normalize)
+        if len(features) < 2:
+            raise InputError("mahalanobis.fit: a covariance needs at least 2 training images.")
+        return gaussian.total(features, labels, classes, "mahalanobis.fit", normalize)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "mahalanobis.score", width=len(state.center))

@@ -10,9 +10,8 @@ import jax
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize, working_dtype
+from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.core.blocks import map_rows
-from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, labels_of
 
@@ -35,13 +34,7 @@ def make(*, per_class: bool = False) -> Detector:
         labels, count = np.zeros(len(features), np.int64), 1
         if per_class:
             labels, count = labels_of(train, "ssd.fit")
-        means = gaussian.class_means(features, labels, count, normalize=True)
-        cov = gaussian.covariance(features, means, labels, normalize=True)
-        share = np.bincount(labels) / len(labels)
-        if np.trace(cov) <= len(cov) * gaussian.EPS**2 * (share @ np.sum(means**2, axis=1)):
-            raise InputError("ssd.fit: all training features point in the direction of their mean.")
-        dtype = working_dtype(features.dtype)
-        return gaussian.gaussians(means, share @ means, gaussian.whitening(cov), dtype)
+        return gaussian.pooled(features, labels, count, "ssd.fit", normalize=True)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "ssd.score", width=len(state.center))

@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 
 from adapt_jax.core import gaussian
+from adapt_jax.core.errors import InputError
 
 
 def _data(n=300, d=7, classes=4, seed=0):
@@ -103,3 +104,14 @@ def test_float64_stays_float64(x64):
     got = gaussian.nearest_squared_distance(jnp.asarray(features), model)
     assert got.dtype == jnp.float64
     np.testing.assert_allclose(got, _oracle(features, means, np.linalg.inv(cov)), rtol=1e-10)
+
+
+def test_pooled_is_the_covariance_around_each_mean():
+    features, labels = _data()
+    model = gaussian.pooled(features.astype(np.float32), labels, 4, "here")
+    means = np.stack([features[labels == c].mean(0) for c in range(4)])
+    precision = np.linalg.inv(np.cov((features - means[labels]).T, bias=True))
+    got = gaussian.nearest_squared_distance(jnp.asarray(features, jnp.float32), model)
+    np.testing.assert_allclose(got, _oracle(features, means, precision), rtol=1e-3)
+    with pytest.raises(InputError, match="here: the covariance is zero: .* are identical"):
+        gaussian.pooled(means[labels], labels, 4, "here")

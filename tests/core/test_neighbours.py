@@ -4,7 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax.core.neighbours import kth_squared_distance, make_bank
+from adapt_jax.core.neighbours import (
+    in_blocks,
+    kth_squared_distance,
+    largest_products,
+    make_bank,
+)
 
 
 def _oracle(queries, bank, k):
@@ -54,3 +59,18 @@ def test_float64_stays_float64(x64):
     got = kth_squared_distance(jnp.asarray(queries), make_bank(bank, 33), 9)
     assert got.dtype == jnp.float64
     np.testing.assert_allclose(got, _oracle(queries, bank, 9), rtol=1e-12)
+
+
+def test_largest_products_say_which_rows_they_are():
+    rows, queries = _normal(6, 23, 5), _normal(7, 4, 5)
+    blocks = in_blocks(rows, lambda part, where: 2 * rows[where], block=6)
+    assert blocks.shape == (4, 6, 5)
+    np.testing.assert_array_equal(blocks.reshape(24, 5), np.concatenate([2 * rows, 0 * rows[:1]]))
+    penalty = np.zeros((4, 6), np.float32)
+    penalty[-1, -1] = np.inf
+    values, indices = largest_products(jnp.asarray(queries), blocks, penalty, 23)
+    order = np.argsort(-queries @ rows.T, axis=1)
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_allclose(
+        values, np.take_along_axis(2 * queries @ rows.T, order, 1), rtol=1e-5, atol=1e-6
+    )

@@ -180,9 +180,9 @@ def test_bad_training_sets():
         _fit(x, y[:5])
     with pytest.raises(InputError, match="must be integers"):
         _fit(x, y.astype(float))
-    with pytest.raises(InputError, match="total covariance is zero"):
+    with pytest.raises(InputError, match="the covariance is zero"):
         _fit(np.ones((6, 3), np.float32), y)
-    with pytest.raises(InputError, match="within covariance is zero"):
+    with pytest.raises(InputError, match="the covariance is zero"):
         _fit(x[y], y, covariance="within")
     with pytest.raises(InputError, match="at least 2"):
         _fit(x[:1], y[:1])

@@ -99,9 +99,9 @@ def test_nearest_mean_of_zero_features_is_zero():
 
 def test_bad_training_sets():
     x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    with pytest.raises(InputError, match="ssd.fit: all training features point"):
+    with pytest.raises(InputError, match="ssd.fit: the covariance is zero"):
         detectors.make("ssd").fit(Outputs(np.outer(np.arange(1, 7), [1.0, 2.0, 0.0])))
-    with pytest.raises(InputError, match="ssd.fit: all training features point"):
+    with pytest.raises(InputError, match="ssd.fit: the covariance is zero"):
         detectors.make("ssd", per_class=True).fit(Outputs(x, None, np.arange(6)))
     for name, hp in (("ssd", {"per_class": True}), ("nearest_mean", {})):
         with pytest.raises(InputError, match=f"{name}.fit: needs the labels"):

@@ -1,0 +1,71 @@
+"""KL matching: distance of the softmax to its mean per predicted class (Hendrycks et al. 2022).
+
+As in Jingkang50/OpenOOD.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.blocks import map_rows
+from adapt_jax.detectors.base import Detector, Outputs
+from adapt_jax.detectors.checks import logits_of, val_of
+
+_BLOCK = 512
+_TINY = np.finfo(np.float64).tiny
+
+
+class Typical(NamedTuple):
+    """The mean softmax q_k of the validation images predicted as class k.
+
+    log_means (C, C): row k is log q_k, zeros where no image was predicted as k;
+    unseen (C,) bool: those classes.
+    """
+
+    log_means: jax.Array
+    unseen: jax.Array
+
+
+def make() -> Detector:
+    """score = -min_k KL(p, q_k). Needs logits and val, whose labels are not read.
+
+    Where no validation image was predicted as k, q_k is one-hot, as in the original: infinitely far
+    from every p but an equal one. The other q_k are averaged in float64 and never zero, so scores
+    stay finite where the original divides by an underflown probability.
+
+    State: `Typical`. `fit` raises InputError when val or its logits are missing.
+    """
+
+    def fit(train: Outputs, val: Outputs | None = None, head=None) -> Typical:
+        logits = logits_of(val_of(val, "klm.fit"), "klm.fit")
+        dtype = working_dtype(logits.dtype)
+        p = logits.astype(np.float64)
+        p = np.exp(p - p.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        predicted = np.argmax(logits, axis=1)
+        sums = np.zeros((p.shape[1], p.shape[1]))
+        np.add.at(sums, predicted, p)
+        counts = np.bincount(predicted, minlength=len(sums))
+        log_means = np.log(np.maximum(sums / np.maximum(counts, 1)[:, None], _TINY))
+        log_means[counts == 0] = 0.0
+        return Typical(jnp.asarray(log_means, dtype), jnp.asarray(counts == 0))
+
+    def score(state: Typical, outputs: Outputs) -> np.ndarray:
+        logits = logits_of(outputs, "klm.score", classes=len(state.unseen))
+        return map_rows(lambda rows: _score(rows, state), logits, _BLOCK)
+
+    return Detector(fit, score, needs=frozenset(["logits", "val"]))
+
+
+@jax.jit
+def _score(logits: jax.Array, typical: Typical) -> jax.Array:
+    log_p = jax.nn.log_softmax(logits, axis=1)
+    p = jnp.exp(log_p)
+    negentropy = jnp.sum(p * log_p, axis=1, keepdims=True)
+    divergence = negentropy - matmul(p, typical.log_means.T)  # (N, C)
+    one_hot = jnp.sum(p > 0, axis=1, keepdims=True) == 1
+    unseen = jnp.where(one_hot & (p > 0), 0.0, jnp.inf)
+    return -jnp.min(jnp.where(typical.unseen[None], unseen, divergence), axis=1)
