@@ -1,4 +1,4 @@
-"""`npz:FILE`: images that are arrays already. Pickled objects are never loaded."""
+"""`npz:FILE`, `mat:FILE`: images that are arrays already. Pickled objects are never loaded."""
 
 import os
 import zipfile
@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import catalogue
 from adapt_jax.data.base import Listing, Source, label_flaw
 
 EXPECTED = "expected uint8 (N, H, W) or (N, H, W, 3)"
@@ -42,6 +43,40 @@ def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
     else:
         names = tuple(f"{source.place}[{i}]" for i in range(count))
     return Listing(names, labels, class_names, images.__getitem__, flaw, pixels=images)
+
+
+def check_mat(source: Source) -> None:
+    """Raises InputError unless the file exists."""
+    if not os.path.isfile(os.path.expanduser(source.place)):
+        raise InputError(
+            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}."
+        )
+
+
+def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
+    """SVHN's cropped digits: X uint8 (H, W, 3, N), y (N, 1) from 1 to 10, 10 being the digit 0."""
+    from scipy.io import loadmat  # slow to import
+
+    try:
+        data = loadmat(os.path.expanduser(source.place), variable_names=("X", "y"))
+    except Exception as error:
+        # Like image decoders, loadmat raises whatever a broken file makes it stumble over.
+        raise InputError(f"{source.text!r}: not a readable .mat file ({error}).") from error
+    if missing := [name for name in ("X", "y") if name not in data]:
+        raise InputError(f"{source.text!r}: there is no array {missing[0]!r}; expected X and y.")
+    if data["X"].ndim != 4:
+        raise InputError(f"{source.text!r}: X has shape {data['X'].shape}, not (H, W, 3, N).")
+    images = _images(source, data["X"].transpose(3, 0, 1, 2))
+    labels = data["y"].ravel()
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.max() > 10:
+        raise InputError(f"{source.text!r}: expected one y of 1 to 10 per image of X.")
+    labels = labels.astype(np.int64) % 10
+    digits = tuple("0123456789")
+    name = os.path.basename(source.place)
+    names = tuple(f"{name}[{i}]" for i in range(len(images)))
+    return Listing(
+        names, labels, digits, images.__getitem__, label_flaw(labels, digits), pixels=images
+    )
 
 
 def _read(source: Source) -> dict[str, np.ndarray]:

@@ -22,13 +22,16 @@ class Dataset(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A source string taken apart: `kind:place?classes=...&limit=...&root=...`."""
+    """A source string taken apart: `kind:place?option=...&option=...`; see `sources`."""
 
     text: str
     kind: str
     place: str
     classes: tuple[int, ...] | None = None
+    per_class: int | None = None
+    sample: int | None = None
     limit: int | None = None
+    resize: int | str | None = None  # a size, "stretch", or None
     root: str | None = None
 
 

@@ -8,6 +8,9 @@
 3. An S x S image is left as it is. Otherwise the shorter side becomes S (PIL bilinear, antialiased,
    8-bit rounding) and the middle S x S is cut out, with torchvision's roundings: longer side
    int(S * long / short), offset round((length - S) / 2) with ties to even.
+4. With `resize=R` the shorter side of every image, an S x S one too, becomes R before the cut
+   (torchvision's Resize(R), CenterCrop(S)); with `resize="stretch"` both sides become S, whatever
+   the shape (Resize((S, S))).
 """
 
 import os
@@ -30,29 +33,38 @@ SUFFIXES = frozenset(
 BLOCK_BYTES = 64 << 20
 
 
-def read(path: str | os.PathLike, size: int) -> np.ndarray:
-    """One image file as (size, size, 3) uint8.
+def read(path: str | os.PathLike, size: int, resize: int | str | None = None) -> np.ndarray:
+    """One image file as (size, size, 3) uint8; `resize` as in `fit`.
 
     Raises:
       InputError: the file is missing, not an image, truncated, or too large; it is named.
     """
-    return _square(lambda _: Image.open(path), 0, str(path), size)
+    return _square(lambda _: Image.open(path), 0, str(path), size, resize)
 
 
-def fit(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
-    """A PIL image or (H, W, 3) uint8 array of any size -> (size, size, 3) uint8, by the rules."""
+def fit(image: Image.Image | np.ndarray, size: int, resize: int | str | None = None) -> np.ndarray:
+    """A PIL image or (H, W, 3) uint8 array of any size -> (size, size, 3) uint8, by the rules.
+
+    resize: the shorter side before the cut, at least `size`; "stretch"; or None for rule 3.
+    """
     image = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
-    width, height = image.size
-    if (width, height) != (size, size):
-        short, long = min(width, height), max(width, height)
-        long = int(size * long / short)
-        if Image.MAX_IMAGE_PIXELS and long * size > Image.MAX_IMAGE_PIXELS:
-            raise InputError(f"{width} x {height} is too elongated to be scaled to {size}")
-        width, height = (size, long) if width <= height else (long, size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = round((width - size) / 2), round((height - size) / 2)
+    if resize == "stretch":
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    elif resize is not None or image.size != (size, size):
+        image = _scale(image, resize or size)
+        left, top = (round((length - size) / 2) for length in image.size)
         image = image.crop((left, top, left + size, top + size))
     return np.asarray(image)
+
+
+def _scale(image: Image.Image, short: int) -> Image.Image:
+    """The shorter side becomes `short`."""
+    width, height = image.size
+    long = int(short * max(width, height) / min(width, height))
+    if Image.MAX_IMAGE_PIXELS and long * short > Image.MAX_IMAGE_PIXELS:
+        raise InputError(f"{width} x {height} is too elongated to be scaled to {short}")
+    size = (short, long) if width <= height else (long, short)
+    return image.resize(size, Image.Resampling.BILINEAR)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -74,10 +86,11 @@ def blocks(
     indices: np.ndarray,
     size: int,
     progress: Callable[[int, int], None] | None = None,
+    resize: int | str | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes images `indices` in all cores and yields them in order as (n, size, size, 3) uint8.
 
-    `image(i)` opens image i, as in `Listing`; names[i] is what errors call it.
+    `image(i)` opens image i, as in `Listing`; names[i] is what errors call it; resize as in `fit`.
 
     Raises:
       InputError: the first image, in order, that cannot be read; it is named.
@@ -87,7 +100,7 @@ def blocks(
         for start in range(0, len(indices), step):
             chosen = indices[start : start + step]
             block = np.empty((len(chosen), size, size, 3), np.uint8)
-            squares = pool.map(lambda i: _square(image, i, names[i], size), chosen)
+            squares = pool.map(lambda i: _square(image, i, names[i], size, resize), chosen)
             for row, square in enumerate(squares):
                 block[row] = square
             if progress is not None:
@@ -95,13 +108,13 @@ def blocks(
             yield block
 
 
-def _square(image: Callable, index: int, name: str, size: int) -> np.ndarray:
+def _square(image: Callable, index: int, name: str, size: int, resize) -> np.ndarray:
     try:
         opened = image(index)
         if isinstance(opened, np.ndarray):
-            return fit(opened, size)
+            return fit(opened, size, resize)
         with opened:
-            return fit(opened, size)
+            return fit(opened, size, resize)
     except InputError as error:
         raise InputError(f"cannot use image {name}: {error}.") from error
     except Exception as error:

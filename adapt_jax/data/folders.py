@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import catalogue
 from adapt_jax.data.base import Listing, Source, label_flaw
 from adapt_jax.data.decode import SUFFIXES
 
@@ -15,7 +16,9 @@ from adapt_jax.data.decode import SUFFIXES
 def check_folder(source: Source) -> None:
     """Raises InputError unless the folder exists."""
     if not _path(source.place).is_dir():
-        raise InputError(f"{source.text!r}: there is no folder {source.place}.")
+        raise InputError(
+            f"{source.text!r}: there is no folder {source.place}{catalogue.hint(source.place)}."
+        )
 
 
 def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
@@ -50,9 +53,12 @@ def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
 def check_list(source: Source) -> None:
     """Raises InputError unless the list and its root exist."""
     if not _path(source.place).is_file():
-        raise InputError(f"{source.text!r}: there is no file {source.place}.")
+        raise InputError(
+            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}."
+        )
     if not _root(source).is_dir():
-        raise InputError(f"{source.text!r}: root {source.root} is not a folder.")
+        hint = catalogue.hint(_first_image(source))
+        raise InputError(f"{source.text!r}: root {source.root} is not a folder{hint}.")
 
 
 def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
@@ -79,10 +85,8 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
             raise InputError(f"{where}: expected `path label`, got {line[:200]!r}.")
         names.append(name.rstrip())
         if not (root / names[-1]).is_file():
-            raise InputError(
-                f"{where}: there is no file {root / names[-1]}; "
-                "the root= option says where the paths start."
-            )
+            hint = catalogue.hint(root / names[-1]) or "; root= says where the paths start"
+            raise InputError(f"{where}: there is no file {root / names[-1]}{hint}.")
     if not names:
         raise InputError(f"{source.text!r}: the list has no image in it.")
     labels = np.array(labels, np.int32)
@@ -128,6 +132,12 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 def _path(text: str) -> Path:
     return Path(os.path.expanduser(text))
+
+
+def _first_image(source: Source) -> Path:
+    """Where the first image of a list would be; a hint is worth no more than one line."""
+    with open(_path(source.place), errors="replace") as file:
+        return _root(source) / file.readline().strip().rpartition(" ")[0]
 
 
 def _root(source: Source) -> Path:

@@ -6,10 +6,13 @@
     folder:DIR                             class sub-folders in order of name, or flat
     list:FILE                              OpenOOD image list, lines `path label`
     npz:FILE                               images uint8 (N, H, W[, 3]), labels / names / class_names
+    mat:FILE                               SVHN's test_32x32.mat and the like
 
-Options after `?`, joined by `&`: `classes=0-5` or `classes=0+3+7` keeps these classes and numbers
-them anew from 0; `limit=N` keeps the first N images (after `classes`); `root=DIR` (list only) is
-where its paths start, by default the list's own folder.
+Options after `?`, joined by `&`. Which images, in this order: `classes=0-5` or `classes=0+3+7`
+keeps these classes and numbers them anew from 0; `per_class=N` keeps the first N of each class;
+`sample=N` draws N at random (always the same ones); `limit=N` keeps the first N. How they are cut:
+`resize=R` or `resize=stretch`, see `decode`. `root=DIR` (list only) is where its paths start, by
+default the list's own folder.
 """
 
 import difflib
@@ -30,9 +33,15 @@ FAMILIES = {
     "folder": (folders.check_folder, folders.open_folder),
     "list": (folders.check_list, folders.open_list),
     "npz": (arrays.check_npz, arrays.open_npz),
+    "mat": (arrays.check_mat, arrays.open_mat),
 }
-FORMS = "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE"
-OPTIONS = "classes=0-5 (or 0+3+7), limit=N, root=DIR (list: only)"
+FORMS = "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE, mat:FILE"
+OPTIONS = (
+    "classes=0-5 (or 0+3+7), per_class=N, sample=N, limit=N, resize=N (or stretch), "
+    "root=DIR (list: only)"
+)
+COUNTS = ("per_class", "sample", "limit", "resize")
+SAMPLE_SEED = 1  # PALM seeds NumPy with 1 before it draws 10,000 images of Places365
 
 
 def parse(source: str) -> Source:
@@ -91,8 +100,26 @@ def load(
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
         raise InputError(f"image_size must be a whole number of at least 1, got {image_size!r}.")
     parsed = check(source)
+    if isinstance(parsed.resize, int) and parsed.resize < image_size:
+        raise InputError(
+            f"{parsed.text!r}: resize={parsed.resize} is smaller than image_size {image_size}."
+        )
     try:
         return _load(parsed, image_size, labeled, cache_dir, progress)
+    except OSError as error:
+        raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+
+
+def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
+    """The names of the images that `load` would return, in order; none is decoded.
+
+    Raises:
+      InputError: as `load`, except for images that cannot be read.
+    """
+    parsed = check(source)
+    try:
+        listing = FAMILIES[parsed.kind][1](parsed, 32, cache_dir)
+        return tuple(listing.names[i] for i in _choose(parsed, listing, False)[0])
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
 
@@ -108,7 +135,20 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
 
 def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress) -> Dataset:
     listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
-    if (labeled or parsed.classes is not None) and listing.flaw:
+    indices, labels, class_names = _choose(parsed, listing, labeled)
+    labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
+    names = tuple(listing.names[i] for i in indices)
+
+    images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
+    return Dataset(images, labels, class_names, names, fingerprint(images, labels))
+
+
+def _choose(
+    parsed: Source, listing: Listing, labeled: bool
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Which images the options leave, the labels of all images, and the classes' names."""
+    labeled = labeled or parsed.classes is not None or parsed.per_class is not None
+    if labeled and listing.flaw:
         raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}.")
     usable = listing.labels is not None and not listing.flaw
     labels, class_names = (listing.labels, listing.class_names) if usable else (None, ())
@@ -125,28 +165,39 @@ def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress) -
         indices = np.flatnonzero(np.isin(labels, parsed.classes))
         labels = np.searchsorted(parsed.classes, labels)
         class_names = tuple(class_names[c] for c in parsed.classes)
+    if parsed.per_class is not None:
+        indices = indices[_first_of_each(labels[indices], parsed.per_class)]
+    if parsed.sample is not None and parsed.sample < len(indices):
+        legacy = np.random.RandomState(SAMPLE_SEED)
+        indices = indices[legacy.choice(len(indices), parsed.sample, replace=False)]
     indices = indices[: parsed.limit]
     if not len(indices):
         raise InputError(f"{parsed.text!r} has no image of the classes it asks for.")
-    labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
-    names = tuple(listing.names[i] for i in indices)
-
-    images = _pixels(listing, indices, image_size, cache_dir, progress)
-    return Dataset(images, labels, class_names, names, fingerprint(images, labels))
+    return indices, labels, class_names
 
 
-def _pixels(listing: Listing, indices: np.ndarray, size: int, cache_dir, progress) -> np.ndarray:
-    if listing.pixels is not None and listing.pixels.shape[1:3] == (size, size):
-        whole = len(indices) == len(listing.pixels)
+def _first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
+    """Ascending positions of the first `count` images of every class."""
+    order = np.argsort(labels, kind="stable")
+    rank = np.arange(len(order)) - np.searchsorted(labels[order], labels[order])
+    return np.sort(order[rank < count])
+
+
+def _pixels(
+    listing: Listing, indices: np.ndarray, size: int, resize, cache_dir, progress
+) -> np.ndarray:
+    if resize is None and listing.pixels is not None and listing.pixels.shape[1:3] == (size, size):
+        whole = np.array_equal(indices, np.arange(len(listing.pixels)))
         return listing.pixels if whole else listing.pixels[indices]
 
     def blocks():
-        return decode.blocks(listing.image, listing.names, indices, size, progress)
+        return decode.blocks(listing.image, listing.names, indices, size, progress, resize)
 
     shape = (len(indices), size, size, 3)
     if listing.stamp is None:
         return cache.collect(shape, np.uint8, blocks())
-    key = f"{decode.RULES} {size} {listing.stamp(indices)}"
+    how = f"{size}" if resize is None else f"{size} resize={resize}"
+    key = f"{decode.RULES} {how} {listing.stamp(indices)}"
     return cache.array(key, shape, np.uint8, blocks, cache_dir)
 
 
@@ -160,9 +211,9 @@ def _options(text: str, kind: str, query: str) -> dict:
             raise bad
         if name == "classes":
             found[name] = _classes(value, bad)
-        elif name == "limit" and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
+        elif name in COUNTS and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
             found[name] = int(value)
-        elif name == "root" and kind == "list":
+        elif (name, value) == ("resize", "stretch") or (name, kind) == ("root", "list"):
             found[name] = value
         else:
             raise bad

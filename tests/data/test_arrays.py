@@ -1,8 +1,9 @@
-"""`npz:` files, good and bad."""
+"""`npz:` and `mat:` files, good and bad."""
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import load
@@ -99,3 +100,51 @@ def test_damaged_files(npz, tmp_path):
         np.save(file, IMAGES)
     with pytest.raises(InputError, match="single array"):
         load(source, 8)
+
+
+@pytest.fixture
+def mat(tmp_path):
+    def write(**arrays):
+        savemat(tmp_path / "t.mat", arrays, do_compression=True)
+        return f"mat:{tmp_path}/t.mat"
+
+    return write
+
+
+def test_svhn_matrices(mat):
+    """X is (H, W, 3, N); y counts the digit 0 as 10."""
+    labels = np.array([[10], [1], [2], [3], [4], [5], [6], [7], [8], [9], [1], [10]], np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
+    source = mat(X=images.transpose(1, 2, 3, 0), y=labels)
+    data = load(source, 8, labeled=True)
+    np.testing.assert_array_equal(data.images, images)
+    assert data.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0]
+    assert data.class_names == tuple("0123456789")
+    assert data.names[11] == "t.mat[11]"
+    few = load(f"{source}?per_class=1", 8)
+    np.testing.assert_array_equal(few.images, images[:10])
+    assert load(source, 4).images.shape == (12, 4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "word"),
+    [
+        ({"X": IMAGES.transpose(1, 2, 3, 0)}, "no array 'y'"),
+        ({"X": IMAGES[0], "y": LABELS + 1}, "not .H, W, 3, N"),
+        ({"X": IMAGES.transpose(1, 2, 3, 0) / 255, "y": LABELS + 1}, "float64"),
+        ({"X": IMAGES.transpose(1, 2, 3, 0), "y": LABELS[:5] + 1}, "one y of 1 to 10"),
+        ({"X": IMAGES.transpose(1, 2, 3, 0), "y": LABELS + 9}, "one y of 1 to 10"),
+    ],
+)
+def test_matrices_that_are_wrong(mat, arrays, word):
+    with pytest.raises(InputError, match=word):
+        load(mat(**arrays), 8, labeled=True)
+
+
+def test_damaged_matrices(mat, tmp_path):
+    source = mat(X=IMAGES.transpose(1, 2, 3, 0), y=LABELS + 1)
+    whole = (tmp_path / "t.mat").read_bytes()
+    for content in (whole[:300], b"", b"<html>", b"\x89HDF\r\n\x1a\n" + bytes(600)):
+        (tmp_path / "t.mat").write_bytes(content)
+        with pytest.raises(InputError, match=r"t\.mat"):
+            load(source, 8)

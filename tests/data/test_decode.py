@@ -98,6 +98,33 @@ def test_shorter_side_then_centre_as_torchvision(height, width, size, scaled, of
     np.testing.assert_array_equal(decode.fit(np.asarray(image), size), np.asarray(expected))
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "resize", "scaled", "offset"),
+    [
+        (224, 224, 256, (256, 256), (16, 16)),  # also what has the right size already
+        (256, 256, 256, (256, 256), (16, 16)),
+        (300, 401, 256, (342, 256), (59, 16)),  # int(342.18...); round(59.0)
+        (375, 500, 256, (341, 256), (58, 16)),  # round(58.5) = 58
+        (500, 333, 256, (256, 384), (16, 80)),
+        (40, 28, 224, (224, 320), (0, 48)),
+    ],
+)
+def test_resize_then_centre_as_torchvision(height, width, resize, scaled, offset):
+    image = Image.fromarray(rainbow(height, width))
+    left, top = offset
+    expected = image.resize(scaled, Image.BILINEAR).crop((left, top, left + 224, top + 224))
+    np.testing.assert_array_equal(decode.fit(image, 224, resize), np.asarray(expected))
+
+
+def test_stretch_ignores_the_shape(tmp_path):
+    image = Image.fromarray(rainbow(40, 60))
+    image.save(tmp_path / "x.png")
+    expected = np.asarray(image.resize((32, 32), Image.BILINEAR))
+    np.testing.assert_array_equal(decode.fit(image, 32, "stretch"), expected)
+    np.testing.assert_array_equal(decode.read(tmp_path / "x.png", 32, "stretch"), expected)
+    np.testing.assert_array_equal(decode.fit(rainbow(32, 32), 32, "stretch"), rainbow(32, 32))
+
+
 def test_right_size_is_untouched_and_shorter_side_alone_is_only_cropped():
     pixels = rainbow(8, 8)
     np.testing.assert_array_equal(decode.fit(pixels, 8), pixels)

@@ -5,9 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import check, load, parse
+from adapt_jax.data import check, load, parse, sources
 
 
 @pytest.mark.parametrize(
@@ -20,12 +21,14 @@ from adapt_jax.data import check, load, parse
         ("folder:a?b?limit=1", "folder", "a?b", {"limit": 1}),
         ("list:x.txt?root=/data/i&limit=2", "list", "x.txt", {"root": "/data/i", "limit": 2}),
         (" npz:C:/x.npz ", "npz", "C:/x.npz", {}),
+        ("mat:t.mat?per_class=9&resize=256", "mat", "t.mat", {"per_class": 9, "resize": 256}),
+        ("folder:p?sample=7&resize=stretch", "folder", "p", {"sample": 7, "resize": "stretch"}),
     ],
 )
 def test_parse(text, kind, place, options):
     parsed = parse(text)
     assert (parsed.kind, parsed.place) == (kind, place)
-    for name in ("classes", "limit", "root"):
+    for name in ("classes", "per_class", "sample", "limit", "resize", "root"):
         assert getattr(parsed, name) == options.get(name)
 
 
@@ -50,6 +53,9 @@ def test_parse(text, kind, place, options):
         ("digits?classes=1,2", "options are"),
         ("digits?classes=0-9999999999", "options are"),
         ("list:a?root=x,y", "options are"),
+        ("digits?resize=big", "options are"),
+        ("digits?limit=stretch", "options are"),
+        ("digits?per_class=0", "options are"),
     ],
 )
 def test_parse_refuses(text, word):
@@ -93,6 +99,51 @@ def test_classes_are_numbered_anew_and_limit_comes_after():
     np.testing.assert_array_equal(np.array([2, 3, 7])[some.labels], whole.labels[keep])
     assert some.names == tuple(whole.names[i] for i in keep)
     assert len(load("digits?limit=5000", 8).names) == 1797
+
+
+def test_first_of_each_class():
+    """As SVHN's 1,000 per digit are chosen: in the file's order, until a class is full."""
+    whole, some = load("digits", 8), load("digits?per_class=20&classes=3-9", 8)
+    counted, keep = np.zeros(10, int), []
+    for i, label in enumerate(whole.labels):
+        if label >= 3 and counted[label] < 20:
+            keep.append(i)
+        counted[label] += 1
+    assert some.names == tuple(whole.names[i] for i in keep)
+    assert np.bincount(some.labels).tolist() == [20] * 7
+    assert len(load("digits?per_class=175", 8).names) == 1749  # a few classes have 174
+
+
+def test_sample_is_the_draw_of_a_legacy_seed():
+    whole, some = load("digits", 8), load("digits?sample=10&limit=9", 8)
+    # numpy.random.seed(1); numpy.random.choice(1797, 10, replace=False)
+    drawn = [1227, 1576, 202, 1184, 428, 941, 598, 267, 102]
+    assert some.names == tuple(whole.names[i] for i in drawn)
+    np.testing.assert_array_equal(some.images, whole.images[drawn])
+    everything = load("digits?sample=5000", 8)
+    assert everything.names == whole.names
+
+
+def test_names_without_decoding(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    assert sources.names(f"folder:{tmp_path}") == ("broken.png",)
+    assert sources.names("digits?classes=3&limit=2") == load("digits?classes=3&limit=2", 8).names
+
+
+def test_resize_before_the_cut(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPT_JAX_CACHE", str(tmp_path / "cache"))
+    plain, larger = load("digits?limit=3", 8), load("digits?limit=3&resize=16", 8)
+    grown = [Image.fromarray(i).resize((16, 16), Image.BILINEAR) for i in plain.images]
+    np.testing.assert_array_equal(
+        larger.images, [np.asarray(i.crop((4, 4, 12, 12))) for i in grown]
+    )
+    grown[0].save(tmp_path / "a.png")
+    variants = [load(f"folder:{tmp_path}{o}", 8) for o in ("", "?resize=9", "?resize=stretch")]
+    again = [load(f"folder:{tmp_path}{o}", 8) for o in ("", "?resize=9", "?resize=stretch")]
+    assert [v.fingerprint for v in variants] == [v.fingerprint for v in again]
+    assert variants[0].fingerprint != variants[1].fingerprint
+    with pytest.raises(InputError, match="resize=7 is smaller than image_size 8"):
+        load("digits?resize=7", 8)
 
 
 def test_class_that_is_not_there():

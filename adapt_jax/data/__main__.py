@@ -1,0 +1,184 @@
+"""`python -m adapt_jax.data list | download | verify`: the archives and suites of the benchmarks.
+
+list                               all suites and archives, and what is on this machine
+list openood_cifar10               its sets, counts and sources
+download openood_cifar10 mnist     suites and archives, into $ADAPT_JAX_DATA or ./data
+download SUITE --list-urls         only says what to fetch from where
+verify openood_cifar10             every file a list names is there, every count is right
+"""
+
+import argparse
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import catalogue, sources, store, suites
+from adapt_jax.data.catalogue import ARCHIVES, NEEDS, Archive
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit code: 0, or 2 after one sentence on stderr."""
+    arguments = _parser().parse_args(argv)
+    if arguments.root:
+        os.environ["ADAPT_JAX_DATA"] = arguments.root  # sources and hints look there as well
+    try:
+        arguments.job(arguments)
+    except InputError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m adapt_jax.data", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    jobs = parser.add_subparsers(required=True, metavar="list|download|verify")
+    for name, job, count in (
+        ("list", show, "*"),
+        ("download", fetch, "+"),
+        ("verify", verify, "+"),
+    ):
+        command = jobs.add_parser(name, help=job.__doc__.splitlines()[0])
+        command.set_defaults(job=job)
+        command.add_argument("names", nargs=count, metavar="NAME", help="a suite or an archive")
+        command.add_argument("--root", help="instead of $ADAPT_JAX_DATA or ./data")
+        if job is fetch:
+            command.add_argument("--mirror", default="", help="URL prefix to try first")
+            command.add_argument("--sha256", action="append", default=[], metavar="NAME=HEX")
+            command.add_argument("--keep", action="store_true", help="keep archives once unpacked")
+            command.add_argument("--list-urls", action="store_true", help="fetch nothing")
+    return parser
+
+
+def show(arguments) -> None:
+    """Shows suites and archives."""
+    root = catalogue.data_root()
+    if not arguments.names:
+        print(f"data root: {root}\n\nsuites")
+        for name, suite in suites.SUITES.items():
+            here = [store.present(ARCHIVES[a], root) for a in NEEDS.get(name, ())]
+            state = f"{sum(here)} of {len(here)} archives here" if here else "from TFDS"
+            print(f"  {name:<23}{len(suite.sets)} sets  {state}")
+        print("\narchives")
+        for archive in ARCHIVES.values():
+            print(f"  {archive.name:<19}{_state(archive):<9}{archive.what}")
+    for name in arguments.names:
+        known, archives = _find(name)
+        if known is not None:
+            for part in (*known.splits, *known.sets):
+                count = f"{part.count:>9,}" if part.count else f"{'?':>9}"
+                label = f"{part.group}/{part.name}" if part.group else part.name
+                print(f"{label:<27}{count}  {part.source}")
+        for archive in archives:
+            print(f"{archive.name:<19}{_state(archive):<9}{archive.what}; {archive.licence}")
+
+
+def fetch(arguments) -> None:
+    """Downloads and unpacks."""
+    root = catalogue.data_root()
+    chosen = {archive.name: archive for name in arguments.names for archive in _find(name)[1]}
+    digests = dict(_digest(text, chosen) for text in arguments.sha256)
+    if arguments.list_urls:
+        for archive in chosen.values():
+            where = root / store.INBOX / archive.filename
+            print(f"{archive.url} -> {where}" if archive.url else f"{archive.by_hand}")
+        return
+    for name in arguments.names:
+        if name in suites.SUITES and name not in NEEDS:
+            print(f"{name}: TensorFlow Datasets prepares its sets when they are first used")
+    failed = []
+    for archive in chosen.values():
+        if store.present(archive, root):
+            print(f"{archive.name}: is in {store.place(archive, root)}")
+            continue
+        try:
+            with _bar(archive.name) as progress:
+                digest, keep = digests.get(archive.name), arguments.keep
+                mirror = arguments.mirror
+                store.obtain(
+                    archive, root, mirror=mirror, sha256=digest, keep=keep, progress=progress
+                )
+            print(f"{archive.name}: now in {store.place(archive, root)}")
+        except InputError as error:  # the other archives may well be there
+            failed.append(error)
+            print(f"{archive.name}: {error}", file=sys.stderr)
+    if failed:
+        raise InputError(f"{len(failed)} of {len(chosen)} archives are missing; see above.")
+
+
+def verify(arguments) -> None:
+    """Checks files against the record, lists and counts."""
+    root, wrong, checked = catalogue.data_root(), 0, 0
+
+    def say(name: str, problem: str, fine: str) -> None:
+        nonlocal wrong, checked
+        checked, wrong = checked + 1, wrong + bool(problem)
+        print(f"{'WRONG' if problem else 'ok':<7}{name:<27}{problem or fine}", flush=True)
+
+    for name in arguments.names:
+        suite, archives = _find(name)
+        for archive in archives:
+            known = store.record(root).get(archive.name, {}).get("sha256", "not recorded")
+            say(archive.name, store.verify(archive, root), f"sha256 {known}")
+        names = {}
+        for part in () if suite is None else (*suite.splits, *suite.sets):
+            if part.source.startswith("tfds:"):
+                print(f"{'-':<7}{part.name:<27}TensorFlow Datasets checks {part.source} itself")
+                continue
+            try:
+                found = sources.names(part.source)
+                suites.check_count(part, len(found), name)
+            except InputError as error:
+                say(part.name, str(error), "")
+                continue
+            say(part.name, "", f"{len(found):,} images")
+            if part in suite.sets:
+                names[part.name] = found
+        if suite is not None and len(names) == len(suite.sets):
+            print(f"{name}: protocol {suites.protocol_hash(names)}")
+    if wrong:
+        raise InputError(f"{wrong} of {checked} checks failed; see above.")
+
+
+def _find(name: str) -> tuple[suites.Suite | None, list[Archive]]:
+    """The suite of that name, or None, and the archives it needs or is."""
+    if name in suites.SUITES:
+        return suites.resolve(name), [ARCHIVES[a] for a in NEEDS.get(name, ())]
+    if name in ARCHIVES:
+        return None, [ARCHIVES[name]]
+    close = difflib.get_close_matches(name, [*suites.SUITES, *ARCHIVES], n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise InputError(f"no suite or archive is called {name!r}{hint}; see `list`.")
+
+
+def _digest(text: str, chosen: dict) -> tuple[str, str]:
+    name, _, digest = text.partition("=")
+    if name not in chosen or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
+        raise InputError(
+            f"--sha256={text}: expected NAME=HEX, 64 digits, NAME one of {', '.join(chosen)}."
+        )
+    return name, digest
+
+
+def _state(archive: Archive) -> str:
+    return "here" if store.present(archive, catalogue.data_root()) else "missing"
+
+
+@contextlib.contextmanager
+def _bar(name: str):
+    """A progress bar on stderr, as a function of (done, total)."""
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The archives the benchmarks are made of: where they come from and which folder they become.
+
+Facts as the projects publish them: Jingkang50/OpenOOD (openood/evaluation_api/datasets.py, one
+Google Drive file per set), the READMEs of deeplearning-wisc/cider, jeff024/PALM and
+JINHYUKSUH/ADAPT; sizes and SHA-256 from TensorFlow Datasets' checksum files where it fetches the
+same file. Where they are None, the first download is recorded and later ones must equal it.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from adapt_jax.core.errors import InputError
+
+DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
+WISC = "http://pages.cs.wisc.edu/~huangrui/imagenet_ood_dataset/"
+IMAGENET = "ImageNet's terms of access (non-commercial research)"
+NOTE = "as the original; OpenOOD repackages it"
+
+
+class Archive(NamedTuple):
+    """One file to download.
+
+    It is kept as `filename` while it is unpacked into `folder` (below the data root); a filename
+    that is no archive is itself moved into `folder`. url "" means: only by hand, as `by_hand` says.
+    """
+
+    name: str
+    filename: str
+    folder: str
+    url: str
+    what: str
+    licence: str
+    size: int | None = None
+    sha256: str | None = None
+    by_hand: str = ""
+
+
+def _drive(name: str, folder: str, drive_id: str, what: str, licence: str = NOTE) -> Archive:
+    page = f"https://drive.google.com/file/d/{drive_id}"
+    hint = f"in a browser: {page} (Google limits how often a file may be fetched per day)"
+    url = DRIVE.format(drive_id)
+    return Archive(name, f"{name}.zip", folder, url, what, licence, by_hand=hint)
+
+
+def _classic(name: str, drive_id: str, what: str, licence: str = NOTE) -> Archive:
+    return _drive(name, f"images_classic/{name}", drive_id, what, licence)
+
+
+def _large(name: str, drive_id: str, what: str, licence: str = IMAGENET) -> Archive:
+    return _drive(name, f"images_largescale/{name}", drive_id, what, licence)
+
+
+def _odin(name: str, key: str, filename: str, what: str) -> Archive:
+    url = f"https://www.dropbox.com/s/{key}/{filename}?dl=1"
+    hint = "linked from facebookresearch/odin and jfc43/informative-outlier-mining on GitHub"
+    return Archive(name, filename, f"classic/{name}", url, what, "see LSUN, iSUN", by_hand=hint)
+
+
+def _mos(name: str) -> Archive:
+    what = f"10,000 images of {name} without ImageNet-1k's concepts (MOS)"
+    hint = "deeplearning-wisc/large_scale_ood says where the curated sets are kept"
+    return Archive(
+        f"mos_{name.lower()}",
+        f"{name}.tar.gz",
+        f"mos/{name}",
+        f"{WISC}{name}.tar.gz",
+        what,
+        "as the original",
+        by_hand=hint,
+    )
+
+
+# fmt: off
+_ALL = (
+    # OpenOOD v1.5: image lists, and one archive of image files per set.
+    _drive("benchmark_imglist", "benchmark_imglist", "1lI1j0_fDDvjIt9JlWAw09X8ks-yrR_H1",
+           "OpenOOD's image lists (text)", "MIT"),
+    _classic("cifar10", "1Co32RiiWe16lTaiOU6JMMnyUYS41IlO1", "CIFAR-10, train and test as PNG"),
+    _classic("cifar100", "1PGKheHUsf29leJPPGuXqzLBMwl8qMF8_", "CIFAR-100, train and test as PNG"),
+    _classic("cifar10c", "170DU_ficWWmbh6O2wqELxK9jxRiGhlJH", "10,000 images of CIFAR-10-C"),
+    _classic("cifar100c", "1MnETiQh9RTxJin2EHeSoIAJA28FRonHx", "images of CIFAR-100-C"),
+    _classic("tin", "1PZ-ixyx52U989IKsMA2OT-24fToTrelC", "Tiny-ImageNet", IMAGENET),
+    _classic("tin597", "1R0d8zBcUxWNXz6CPXanobniiIfQbpKzn", "TIN-597, 64x64", IMAGENET),
+    _classic("mnist", "1CCHAGWqA1KJTFFswuF9cbhmB-j98Y1Sb", "MNIST, train and test"),
+    _classic("fashionmnist", "1nVObxjUBmVpZ6M0PPlcspsMMYHidUMfa", "Fashion-MNIST", "MIT"),
+    _classic("notmnist", "16ueghlyzunbksnc_ccPgEAloRW9pKO-K", "notMNIST"),
+    _classic("svhn", "1DQfc11HOtB1nEwqS4pWUFp8vtQ3DczvI", "SVHN test", "non-commercial use"),
+    _classic("texture", "1OSz1m3hHfVWbRdmMwKbUzoU8Hg9UKcam", "Textures (DTD)", "research use"),
+    _classic("places365", "1Ec-LRSTf6u5vEctKX9vRp9OA6tqnJ0Ay", "Places365, part of validation"),
+    _large("ssb_hard", "1PzkA-WGG8Z18h0ooL_pDdz9cO-DCIouE", "SSB-hard, 49,000 of ImageNet-21k"),
+    _large("ninco", "1Z82cmvIB0eghTehxOGP5VTdLt7OD3nk6", "NINCO, 5,879 images", NOTE),
+    _large("inaturalist", "1zfLfMvoUD0CUlKNnkk7LgxZZBnTBipdj", "iNaturalist, 10,000 images", NOTE),
+    _large("openimage_o", "1VUFXnB_z70uHfdgJG2E_pjYOcEgqM7tE", "OpenImage-O, 17,632 images", NOTE),
+    _large("places", "1fZ8TbPC4JGqUCm-VtvrmkYxqRNp2PoB3", "Places (OpenOOD v1.0)", NOTE),
+    _large("sun", "1ISK0STxWzWmg-_uUr4RQ8GSLFW7TZiKp", "SUN (OpenOOD v1.0)", NOTE),
+    _large("imagenet_v2", "1akg2IiE22HcbvTBpwXQoD7tgfPCdkoho", "ImageNet-V2, 10,000 images"),
+    _large("imagenet_c", "1JeXL9YH4BO8gCJ631c5BHbaSsl-lekHt", "ImageNet-C, 10 images per class"),
+    _large("imagenet_r", "1EzjMN2gq-bVV7lg-MEAdeuBuz-7jbGYU", "ImageNet-R, 30,000 images"),
+    Archive("imagenet_1k", "imagenet_1k.zip", "images_largescale/imagenet_1k", "",
+            "ImageNet-1k, train/CLASS/*.JPEG and val/*.JPEG", IMAGENET,
+            by_hand="ImageNet needs your own copy: https://image-net.org/download.php; put or link "
+            "it below the data root at images_largescale/imagenet_1k, with folders train and val"),
+    # The classic 32x32 sets of CIDER, PALM and ADAPT.
+    Archive("svhn_mat", "test_32x32.mat", "classic/svhn",
+            "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+            "SVHN test, 26,032 images", "non-commercial use", 64275384,
+            "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+            "http://ufldl.stanford.edu/housenumbers"),
+    Archive("dtd", "dtd-r1.0.1.tar.gz", "classic/dtd",
+            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+            "Textures (DTD), 5,640 images", "research use", 625239812,
+            "e42855a52a4950a3b59612834602aa253914755c95b0cff9ead6d07395f8e205",
+            "https://www.robots.ox.ac.uk/~vgg/data/dtd"),
+    Archive("places365_test", "test_256.tar", "classic/places365",
+            "http://data.csail.mit.edu/places/places365/test_256.tar",
+            "Places365 test, 328,500 images of 256x256", "see its page", 4736829440,
+            "037ee8180369bdde46636341b92900d4bcb8ea000c026a1fd3e0e9827a8702a1",
+            "http://places2.csail.mit.edu/download.html"),
+    _odin("LSUN", "fhtsw1m3qxlwj6h", "LSUN.tar.gz", "LSUN (crop), 10,000 images"),
+    _odin("LSUN_resize", "moqh2wh8696c3yl", "LSUN_resize.tar.gz", "LSUN (resize), 10,000 images"),
+    _odin("iSUN", "ssz7qxfqae0cca5", "iSUN.tar.gz", "iSUN, 8,925 images (copies differ)"),
+    _odin("Imagenet_resize", "kp3my3412u5k9rl", "Imagenet_resize.tar.gz",
+          "Tiny-ImageNet (resize), 10,000 images"),
+    # ImageNet-scale OOD sets of MOS, as MCM, NegLabel and CIDER use them (with Textures).
+    _mos("iNaturalist"), _mos("SUN"), _mos("Places"),
+)
+# fmt: on
+
+ARCHIVES = {archive.name: archive for archive in _ALL}
+
+_CIFAR = ("benchmark_imglist", "cifar10", "cifar100", "tin", "mnist", "svhn", "texture")
+_OOD = ("ssb_hard", "ninco", "inaturalist", "texture", "openimage_o")
+_IMAGENET = ("imagenet_1k", "benchmark_imglist", *_OOD, "imagenet_v2", "imagenet_c", "imagenet_r")
+_ADAPT = ("svhn_mat", "LSUN_resize", "iSUN", "Imagenet_resize", "dtd")
+_PALM = ("svhn_mat", "places365_test", "LSUN", "iSUN", "dtd")
+
+# Which archives a suite's sources lie in. What TensorFlow Datasets prepares is not listed.
+NEEDS = {
+    "openood_cifar10": (*_CIFAR, "places365", "cifar10c"),
+    "openood_cifar100": (*_CIFAR, "places365"),
+    "openood_imagenet200": _IMAGENET,
+    "openood_imagenet": _IMAGENET,
+    "classic_cifar10": _ADAPT,
+    "classic_cifar100": _ADAPT,
+    "classic_palm_cifar10": _PALM,
+    "classic_palm_cifar100": _PALM,
+}
+
+
+def data_root() -> Path:
+    """$ADAPT_JAX_DATA, else "data" in the working directory.
+
+    Raises:
+      InputError: the path has a character that means something in a source string.
+    """
+    root = os.path.expanduser(os.environ.get("ADAPT_JAX_DATA") or "data")
+    if bad := sorted(set(root) & set(",&?")):
+        raise InputError(f"the data root {root} contains {bad[0]!r}, which source strings use.")
+    return Path(root)
+
+
+def hint(path: str | os.PathLike) -> str:
+    """How to get a missing file or folder, as the end of a sentence; "" if no archive has it."""
+    relative = os.path.relpath(os.path.expanduser(path), data_root()).replace(os.sep, "/")
+    for archive in ARCHIVES.values():
+        if f"{relative}/".startswith(f"{archive.folder}/"):
+            if not archive.url:
+                return f"; {archive.by_hand}"
+            return f"; fetch it with `python -m adapt_jax.data download {archive.name}`"
+    return ""
