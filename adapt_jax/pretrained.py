@@ -17,7 +17,7 @@ def check(config) -> None:
     """
     if not config.model.pretrained:
         return
-    state = models.read_weights(config.model.pretrained)
+    state = _read(config)
     # Only the data say how many classes there are; until then the file is believed.
     classes = [len(v) for name, v in state.items() if name.endswith("fc.weight") and v.ndim == 2]
     parts = experiment.build(
@@ -47,7 +47,7 @@ def start(config, parts, mesh, state: TrainState, say: Callable[[str], None]) ->
     """
     if not config.model.pretrained:
         return state
-    given = models.read_weights(config.model.pretrained)
+    given = _read(config)
     ours = {"params": state.params, "batch_stats": state.batch_stats}
     loaded = _fit(config, given, ours)
     notes = [f"{stage} starts untrained, the file has none" for stage in loaded.kept]
@@ -60,6 +60,10 @@ def start(config, parts, mesh, state: TrainState, say: Callable[[str], None]) ->
 
     placed = sharding.replicate(mesh, experiment.host(loaded.variables))
     return state._replace(**jax.jit(fresh, out_shardings=sharding.replicated(mesh))(placed))
+
+
+def _read(config):
+    return models.read_weights(config.model.pretrained, allow_pickle=config.model.allow_pickle)
 
 
 def _fit(config, given, variables) -> models.Pretrained:

@@ -1,4 +1,4 @@
-"""Reading files of PyTorch tensors: `.npz` and `.safetensors`. Pickles are refused."""
+"""Reading files of PyTorch tensors: `.npz`, `.safetensors` and, where asked to, checkpoints."""
 
 import pathlib
 import zipfile
@@ -7,36 +7,40 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.models import torch_files
 
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
 
 
-def read(path: str) -> dict[str, np.ndarray]:
+def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
     """The tensors of a weights file by name, in the file's own layouts and dtypes.
 
     Args:
       path: of an `.npz` or `.safetensors` file.
+      allow_pickle: read PyTorch's own checkpoints too, as `torch_files.read` does.
 
     Raises:
-      InputError: no such file, a pickle (the message has a command that converts it), another kind
-        of file, a damaged one, a tensor that is not numeric or not finite, or `safetensors` is not
-        installed.
+      InputError: no such file, a pickle without `allow_pickle` (the message has both ways out) or
+        with more than tensors in it, another kind of file, a damaged one, a tensor that is not
+        numeric or not finite, or `safetensors` is not installed.
     """
     file = pathlib.Path(path).expanduser()
     kind = file.suffix.lower()
-    if kind in _PICKLES:
+    if kind in _PICKLES and not allow_pickle:
         target = file.with_suffix(".npz").name
         raise InputError(
-            f"{path} is a pickle, which can run code when loaded, so it never is; convert it once, "
-            'where PyTorch is installed: python -c "import numpy, torch; '
+            f"{path} is a pickle, which can run code when loaded, so it is not by default; either "
+            'convert it once, where PyTorch is installed: python -c "import numpy, torch; '
             f"s = torch.load('{file.name}', map_location='cpu', weights_only=True); "
-            f"numpy.savez('{target}', **s.get('model', s))\""
+            f"numpy.savez('{target}', **s.get('model', s))\"; or let its tensors alone be read, "
+            "without running anything, with --config.model.allow_pickle=true"
         )
-    if kind not in (".npz", ".safetensors"):
+    if kind not in (".npz", ".safetensors", *_PICKLES):
         raise InputError(f"{path} is not a weights file we read; give a .npz or .safetensors file")
     if not file.is_file():
         raise InputError(f"the weights file {path} does not exist; give the path of one that does")
-    state = _npz(file) if kind == ".npz" else _safetensors(file)
+    readers = {".npz": _npz, ".safetensors": _safetensors}
+    state = readers.get(kind, torch_files.read)(file)
     for name, value in state.items():
         if not jnp.issubdtype(value.dtype, jnp.number):
             raise InputError(f"{path}: tensor {name} is not numeric ({value.dtype})")
