@@ -18,7 +18,8 @@ from adapt_jax.score_files import write_atomically
 # Changing these does not change the trajectory, so a run may resume with them changed.
 FREE_TO_CHANGE = (
     "ood", "test_data", "detectors", "log_every", "checkpoint_every", "profile", "eval_batch_size",
-    "eval_checkpoint", "eval_mean", "eval_std", "linear_probe", "report",
+    "eval_checkpoint", "eval_mean", "eval_std", "linear_probe", "report", "val_data",
+    "ood_val_data", "full_spectrum", "search", "bootstrap",
 )  # fmt: skip
 
 
@@ -147,25 +148,35 @@ def recall_config(workdir: pathlib.Path) -> dict:
         raise InputError(f"{path} is not valid JSON ({e}); restore it or start a new run") from None
 
 
-def check_data(workdir: pathlib.Path, fingerprint: str) -> None:
-    """Remembers the training images of a run in data.json; refuses others than it began with.
+def check_data(workdir: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Remembers a run's training images in data.json; refuses others than it began with.
 
     Labels are numbered, and epochs counted, by what the training set holds: a set that changed on
     disk would be another run under the same name.
 
+    Args:
+      workdir: of the run.
+      facts: from `experiment.data_facts`.
+
     Raises:
       InputError: the folder holds a run that was trained on something else.
     """
-    path = pathlib.Path(workdir) / "data.json"
-    known = json.loads(path.read_text())["train_fingerprint"] if path.exists() else None
-    if has_checkpoint(workdir) and known not in (None, fingerprint):
+    known = recall_data(workdir)
+    key = "train_fingerprint"
+    if has_checkpoint(workdir) and known.get(key) not in (None, facts[key]):
         raise InputError(
             f"{workdir} holds a run on other training images than train_data has now; restore "
             "them, or use another --workdir"
         )
-    if known != fingerprint:
-        content = json.dumps({"train_fingerprint": fingerprint}) + "\n"
-        write_atomically(path, content.encode())
+    if known != json.loads(json.dumps(facts)):
+        content = json.dumps(facts) + "\n"
+        write_atomically(pathlib.Path(workdir) / "data.json", content.encode())
+
+
+def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
+    """What `check_data` remembered; {} where it did not."""
+    path = pathlib.Path(workdir) / "data.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def has_checkpoint(workdir: pathlib.Path) -> bool:

@@ -33,18 +33,22 @@ def required(config: flags.FlagHolder):
     return config.value
 
 
-def run(job: Callable[[], None]) -> None:
+def run(job: Callable[..., None], *, arguments: bool = False) -> None:
     """Parses the flags, runs `job` and exits: 0 done, 1 failed, 2 wrong input (one sentence).
+
+    Args:
+      job: takes nothing, or with `arguments` the list of those that are no flags.
+      arguments: whether there may be such.
 
     ADAPT_JAX_TRACEBACK=1 in the environment shows where a wrong input was noticed.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax narrates every save at INFO
 
     def main(argv):
-        if len(argv) > 1:
+        if len(argv) > 1 and not arguments:
             raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
         compilation.use_cache()
-        job()
+        job(*([argv[1:]] if arguments else []))
 
     try:
         app.run(main, flags_parser=_parse)

@@ -22,7 +22,6 @@ from adapt_jax import (
     cli,
     config_diff,
     experiment,
-    inputs,
     logbook,
     pretrained,
     results,
@@ -34,7 +33,8 @@ from adapt_jax.core.errors import InputError
 
 # What configs must share for their methods to be compared, sections included.
 RECIPE = (
-    "train_data", "test_data", "ood", "image_size", "mean", "std", "eval_mean", "eval_std",
+    "train_data", "test_data", "val_data", "ood", "ood_val_data", "full_spectrum", "image_size",
+    "mean", "std", "eval_mean", "eval_std",
     "batch_size", "views", "epochs", "total_steps", "model", "augment",
 )  # fmt: skip
 # What may differ between a finished run and the one asked for: no result depends on it.
@@ -88,7 +88,7 @@ def compare(
     for config in chosen.values():
         experiment.check(config)
         pretrained.check(config)
-        if not inputs.ood_sets(config):
+        if not config.ood.strip():
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
     path = workdirs.prepare(workdir)
     runs = _runs(path, chosen, seeds)
@@ -175,7 +175,7 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
     for run in runs:
         checkpoints.check_config(run.workdir, run.config.to_dict())
         workdirs.prepare(str(run.workdir))
-        images = ("train_data", "test_data", "ood", "image_size", "batch_size")
+        images = ("train_data", "test_data", "val_data", "ood", "image_size", "batch_size")
         if (key := tuple(run.config[k] for k in images)) not in seen:
             experiment.load_data(run.config)
             seen.add(key)

@@ -2,7 +2,13 @@
 
 seed: one integer decides initialisation, batches and augmentation.
 train_data, test_data: sources of the ID images (see docs/data.md); training needs labels.
-ood: a suite's name, or "group/name=source,..."; "" skips the evaluation.
+ood: a suite's name, or "group/name=source,..."; "" skips the evaluation. A suite that fixes its own
+  ID test, ID validation and OOD validation sets overrides the next fields and test_data.
+val_data: held-out ID images for detectors that want some; "" gives them training images.
+ood_val_data: OOD images that only `search` sees.
+full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as ID; else unused.
+search: whether hyper-parameters of detectors are chosen on val_data and ood_val_data.
+bootstrap: resamples behind the intervals in results; 0 for none.
 image_size: side in pixels; other images are resized (shorter side) and centre-cropped.
 mean, std: channel statistics on the scale 0..1; () takes those of the training set.
 eval_mean, eval_std: the same for evaluation; () uses those of training.
@@ -16,6 +22,7 @@ model.stem: "cifar" for small images, "imagenet" for sides of 224.
 model.feature_norm: temperature of train-time feature normalisation (T2FNorm) under cross_entropy;
   0 is off.
 model.pretrained: a .npz or .safetensors file of PyTorch weights the run starts from; "" for none.
+model.allow_pickle: whether `pretrained` may be a checkpoint of PyTorch's; see docs/checkpoints.md.
 model.trainable: the stages that train, e.g. "layer4,head"; "" trains all. The others stay as they
   are to the bit, batch normalisation included; frozen_batch_norm False lets its statistics drift.
 optimizer: SGD and its schedule by name.
@@ -46,6 +53,11 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "train_data": "digits:train",
             "test_data": "digits:test",
             "ood": "",
+            "val_data": "",
+            "ood_val_data": "",
+            "full_spectrum": False,
+            "search": False,
+            "bootstrap": 0,
             "image_size": 32,
             "mean": (),
             "std": (),
@@ -64,6 +76,7 @@ def default_config(method: str = "adapt") -> ConfigDict:
                 "embedding_dim": 128,
                 "feature_norm": 0.0,
                 "pretrained": "",
+                "allow_pickle": False,
                 "trainable": "",
                 "frozen_batch_norm": True,
                 "dtype": "auto",

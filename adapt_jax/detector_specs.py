@@ -1,41 +1,84 @@
-"""Detectors by a config's one-line string: "mahalanobis,knn?k=50&normalize=False"."""
+"""Detectors by a config's one-line string: "mahalanobis,knn?k=50&normalize=False", or "all"."""
 
 import ast
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
-from adapt_jax.detectors.base import Detector
+from adapt_jax.detectors import Detector, ImageDetector
+
+ALL = "all"
 
 
-def make(text: str) -> dict[str, Detector]:
-    """Parses "mahalanobis,knn?k=50&normalize=False" into detectors by that name.
+class Spec(NamedTuple):
+    """A detector asked for: `text` names it in results, `named` whether it was asked for by name.
+
+    What "all" stands for is left out where it does not fit; what was named must work.
+    """
+
+    text: str
+    name: str
+    params: Mapping[str, Any]
+    named: bool = True
+
+    def make(self, **chosen) -> Detector | ImageDetector:
+        """The detector, with hyper-parameters that were searched.
+
+        Raises:
+          InputError: an unknown name or hyper-parameter, or a value out of its range.
+        """
+        try:
+            for key, kind in detectors.annotations(self.name).items():
+                if kind is bool and not isinstance(self.params.get(key, True), bool):
+                    raise ValueError(
+                        f"{self.name}: {key} is true or false, got {self.params[key]!r}"
+                    )
+            return detectors.make(self.name, **{**self.params, **chosen})
+        except (TypeError, ValueError) as e:
+            raise InputError(f"config field detectors: {e}") from e
+
+
+def parse(text: str) -> tuple[Spec, ...]:
+    """Parses "mahalanobis,knn?k=50&normalize=False"; "all" is every detector at its defaults.
 
     Raises:
       InputError: nothing named, one named twice, or an unknown name or hyper-parameter.
     """
-    made = {}
-    for spec in filter(None, (part.strip() for part in text.split(","))):
-        name, _, query = spec.partition("?")
-        kwargs = {}
-        for item in filter(None, query.split("&")):
-            key, equals, value = item.partition("=")
-            if not equals:
-                raise InputError(
-                    f"detector {spec!r}: write hyper-parameters as name?key=value&key=value"
-                )
-            kwargs[key] = _read(value)
-        if spec in made:
-            raise InputError(f"detector {spec!r} is named twice")
-        try:
-            for key, kind in detectors.annotations(name).items():
-                if kind is bool and not isinstance(kwargs.get(key, True), bool):
-                    raise ValueError(f"{name}: {key} is true or false, got {kwargs[key]!r}")
-            made[spec] = detectors.make(name, **kwargs)
-        except (TypeError, ValueError) as e:
-            raise InputError(f"config field detectors: {e}") from e
-    if not made:
-        raise InputError(f"config field detectors is empty; known: {', '.join(detectors.names())}")
-    return made
+    specs: dict[str, Spec] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if part == ALL:
+            found = [Spec(name, name, {}, named=False) for name in detectors.names()]
+        else:
+            found = [_spec(part)]
+        for spec in found:
+            if spec.named and spec.text in specs and specs[spec.text].named:
+                raise InputError(f"detector {part!r} is named twice")
+            spec.make()
+            if spec.named or spec.text not in specs:
+                specs[spec.text] = spec
+    if not specs:
+        known = ", ".join(detectors.names())
+        raise InputError(f"config field detectors is empty; known: {known}, or {ALL!r}")
+    return tuple(specs.values())
+
+
+def make(text: str) -> dict[str, Detector | ImageDetector]:
+    """The detectors of `parse(text)` by their text."""
+    return {spec.text: spec.make() for spec in parse(text)}
+
+
+def _spec(text: str) -> Spec:
+    name, _, query = text.partition("?")
+    params = {}
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(
+                f"detector {text!r}: write hyper-parameters as name?key=value&key=value"
+            )
+        params[key] = _read(value)
+    return Spec(text, name, params)
 
 
 def _read(text: str):

@@ -1,5 +1,6 @@
 """From a config to the parts of a run: checked choices, data, model, method, optimiser."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from adapt_jax import detector_specs, inputs, methods, models, schedules, shardi
 from adapt_jax.config import default_config
 from adapt_jax.config_diff import flatten
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import augment, sources
+from adapt_jax.data import augment
 from adapt_jax.data.sources import Dataset
 from adapt_jax.methods.base import Method
 from adapt_jax.models.base import Model
@@ -56,11 +57,8 @@ def check(config, *, training: bool = True) -> None:
             f"config field image_size must be at least {smallest} with the {config.model.stem} "
             f"stem, got {config.image_size}"
         )
-    detector_specs.make(config.detectors)
-    for source in (config.train_data, config.test_data):
-        sources.check(source)
-    for ood_set in inputs.ood_sets(config):
-        sources.check(ood_set.source)
+    detector_specs.parse(config.detectors)
+    inputs.check(config)
 
 
 def _check_fields(config) -> None:
@@ -91,6 +89,19 @@ def total_steps(config, num_images: int) -> int:
     if config.total_steps is not None:
         return config.total_steps
     return config.epochs * train_state.steps_per_epoch(num_images, config.batch_size)
+
+
+def data_facts(config, train: Dataset) -> dict[str, Any]:
+    """What a run has to remember of its training images to be used without them."""
+    mean, std = evaluation_mean_std(config, train)
+    return {
+        "train_fingerprint": train.fingerprint,
+        "num_images": len(train.images),
+        "num_classes": inputs.num_classes(train),
+        "class_names": list(train.class_names),
+        "mean": list(mean),
+        "std": list(std),
+    }
 
 
 def training_mean_std(config, train: Dataset):
@@ -193,6 +204,13 @@ def build_for(config, mesh, train: Dataset) -> Parts:
         num_images=len(train.images),
         mean_std=training_mean_std(config, train),
     )
+
+
+def in_float32(config, mesh, train: Dataset) -> Parts:
+    """`build_for` with a network that computes in float32, whatever the config says."""
+    config = copy.deepcopy(config)
+    config.model.dtype = "float32"
+    return build_for(config, mesh, train)
 
 
 def make_method(config, *, num_classes: int | None, num_images: int | None) -> Method:

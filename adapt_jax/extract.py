@@ -3,7 +3,7 @@
 import hashlib
 import pathlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,17 @@ def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> 
     return arrays
 
 
+def recall(folder: pathlib.Path, checkpoint: str, names: Sequence[str]) -> dict[str, Arrays]:
+    """What is kept of a checkpoint's outputs on the named sets, for use without their images."""
+    found = {name: _load(path_of(folder, name, checkpoint)) for name in names}
+    return {name: arrays for name, arrays in found.items() if arrays is not None}
+
+
+def path_of(folder: pathlib.Path, name: str, checkpoint: str) -> pathlib.Path:
+    """The file of a set's outputs."""
+    return pathlib.Path(folder) / f"{name}-{checkpoint[:12]}.npz"
+
+
 def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
     """SHA-256 of everything the outputs of `dataset` depend on."""
     text = f"{checkpoint} {dataset.fingerprint} {mean_std} {dtype}"
@@ -89,10 +100,15 @@ def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
 
 
 def _read(path: pathlib.Path, key: str) -> Arrays | None:
+    arrays = _load(path)
+    if arrays is None or str(arrays.pop("key", "")) != key:
+        return None
+    return arrays
+
+
+def _load(path: pathlib.Path) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["key"]) != key:
-                return None
-            return {name: file[name] for name in file.files if name != "key"}
+            return {name: file[name] for name in file.files}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None  # absent, or cut short by a kill: compute it again

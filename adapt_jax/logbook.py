@@ -1,5 +1,6 @@
 """A run's scalars: console with progress, JSON lines, TensorBoard files with tensorboardX."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from adapt_jax.score_files import write_atomically
 
@@ -123,6 +125,19 @@ def read(workdir: pathlib.Path) -> list[dict]:
         except json.JSONDecodeError:
             continue
     return records
+
+
+@contextlib.contextmanager
+def doing(console: Console):
+    """`say(text)`: what is being done now, as one changing line; lines of a log elsewhere."""
+    if not console.is_terminal:
+        began = time.perf_counter()
+        yield lambda text: console.print(
+            f"{time.perf_counter() - began:7.1f} s  {text}", highlight=False, markup=False
+        )
+        return
+    with console.status("") as status:
+        yield lambda text: status.update(Text(text))
 
 
 def console() -> Console:

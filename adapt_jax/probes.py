@@ -5,6 +5,7 @@ learning, e.g. Chen et al. 2020). Neither looks at an OOD image.
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,10 +26,25 @@ def nearest_mean_accuracy(train: Outputs, test: Outputs) -> float:
     Raises:
       InputError: labels are missing or do not fit, or features are not finite.
     """
-    features, labels, classes = _checked(train, test, "nearest_mean_accuracy")
+    _checked(train, test, "nearest_mean_accuracy")
+    return float(np.mean(nearest_mean(train)(test.features) == test.labels))
+
+
+def nearest_mean(train: Outputs) -> Callable[[np.ndarray], np.ndarray]:
+    """`classify(features (M, D)) -> (M,) int`: the class whose mean unit feature is closest.
+
+    Raises:
+      InputError: labels are missing or do not fit, or features are not finite.
+    """
+    features = features_of(train, "nearest_mean")
+    labels, classes = labels_of(train._replace(logits=None), "nearest_mean")
     directions = gaussian.class_directions(features, labels, classes)
-    rows = np.asarray(test.features, np.float64)  # their length does not change the nearest
-    return float(np.mean(np.argmax(rows @ directions.T, axis=1) == test.labels))
+
+    def classify(rows: np.ndarray) -> np.ndarray:
+        # Their length does not change the nearest.
+        return np.argmax(np.asarray(rows, np.float64) @ directions.T, axis=1)
+
+    return classify
 
 
 def linear_probe_accuracy(

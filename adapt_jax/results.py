@@ -2,6 +2,7 @@
 
 `results.json` is the header (what was evaluated, with what) plus `"rows"`; `results.csv` the same
 rows with the header's scalars in front, so that files of many runs can be stacked.
+`python -m adapt_jax.results merge RUN...` makes tables over runs, see `merge`.
 """
 
 import csv
@@ -224,3 +225,9 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def _identity(row: Row) -> tuple:
     return tuple(row[k] for k in ("detector", "ood", "group", "n_id", "n_ood"))
+
+
+if __name__ == "__main__":
+    from adapt_jax import merge
+
+    merge.main()

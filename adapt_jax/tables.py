@@ -82,5 +82,31 @@ def markdown(
     return text + "\n\n" + "\n".join(f"- {line}" for line in conventions(columns)) + "\n"
 
 
+def latex(
+    rows: Sequence[Row], columns: Sequence[str] = COLUMNS, keys: Mapping[str, str] = KEYS
+) -> str:
+    """The same for LaTeX (package booktabs), what each column says as comments above it."""
+    lines = [f"% {_escape(line)}" for line in conventions(columns)]
+    lines += [rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * len(columns)}}}", r"\toprule"]
+    names = [*keys.values(), *(LABELS[c] for c in columns)]
+    lines += [" & ".join(map(_escape, names)) + r" \\", r"\midrule"]
+    for row, following in zip(rows, [*rows[1:], {}]):
+        cells = [_escape(str(row[k])) for k in keys]
+        cells += [percent(row, c).replace("±", r"$\pm$") for c in columns]
+        if mean := "ood" in keys and row["ood"] == MEAN:
+            cells = [rf"\textbf{{{c}}}" for c in cells]
+        lines.append(" & ".join(cells) + r" \\")
+        if following and (mean or ("ood" not in keys and _ends(row, following, keys))):
+            lines.append(r"\midrule")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _escape(text: str) -> str:
+    special = {c: rf"\{c}" for c in "&%$#_{}"}
+    special |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {"\\": r"\textbackslash{}", "\n": " "}
+    return "".join(special.get(c, c) for c in text)
+
+
 def _ends(row: Row, following: Row, keys: Mapping[str, str]) -> bool:
     return any(row[k] != following.get(k) for k in list(keys)[:-1])

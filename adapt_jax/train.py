@@ -21,6 +21,7 @@ from adapt_jax import (
     experiment,
     interrupts,
     logbook,
+    outputs,
     pretrained,
     profiling,
     sharding,
@@ -55,7 +56,7 @@ def train(config, workdir: str) -> dict:
 def _train(config, workdir, console) -> dict:
     checkpoints.remember_config(workdir, config.to_dict())
     data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
-    checkpoints.check_data(workdir, data.train.fingerprint)
+    checkpoints.check_data(workdir, experiment.data_facts(config, data.train))
     mesh = sharding.make_mesh()
     parts = experiment.build_for(config, mesh, data.train)
     store = checkpoints.Checkpoints(workdir)
@@ -64,7 +65,7 @@ def _train(config, workdir, console) -> dict:
     finally:
         store.close()
     if config.eval_checkpoint == "best":
-        state = evaluate.restore(config, workdir, parts, mesh)
+        state = outputs.restore(config, workdir, parts, mesh)
     if not data.ood:
         console.print("no OOD sets in the config: nothing to evaluate")
         return {}

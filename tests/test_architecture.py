@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "adapt_jax"
-FOLDERS = ("methods", "detectors", "models", "data")
+FOLDERS = ("methods", "detectors", "models", "data", "clip", "zero_shot_detectors", "text_bank")
 HEAVY = {"tensorflow", "torch"}
 
 

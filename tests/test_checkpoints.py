@@ -75,12 +75,12 @@ def test_a_run_older_than_a_field_is_as_if_it_had_the_default(tmp_path):
 
 
 def test_a_run_does_not_go_on_with_other_images(tmp_path):
-    checkpoints.check_data(tmp_path, "a")
-    checkpoints.check_data(tmp_path, "b")  # nothing was trained yet
+    checkpoints.check_data(tmp_path, {"train_fingerprint": "a"})
+    checkpoints.check_data(tmp_path, {"train_fingerprint": "b"})  # nothing was trained yet
     (tmp_path / "checkpoints" / "8").mkdir(parents=True)
-    checkpoints.check_data(tmp_path, "b")
+    checkpoints.check_data(tmp_path, {"train_fingerprint": "b"})
     with pytest.raises(InputError, match="other training images"):
-        checkpoints.check_data(tmp_path, "a")
+        checkpoints.check_data(tmp_path, {"train_fingerprint": "a"})
 
 
 def test_a_checkpoint_of_another_shape_is_refused_in_a_sentence(tmp_path):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from adapt_jax.core.arrays import working_dtype
 from adapt_jax.core.blocks import map_rows
@@ -38,8 +39,9 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
       steps: L-BFGS steps at most, from T = 1.5 without line search.
       learning_rate: share of a quasi-Newton step that is taken; both as torch.optim.LBFGS.
 
-    State: `Temperature`. Needs logits, and val with labels, of some classes at least; `fit` raises
-    InputError when they are missing, or when the steps leave the positive temperatures.
+    State: `Temperature`; that of the largest likelihood in [0.01, 100] where the steps overshoot
+    into negative ones. Needs logits, and val with labels, of some classes at least; `fit` raises
+    InputError when they are missing.
     """
     positive_int(steps=steps)
     positive(learning_rate=learning_rate)
@@ -50,11 +52,8 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
         lead = logits.astype(np.float64)
         lead -= np.take_along_axis(lead, labels[:, None], axis=1)  # over the label's own logit
         temperature = _lbfgs(partial(_nll, lead), _START, steps, learning_rate)
-        if not 0 < temperature < np.inf:
-            raise InputError(
-                f"{_WHERE}: the temperature became {temperature:.3g} in {steps} steps of rate "
-                f"{learning_rate:g}; lower the learning_rate, or use msp."
-            )
+        if not 0 < temperature < np.inf:  # no softmax has it: the steps overshot
+            temperature = _optimum(lead)
         return Temperature(jnp.asarray(temperature, working_dtype(logits.dtype)))
 
     def score(state: Temperature, outputs: Outputs) -> np.ndarray:
@@ -90,6 +89,16 @@ def _nll(lead: np.ndarray, temperature: float) -> tuple[float, float]:
     total = weight.sum(axis=1)
     value = np.mean(top[:, 0] + np.log(total))
     return value, -np.mean(np.einsum("nc,nc->n", weight, scaled) / total) / temperature
+
+
+def _optimum(lead: np.ndarray) -> float:
+    """The T in [0.01, 100] of the largest likelihood, which has one peak in log T."""
+    found = minimize_scalar(
+        lambda log_t: _nll(lead, np.exp(log_t))[0],
+        bounds=np.log((0.01, 100.0)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
 
 
 def _lbfgs(function, x: float, steps: int, rate: float) -> float:

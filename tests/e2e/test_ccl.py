@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import evaluate, experiment, logbook, methods, sharding, train
+from adapt_jax import experiment, logbook, methods, outputs, sharding, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 from tests.e2e import small
@@ -53,7 +53,7 @@ def finished(unlabelled, tmp_path_factory):
 def final_state(workdir, chosen):
     mesh = sharding.make_mesh()
     data = experiment.load_data(chosen)
-    return evaluate.restore(chosen, workdir, experiment.build_for(chosen, mesh, data.train), mesh)
+    return outputs.restore(chosen, workdir, experiment.build_for(chosen, mesh, data.train), mesh)
 
 
 def test_it_trains_and_is_evaluated_without_labels(finished, unlabelled):

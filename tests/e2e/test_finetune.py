@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import evaluate, experiment, models, sharding, train
+from adapt_jax import experiment, models, outputs, sharding, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.models.torch_names import Layout, torch_name
 from tests.e2e import small
@@ -45,7 +45,7 @@ def weights(tmp_path_factory):
 def final_state(workdir, config):
     mesh = sharding.make_mesh()
     parts = experiment.build_for(config, mesh, experiment.load_data(config).train)
-    return evaluate.restore(config, workdir, parts, mesh)
+    return outputs.restore(config, workdir, parts, mesh)
 
 
 def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_one(

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import evaluate, experiment, logbook, metrics, sharding, train
+from adapt_jax import evaluate, experiment, logbook, metrics, outputs, sharding, train
 from adapt_jax.core.errors import InputError, TrainingFailed
 from tests.e2e import small
 
@@ -37,7 +37,7 @@ def final_state(workdir, **overrides):
     config = small.config(**overrides)
     mesh = sharding.make_mesh()
     data = experiment.load_data(config)
-    return evaluate.restore(config, workdir, experiment.build_for(config, mesh, data.train), mesh)
+    return outputs.restore(config, workdir, experiment.build_for(config, mesh, data.train), mesh)
 
 
 def assert_same(a, b):
@@ -92,7 +92,7 @@ def test_reevaluation_gives_the_same_rows_and_takes_other_choices(finished):
         ("knn?k=5&normalize=False", "mean"),
     ]
     assert other["rows"][0]["n_ood"] == 50
-    evaluate.evaluate_run(str(workdir), which="best")
+    evaluate.evaluate_run(str(workdir), eval_checkpoint="best")
 
 
 def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_path):

@@ -1,0 +1,150 @@
+"""Detectors on the outputs of a network: fit, score every set, compare; one failure costs one."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adapt_jax import bootstrap, results
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import suites
+from adapt_jax.detector_specs import Spec
+from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
+
+ID, VAL, OOD_VAL = "id", "val", "ood_val"  # names of sets beside those of OOD sets
+SHIFTED = suites.SHIFTED
+
+OnImages = Callable[[Callable], Callable[..., np.ndarray]]
+
+
+class Task(NamedTuple):
+    """What detectors are given.
+
+    train: what they are fitted on; `head`: the classifier, where there is one.
+    sets: outputs by name: "id" is the ID test set, "val" held-out ID images, "ood_val" OOD images
+      that only a hyper-parameter search may see; the others are named in `groups`.
+    groups: group of every OOD set; those of group "shifted" belong to the ID side.
+    on_images: function of (network, pixels) -> function of (name of a set, limit) -> values; None
+      where there are outputs but no images.
+    """
+
+    train: Outputs
+    head: Head | None
+    sets: Mapping[str, Outputs]
+    groups: Mapping[str, str]
+    on_images: OnImages | None = None
+
+
+class Scored(NamedTuple):
+    """What became of the detectors.
+
+    rows: result rows, each group's mean behind its sets.
+    scores: detector -> set -> (N,) scores, "id" being the ID test set.
+    seconds: detector -> {"fit", "score"}, compilation included.
+    searched: detector -> what `search.choose` found.
+    failed: what was asked for by name and why it could not be had; `unfit`: what "all" left out.
+    """
+
+    rows: list[results.Row]
+    scores: dict[str, dict[str, np.ndarray]]
+    seconds: dict[str, dict[str, float]]
+    searched: dict[str, dict[str, Any]]
+    failed: dict[str, str]
+    unfit: dict[str, str]
+
+
+def fit(detector: Detector | ImageDetector, task: Task) -> Callable[[str], np.ndarray]:
+    """Fits a detector and returns its score of a set by name: (N,), larger = more in-distribution.
+
+    Raises:
+      InputError: the detector cannot work with these outputs.
+    """
+    if isinstance(detector, ImageDetector):
+        if task.on_images is None:
+            raise InputError("needs images and the network, there are only its outputs")
+        if task.head is None:
+            raise InputError("needs a network with a classifier")
+        measured = None
+        if detector.measure is not None:
+            measured = task.on_images(detector.measure)(VAL, detector.maximum_val)
+        return task.on_images(partial(detector.score, detector.fit(measured)))
+    state = detector.fit(task.train, val=task.sets.get(VAL), head=task.head)
+    return lambda name: detector.score(state, task.sets[name])
+
+
+def run(
+    specs: Sequence[Spec],
+    task: Task,
+    *,
+    choose: Callable[[Spec, Task], dict[str, Any] | None] | None = None,
+    resamples: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Scored:
+    """Scores every set with every detector.
+
+    Args:
+      specs: the detectors.
+      task: the outputs.
+      choose: searches hyper-parameters: `search.choose`, or None to take them as they are.
+      resamples: of the bootstrap behind the intervals in each row; 0 for none.
+      say: told what is being done.
+
+    Raises:
+      InputError: no detector at all could be used; says why.
+    """
+    done = Scored([], {}, {}, {}, {}, {})
+    for i, spec in enumerate(specs):
+        say(f"{spec.text} ({i + 1} of {len(specs)})")
+        try:
+            began = time.perf_counter()
+            found = choose(spec, task) if choose else None
+            score = fit(spec.make(**(found or {}).get("chosen", {})), task)
+            ready = time.perf_counter()
+            by_set = {name: score(name) for name in (ID, *task.groups)}
+            ended = time.perf_counter()
+            rows = _rows(spec.text, by_set, task.groups, found, resamples)
+        except InputError as e:  # one detector's failure must not lose the others' results
+            (done.failed if spec.named else done.unfit)[spec.text] = str(e)
+            continue
+        done.scores[spec.text] = by_set
+        done.rows.extend(rows)
+        done.seconds[spec.text] = {"fit": ready - began, "score": ended - ready}
+        if found:
+            done.searched[spec.text] = found
+    if not done.rows:
+        raise InputError("; ".join(_reasons({**done.failed, **done.unfit})))
+    return done
+
+
+def lacking(scored: Scored) -> None:
+    """Raises InputError if a detector that was asked for by name has no rows; says why."""
+    if scored.failed:
+        raise InputError("results lack: " + "; ".join(_reasons(scored.failed)))
+
+
+def _reasons(failed: Mapping[str, str]) -> list[str]:
+    """Each reason, with the detector's name where the message does not start with it."""
+    return [e if e.startswith(d.partition("?")[0]) else f"{d}: {e}" for d, e in failed.items()]
+
+
+def _rows(name, by_set, groups, found, resamples) -> list[results.Row]:
+    """The rows of the OOD sets, each group's mean behind them."""
+    shifted = [s for s, group in groups.items() if group == SHIFTED]
+    for s in shifted:
+        results.check_scores(by_set[s], name, s)
+    id_scores = np.concatenate([by_set[ID], *(by_set[s] for s in shifted)])
+    extra = {"searched": found["chosen"]} if found else {}
+    rows = []
+    for s, group in groups.items():
+        if group == SHIFTED:
+            continue
+        row = results.row(name, s, group, id_scores, by_set[s], **extra)
+        if resamples:
+            row |= bootstrap.intervals(id_scores, by_set[s], resamples)
+        rows.append(row)
+    ordered = []
+    for mean in results.mean_rows(rows):
+        ordered += [r for r in rows if r["group"] == mean["group"]] + [mean]
+    return ordered

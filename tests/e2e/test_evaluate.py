@@ -1,0 +1,217 @@
+"""What can be done with a trained network: every detector, protocols, features, own images."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapt_jax import detectors, evaluate, from_features, merge, predict, results, sharding, train
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import sources
+from tests.e2e import small
+
+OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
+SHIFTED = "shifted/thin={}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_device():
+    with pytest.MonkeyPatch.context() as patch:
+        every = sharding.make_mesh
+        patch.setattr(
+            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A short run of a classifier with held-out validation sets, and all its results."""
+    workdir = tmp_path_factory.mktemp("classifier")
+    config = small.config(
+        method={"name": "cross_entropy", "params": {"label_smoothing": 0.0}},
+        val_data="digits:test?classes=0-5&limit=120",
+        ood_val_data="photos:colour?limit=60",
+        ood=OOD,
+        detectors="all",
+        bootstrap=20,
+    )
+    return workdir, train.train(config, str(workdir))
+
+
+def test_every_detector_in_one_go(run):
+    workdir, found = run
+    scored = {r["detector"] for r in found["rows"]}
+    assert scored | found["unfit"].keys() == set(detectors.names())
+    assert found["unfit"].keys() <= {"residual", "vim", "nnguide", "ash", "scale"}  # 32 features
+    assert {"odin", "iodin", "adascale", "msp", "klm", "mahalanobis", "relation"} <= scored
+    assert found["seconds"].keys() == scored
+    assert found["peak_memory_bytes"] > 1e8
+    assert 0 < found["id_accuracy"] <= 1
+    for row in found["rows"]:
+        if row["ood"] != "mean":
+            assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
+            assert (workdir / "scores" / row["detector"] / f"{row['ood']}.npz").exists()
+
+
+def test_search_and_full_spectrum(run, tmp_path):
+    workdir, before = run
+    found = evaluate.evaluate_run(str(workdir), detectors="knn?normalize=False,gen", search=True)
+    assert found["searched"]["gen"]["chosen"] == found["rows"][-1]["searched"]
+    assert found["ood_val"] == "photos:colour?limit=60"
+    assert found["searched"]["knn?normalize=False"]["chosen"]["k"] in (50, 100, 200, 500)
+
+    shifted = f"{OOD},shifted/later=digits:train?classes=0-5&limit=50"
+    plain = evaluate.evaluate_run(str(workdir), detectors="msp", ood=shifted)
+    full = evaluate.evaluate_run(str(workdir), detectors="msp", ood=shifted, full_spectrum=True)
+    assert full["protocol"].endswith("(full-spectrum)")
+    assert [r["ood"] for r in full["rows"]] == [r["ood"] for r in plain["rows"]]
+    assert full["rows"][0]["n_id"] == plain["rows"][0]["n_id"] + 50
+    scores = [
+        results.load_scores(workdir / "scores" / "msp" / f"{name}.npz").scores
+        for name in ("id", "later")
+    ]
+    assert sum(map(len, scores)) == full["rows"][0]["n_id"]
+    assert full["id_accuracy"] != plain["id_accuracy"]
+    with pytest.raises(InputError, match="differ in protocol"):
+        merge.merge([str(workdir), _copy(before, tmp_path / "other")])
+    with pytest.raises(InputError, match="full_spectrum needs covariate-shifted"):
+        evaluate.evaluate_run(str(workdir), ood=OOD, full_spectrum=True)
+
+
+def _copy(content, folder):
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def features(run, tmp_path_factory):
+    """The run's outputs as another framework might have saved them."""
+    workdir, _ = run
+    evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    folder = tmp_path_factory.mktemp("features")
+    groups = {"digits6-9": "near", "grey": "far"}
+    for path in (workdir / "features").glob("*.npz"):
+        name = path.stem.rpartition("-")[0]
+        if name not in ("train", "id", "val", "ood_val", *groups):
+            continue
+        target = folder / groups.get(name, "") / f"{name}.npz"
+        target.parent.mkdir(exist_ok=True)
+        with np.load(path) as file:
+            np.savez(target, **{k: file[k] for k in ("features", "logits", "labels") if k in file})
+    return folder
+
+
+def test_features_from_elsewhere_give_the_same_rows(run, features, tmp_path):
+    workdir, _ = run
+    ours = evaluate.evaluate_run(str(workdir), detectors="knn?k=5,msp,klm", ood=OOD)
+    theirs = from_features.evaluate_features(
+        str(features), str(tmp_path / "out"), detectors="knn?k=5,msp,klm"
+    )
+    assert len(theirs["rows"]) == len(ours["rows"])
+    for a, b in zip(ours["rows"], theirs["rows"]):
+        assert {k: a[k] for k in results.METRICS} == {k: b[k] for k in results.METRICS}
+    assert theirs["id_accuracy"] == ours["id_accuracy"]
+    every = from_features.evaluate_features(str(features), str(tmp_path / "out"))
+    assert "needs the classifier's weights" in every["unfit"]["react"]
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_features_that_do_not_fit_are_refused(features, tmp_path):
+    def broken(name, **arrays):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for path in features.rglob("*.npz"):
+            target = folder / path.relative_to(features)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        (folder / name).parent.mkdir(exist_ok=True)
+        np.savez(folder / name, **arrays)
+        return str(folder)
+
+    x, y = np.ones((4, 32), np.float32), np.zeros((4, 6), np.float32)
+    for folder, words in (
+        (broken("near/a.npz", feats=x), "no array 'features'"),
+        (broken("near/a.npz", features=x[:, :5], logits=y), "5 dimensions"),
+        (broken("near/a.npz", features=x), "both or neither have logits"),
+        (broken("near/a.npz", features=x, logits=y[:3]), "expected features"),
+        (broken("near/a.npz", features=np.array([None, 1])), "cannot be read"),
+        (broken("b.npz", features=x, logits=y), "put OOD sets into near/"),
+        (broken("far/digits6-9.npz", features=x, logits=y), "two sets are called"),
+        (broken("head.npz", kernel=x, bias=y[0]), "expected kernel"),
+        (str(tmp_path), "train.npz does not exist"),
+    ):
+        with pytest.raises(InputError, match=words):
+            from_features.evaluate_features(folder, str(tmp_path / "out"))
+
+
+def test_own_images_from_the_command_line(run, tmp_path):
+    workdir, _ = run
+    evaluate.evaluate_run(str(workdir), detectors="knn?k=5,msp", ood=OOD)
+    held_out = results.load_scores(workdir / "scores" / "knn?k=5" / "id.npz").scores
+    images = tmp_path / "images"
+    (images / "more").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (9, 14, 3), np.uint8)).save(images / "noise.png")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "more" / "black.png")
+    (images / "broken.png").write_bytes(b"no image")
+    command = [sys.executable, "-m", "adapt_jax.predict", f"--workdir={workdir}", "--tpr=0.9"]
+    command.append("--detector=knn?k=5")
+    done = subprocess.run(
+        [*command, str(images)], capture_output=True, text=True, cwd=small.ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert "1 of 3 images could not be read" in done.stderr
+    found = {pathlib.Path(r["image"]).name: r for r in map(json.loads, done.stdout.splitlines())}
+    assert "broken.png" in found["broken.png"]["error"]
+    for record in (found["noise.png"], found["black.png"]):
+        assert record["in_distribution"] == (record["score"] >= record["threshold"])
+        assert record["detector"] == "knn?k=5"
+        assert record["class_by"] == "classifier"
+        assert record["class_name"] == str(record["class"])
+    assert held_out.min() <= found["noise.png"]["threshold"] <= held_out.max()
+
+
+def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
+    workdir, found = run
+    predictor = predict.load(str(workdir), detector="mahalanobis", tpr=0.9)
+    images = sources.load("digits:test?classes=0-5&limit=120", predictor.square[0]).images
+    scores, classes = predictor.predict(images)
+    assert np.mean(scores >= predictor.threshold) == 0.9
+    assert classes.shape == (120,)
+    with pytest.raises(InputError, match="takes one detector"):
+        predict.load(str(workdir), detector="msp,mls")
+    with pytest.raises(InputError, match="needs images to be calibrated"):
+        predict.load(str(workdir), detector="odin")
+    with pytest.raises(InputError, match="share in"):
+        predict.load(str(workdir), tpr=95)
+
+
+def test_tables_over_runs(run, tmp_path):
+    workdir, _ = run
+    found = evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    other = found | {"seed": 1, "checkpoint_sha256": "other"}
+    other["rows"] = [r | {"auroc": r["auroc"] - 0.02} for r in found["rows"]]
+    other["config"] = found["config"] | {"seed": 1}
+    rows = merge.merge([str(workdir), _copy(other, tmp_path / "b")])
+    assert {r["runs"] for r in rows} == {2}
+    assert rows[0]["auroc_std"] == pytest.approx(0.01)
+    assert rows[0]["auroc"] == pytest.approx(found["rows"][0]["auroc"] - 0.01)
+    for kind in merge.FORMATS:
+        table = merge.text(rows, kind)
+        assert "digits6-9" in table
+    assert r"$\pm$ 1.00" in merge.text(rows, "latex")
+    assert merge.text(rows, "csv").splitlines()[0].startswith("run,detector,ood,group")
+    apart = merge.merge([f"a={workdir}", f"b={tmp_path / 'b'}"])
+    assert {r["run"] for r in apart} == {"a", "b"}
+    assert "auroc_std" not in apart[0]
+    with pytest.raises(InputError, match="is given 2 times"):
+        merge.merge([str(workdir), str(workdir)])
+    fewer = found | {"rows": [r | {"n_id": 5} for r in found["rows"]], "seed": 2}
+    with pytest.raises(InputError, match="number of images"):
+        merge.merge([str(workdir), _copy(fewer, tmp_path / "c")])
