@@ -1,0 +1,44 @@
+"""CLIP (Radford et al. 2021): both towers, weights of three programs, tokenizer, preprocessing."""
+
+from adapt_jax.clip.config import (
+    RELEASED,
+    Config,
+    ModifiedResNet,
+    TextTransformer,
+    VisionTransformer,
+)
+from adapt_jax.clip.encode import encode_images, encode_texts
+from adapt_jax.clip.initialize import init
+from adapt_jax.clip.load import load
+from adapt_jax.clip.model import Model, Params, image_features, text_features
+from adapt_jax.clip.preprocess import normalize, pixels_uint8, preprocess
+from adapt_jax.clip.save import save
+
+__all__ = [
+    "RELEASED",
+    "Config",
+    "Model",
+    "ModifiedResNet",
+    "Params",
+    "TextTransformer",
+    "VisionTransformer",
+    "encode_images",
+    "encode_texts",
+    "image_features",
+    "init",
+    "load",
+    "normalize",
+    "pixels_uint8",
+    "preprocess",
+    "save",
+    "text_features",
+    "tokenize",
+]
+
+
+def __getattr__(name: str):
+    if name == "tokenize":  # needs ftfy and regex; the towers do not
+        from adapt_jax.clip.tokenizer import tokenize
+
+        return tokenize
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

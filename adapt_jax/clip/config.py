@@ -1,0 +1,179 @@
+"""What a CLIP is made of: one frozen description per tower, and the nine models OpenAI released."""
+
+import dataclasses
+
+from adapt_jax.clip.preprocess import MEAN, STD, VARIANTS
+from adapt_jax.core.checks import positive, positive_int
+from adapt_jax.core.errors import InputError
+
+ACTIVATIONS = ("quick_gelu", "gelu", "gelu_tanh")
+POSITION_KERNELS = ("open_clip", "huggingface")
+
+
+def _validate(tower, **counts):
+    try:
+        positive_int(**counts)
+        positive(epsilon=tower.epsilon)
+    except ValueError as e:
+        raise InputError(f"CLIP's {type(tower).__name__}: {e}") from None
+    if tower.width % tower.heads:
+        raise InputError(
+            f"CLIP's {type(tower).__name__}: width {tower.width} does not split into "
+            f"{tower.heads} attention heads"
+        )
+    if tower.activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise InputError(f"unknown activation {tower.activation!r}; known: {known}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VisionTransformer:
+    """A ViT image tower. `activation`: OpenAI's weights need "quick_gelu", most others "gelu"."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: str = "quick_gelu"
+    epsilon: float = 1e-5
+
+    def __post_init__(self):
+        counts = dataclasses.asdict(self)
+        _validate(self, **{k: counts[k] for k in counts if k not in ("activation", "epsilon")})
+        if self.image_size % self.patch_size:
+            raise InputError(
+                f"CLIP's image size {self.image_size} is not a multiple of its patch size "
+                f"{self.patch_size}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModifiedResNet:
+    """A ResNet image tower with an attention pool; `width` is that of the stem and first stage."""
+
+    image_size: int
+    width: int
+    blocks: tuple[int, int, int, int]
+    heads: int
+
+    def __post_init__(self):
+        try:
+            names = ("first", "second", "third", "fourth")
+            positive_int(image_size=self.image_size, width=self.width, heads=self.heads)
+            positive_int(**dict(zip(names, self.blocks, strict=True)))
+        except ValueError as e:
+            raise InputError(f"CLIP's ModifiedResNet: {e}") from None
+        if self.image_size % 32 or self.width % 2 or self.pooled_width % self.heads:
+            raise InputError(
+                f"CLIP's ModifiedResNet needs an image size ({self.image_size}) divisible by 32, "
+                f"an even width ({self.width}) and 32 widths divisible by its {self.heads} heads"
+            )
+
+    @property
+    def pooled_width(self) -> int:
+        """Channels of the last stage."""
+        return 32 * self.width
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextTransformer:
+    """The text tower.
+
+    eos_token_id: a text is summarised at the first token with this id; None: at the first of the
+      largest id, as OpenAI and OpenCLIP do, whose end token is the last of the vocabulary.
+    """
+
+    context_length: int
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: str = "quick_gelu"
+    epsilon: float = 1e-5
+    eos_token_id: int | None = None
+
+    def __post_init__(self):
+        counts = dataclasses.asdict(self)
+        others = ("activation", "epsilon", "eos_token_id")
+        _validate(self, **{k: counts[k] for k in counts if k not in others})
+        if self.eos_token_id is not None and not 0 <= self.eos_token_id < self.vocab_size:
+            raise InputError(
+                f"CLIP's end token {self.eos_token_id} is outside its vocabulary of "
+                f"{self.vocab_size} tokens"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole model, and how its images are to be prepared.
+
+    preprocessing: the variant of `preprocess.preprocess` that its own library uses.
+    position_kernel: whose bicubic kernel fits a ViT's positions to another image size.
+    """
+
+    embed_dim: int
+    vision: VisionTransformer | ModifiedResNet
+    text: TextTransformer
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+    preprocessing: str = "openai"
+    position_kernel: str = "open_clip"
+
+    def __post_init__(self):
+        try:
+            positive_int(embed_dim=self.embed_dim)
+        except ValueError as e:
+            raise InputError(f"CLIP: {e}") from None
+        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+            raise InputError(f"CLIP's image mean {self.mean} and std {self.std} must be 3 numbers")
+        for what, value, known in (
+            ("preprocessing", self.preprocessing, VARIANTS),
+            ("position kernel", self.position_kernel, POSITION_KERNELS),
+        ):
+            if value not in known:
+                raise InputError(f"unknown {what} {value!r}; known: {', '.join(known)}")
+
+
+def _released(embed_dim, image_size, text_width, vision):
+    text = TextTransformer(
+        context_length=77,
+        vocab_size=49408,
+        width=text_width,
+        layers=12,
+        heads=text_width // 64,
+        mlp_width=4 * text_width,
+    )
+    return Config(embed_dim=embed_dim, vision=vision(image_size), text=text)
+
+
+def _vit(patch_size, width, layers):
+    return lambda image_size: VisionTransformer(
+        image_size=image_size,
+        patch_size=patch_size,
+        width=width,
+        layers=layers,
+        heads=width // 64,
+        mlp_width=4 * width,
+    )
+
+
+def _resnet(width, *blocks):
+    return lambda image_size: ModifiedResNet(
+        image_size=image_size, width=width, blocks=blocks, heads=width // 2
+    )
+
+
+RELEASED = {
+    "ViT-B/32": _released(512, 224, 512, _vit(32, 768, 12)),
+    "ViT-B/16": _released(512, 224, 512, _vit(16, 768, 12)),
+    "ViT-L/14": _released(768, 224, 768, _vit(14, 1024, 24)),
+    "ViT-L/14@336px": _released(768, 336, 768, _vit(14, 1024, 24)),
+    "RN50": _released(1024, 224, 512, _resnet(64, 3, 4, 6, 3)),
+    "RN101": _released(512, 224, 512, _resnet(64, 3, 4, 23, 3)),
+    "RN50x4": _released(640, 288, 640, _resnet(80, 4, 6, 10, 6)),
+    "RN50x16": _released(768, 384, 768, _resnet(96, 6, 8, 18, 8)),
+    "RN50x64": _released(1024, 448, 1024, _resnet(128, 3, 15, 36, 10)),
+}

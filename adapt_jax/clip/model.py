@@ -1,0 +1,185 @@
+"""CLIP as pure functions of its parameters, and `Model`: parameters with all one needs to use them.
+
+Parameters are a plain dict {"logit_scale", "visual", "text"} of float32 arrays. `logit_scale` is a
+logarithm, as everywhere.
+"""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.clip import resnet, text, vision
+from adapt_jax.clip.config import Config, ModifiedResNet
+from adapt_jax.clip.preprocess import normalize
+from adapt_jax.clip.transformer import array
+from adapt_jax.core.arrays import working_dtype
+from adapt_jax.core.errors import InputError
+
+Params = dict[str, Any]
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def shapes(config: Config) -> Params:
+    """The parameters of a model, as shapes."""
+    tower = resnet if isinstance(config.vision, ModifiedResNet) else vision
+    return {
+        "logit_scale": array(),
+        "visual": tower.shapes(config.vision, config.embed_dim),
+        "text": text.shapes(config.text, config.embed_dim),
+    }
+
+
+def image_features(params: Params, config: Config, pixels: jax.Array, dtype="float32") -> jax.Array:
+    """Image embeddings, not normalised.
+
+    Args:
+      params: of the whole model; only "visual" is read.
+      config: static.
+      pixels: (B, H, W, 3) float, normalised with the model's mean and std; or uint8, which is
+        normalised here. Other sizes than the model's have a ViT's positions interpolated.
+      dtype: to compute in; static. float32 products are true float32 on every device.
+
+    Returns:
+      (B, embed_dim), float32 or wider.
+
+    Raises:
+      InputError: pixels of the wrong shape or kind.
+    """
+    if pixels.ndim != 4 or pixels.shape[-1] != 3:
+        raise InputError(f"pixels must be (B, H, W, 3), got {pixels.shape}")
+    if pixels.dtype == jnp.uint8:
+        pixels = normalize(pixels, config.mean, config.std)
+    if not jnp.issubdtype(pixels.dtype, jnp.floating):
+        raise InputError(
+            f"pixels are {pixels.dtype}; give normalised floats, or uint8 to have them normalised"
+        )
+    with _precision(dtype):
+        pixels = pixels.astype(dtype)
+        if isinstance(config.vision, ModifiedResNet):
+            out = resnet.features(params["visual"], config.vision, pixels)
+        else:
+            out = vision.features(params["visual"], config.vision, pixels, config.position_kernel)
+    return out.astype(working_dtype(out.dtype))
+
+
+def text_features(params: Params, config: Config, ids: jax.Array, dtype="float32") -> jax.Array:
+    """Text embeddings (B, embed_dim), not normalised, of token ids (B, L), L <= context length.
+
+    Only the tokens up to a text's end token count, so any padding, or none, gives the same.
+
+    Raises:
+      InputError: ids of the wrong shape or kind. An id above the vocabulary gives NaN.
+    """
+    if ids.ndim != 2 or not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise InputError(f"token ids must be integers (B, L), got {ids.dtype} {ids.shape}")
+    with _precision(dtype):
+        out = text.features(params["text"], config.text, ids, jnp.dtype(dtype))
+    return out.astype(working_dtype(out.dtype))
+
+
+def _precision(dtype):
+    """TPUs and NVIDIA GPUs would otherwise round the operands of float32 products."""
+    exact = jnp.finfo(dtype).bits >= 32
+    return jax.default_matmul_precision("highest" if exact else "default")
+
+
+_image_features = jax.jit(image_features, static_argnums=(1,), static_argnames=("dtype",))
+_text_features = jax.jit(text_features, static_argnums=(1,), static_argnames=("dtype",))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A CLIP ready to use.
+
+    config: its architecture, and how images are prepared for it.
+    params: float32, passed to the compiled functions, never constants of them.
+    dtype: "float32", "bfloat16" or "float16", which the towers compute in; embeddings are float32.
+    source: where it came from: a path, `org/name@commit`, or "".
+    """
+
+    config: Config
+    params: Params
+    dtype: str = "float32"
+    source: str = ""
+
+    def __post_init__(self):
+        if self.dtype not in DTYPES:
+            raise InputError(f"unknown CLIP dtype {self.dtype!r}; known: {', '.join(DTYPES)}")
+
+    def encode_image(self, pixels: jax.Array) -> jax.Array:
+        """(B, H, W, 3) normalised floats, or uint8 -> (B, embed_dim) float32, not normalised.
+
+        Raises:
+          InputError: pixels of the wrong shape or kind.
+        """
+        return _image_features(self.params, self.config, jnp.asarray(pixels), dtype=self.dtype)
+
+    def encode_text(self, token_ids: jax.Array) -> jax.Array:
+        """(B, L) integers, L <= context_length -> (B, embed_dim) float32, not normalised.
+
+        Raises:
+          InputError: ids of the wrong shape or kind, or on the host and outside the vocabulary.
+        """
+        if not isinstance(token_ids, jax.Array):
+            token_ids = np.asarray(token_ids)
+            check_ids(token_ids, self.config)
+        return _text_features(self.params, self.config, jnp.asarray(token_ids), dtype=self.dtype)
+
+    def placed(self, place: Callable[[Params], Params]) -> "Model":
+        """The same model with its parameters where `place` puts them, such as on every device."""
+        return dataclasses.replace(self, params=place(self.params))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all that embeddings depend on: architecture, dtype, parameters."""
+        digest = hashlib.sha256(f"{self.config} {self.dtype}".encode())
+        for leaf in jax.tree.leaves(self.params):
+            digest.update(np.ascontiguousarray(leaf))
+        return digest.hexdigest()
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by: the exponential of the parameter, 100 for OpenAI's."""
+        return math.exp(float(self.params["logit_scale"]))
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the embeddings."""
+        return self.config.embed_dim
+
+    @property
+    def image_size(self) -> int:
+        """Height and width it was made for."""
+        return self.config.vision.image_size
+
+    @property
+    def context_length(self) -> int:
+        """Tokens a text may have at most."""
+        return self.config.text.context_length
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """To be subtracted from pixels in [0, 1]."""
+        return self.config.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """To divide by afterwards."""
+        return self.config.std
+
+
+def check_ids(ids: np.ndarray, config: Config) -> None:
+    """Raises InputError unless ids (B, L) are integers inside the vocabulary."""
+    vocabulary = config.text.vocab_size
+    if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(f"token ids must be integers (B, L), got {ids.dtype} {ids.shape}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < vocabulary:
+        raise InputError(
+            f"token ids from {ids.min()} to {ids.max()} are outside the model's vocabulary of "
+            f"{vocabulary}; tokenise with the tokenizer of this model"
+        )

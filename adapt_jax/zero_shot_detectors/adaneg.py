@@ -1,0 +1,236 @@
+"""AdaNeg: negative proxies that adapt to the images seen (Zhang & Zhang 2024; YBZh/OpenOOD-VLM).
+
+A batch is scored as NegLabel would, its confident images are remembered under their nearest label
+or negative, and it is scored again against what each class remembers. As executed by the authors'
+program, down to its surprises; `make` says which ones have a switch.
+"""
+
+from functools import partial
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core import grouping
+from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, matmul
+from adapt_jax.core.checks import fraction, non_negative, positive, positive_int
+from adapt_jax.zero_shot_detectors import id_share_window
+from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
+from adapt_jax.zero_shot_detectors.memory import Memory, empty, write
+
+Proxy = Literal["task", "sample"]
+Score = Literal["combine", "adaptive", "static", "multiply"]
+_BLOCK = 512  # classes scored at a time: their similarities stay in a CPU's cache
+
+
+class AdaNegState(NamedTuple):
+    """A stream so far; C classes are the labels, then the negatives.
+
+    `proxies` (C, D), unit rows, with proxy="task"; `gram` (C, 1 + S, 1 + S), products of the rows
+    of each class (its text, then its S slots), with proxy="sample"; `window` with adaptive_gap.
+    """
+
+    bank: TextBank
+    groups: jax.Array
+    memory: Memory
+    proxies: jax.Array | None
+    gram: jax.Array | None
+    window: id_share_window.Window | None
+
+
+def make(
+    *,
+    logit_scale: float = 100.0,
+    groups: int = 5,
+    group_seed: int | None = 0,
+    memory_length: int = 10,
+    threshold: float = 0.5,
+    gap: float = 0.5,
+    beta: float = 5.0,
+    lambda_: float = 0.1,
+    proxy: Proxy = "task",
+    adaptive_gap: bool = False,
+    score: Score = "combine",
+    fill_all_slots: bool = False,
+    truncate_beta: bool = True,
+) -> StreamDetector:
+    """score = NegLabel's score against the adapted proxies, and usually some of the static one.
+
+    Args:
+      logit_scale, groups, group_seed: of NegLabel's score, see `neglabel.make`.
+      memory_length: L. As executed a class counts as full with L - 1 images.
+      threshold, gap: a batch's images with a static score above threshold + gap (1 - threshold) are
+        offered to their nearest label, those below threshold - gap threshold to their nearest
+        negative.
+      beta: sharpness of the sample-adaptive weights exp(-beta (1 - cosine)).
+      lambda_: weight of the static score in "combine".
+      proxy: of a class's text and images, "task" takes the mean, "sample" a mean weighted by the
+        similarity to the image being scored.
+      adaptive_gap: the variant that moves one threshold according to the share of ID images among
+        the last 10,000 confident ones. Its "combine" adds the static score unweighted.
+      score: "combine" (adaptive + lambda_ static), "adaptive", "static", or "multiply" (their
+        product).
+      fill_all_slots: use L slots, as the paper has it.
+      truncate_beta: cut beta to an integer, as the original does (its 5.5 is 5); False keeps it.
+
+    Scores depend on the order and on the batch size: a batch is scored with the memory it has just
+    written, so a stored image sees itself. A job that steps in a loop should donate the state
+    (`jax.jit(detector.step, donate_argnums=0)`): the memory is then updated in place.
+    """
+    positive(logit_scale=logit_scale)
+    positive_int(groups=groups, memory_length=memory_length)
+    fraction(threshold=threshold, gap=gap)
+    non_negative(beta=beta, lambda_=lambda_)
+    for name, value, known in (("proxy", proxy, Proxy), ("score", score, Score)):
+        if value not in get_args(known):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
+    slots = memory_length if fill_all_slots else memory_length - 1
+    sharpness = int(beta) if truncate_beta else beta
+    weight = 1.0 if adaptive_gap else lambda_
+
+    def init(bank: TextBank) -> AdaNegState:
+        bank = bank_of(bank, "adaneg.init", groups)
+        texts = np.concatenate([np.asarray(rows) for rows in bank])
+        square = np.sum(texts * texts, axis=1)
+        proxies = gram = None
+        if proxy == "task":
+            proxies = jnp.array(texts / np.sqrt(square)[:, None])
+        else:
+            gram = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
+            gram[:, 0, 0] = square
+            gram = jnp.array(gram)
+        return AdaNegState(
+            bank=bank,
+            groups=jnp.array(grouping.split(len(bank.negatives), groups, group_seed)),
+            memory=empty(len(texts), slots, texts.shape[1], texts.dtype),
+            proxies=proxies,
+            gram=gram,
+            window=id_share_window.start() if adaptive_gap else None,
+        )
+
+    def select(static: jax.Array, window, valid: jax.Array):
+        """static (B,) -> confidently ID (B,), confidently OOD (B,), new window."""
+        high = threshold + gap * (1 - threshold)
+        low = threshold - gap * threshold
+        positives, negatives = valid & (static > high), valid & (static < low)
+        if adaptive_gap:
+            window = id_share_window.push(window, positives, negatives)
+            share = id_share_window.share(window).astype(static.dtype)
+            high = jnp.where(share < 0.5, threshold + (1 - share) * (1 - threshold), high)
+            low = jnp.where(share > 0.5, threshold - share * threshold, low)
+            positives, negatives = valid & (static > high), valid & (static < low)
+        return positives, negatives, window
+
+    @jax.jit
+    def step(
+        state: AdaNegState, images: jax.Array, valid: jax.Array
+    ) -> tuple[jax.Array, AdaNegState]:
+        images = images_of(images, valid, state.bank)
+        share = partial(_id_share, labels=len(state.bank.labels), groups=state.groups)
+        cosine = jnp.concatenate([cosines(texts, images) for texts in state.bank])  # (C, B)
+        logits = logit_scale * cosine
+        static = share(logits)
+
+        positives, negatives, window = select(static, state.window, valid)
+        classes, entropy = _nearest(logits, len(state.bank.labels), positives)
+        memory, written = write(state.memory, images, classes, entropy, positives | negatives)
+        state = refresh(state._replace(memory=memory, window=window), classes, written)
+
+        if score == "static":
+            return static, state
+        if proxy == "task":
+            adapted = cosines(state.proxies, images)
+        else:
+            adapted = _sample_cosines(cosine, memory, state.gram, images, sharpness)
+        adaptive = share(logit_scale * adapted)
+        if score == "adaptive":
+            return adaptive, state
+        return adaptive * static if score == "multiply" else adaptive + weight * static, state
+
+    return StreamDetector(init, step)
+
+
+def _id_share(logits: jax.Array, labels: int, groups: jax.Array) -> jax.Array:
+    # At most 1 by its meaning; not above by rounding, or a threshold of 1 would let images pass.
+    return jnp.minimum(grouping.id_share(logits[:labels], logits[labels:], groups), 1)
+
+
+def _nearest(logits: jax.Array, labels: int, positives: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The class each image would be remembered by and how unsure that choice is.
+
+    logits (C, B), positives (B,) bool: among labels, or else among negatives -> classes (B,) int32,
+    entropy (B,) of the softmax over those alone.
+    """
+
+    def among(part: jax.Array) -> tuple[jax.Array, jax.Array]:
+        p = jax.nn.softmax(part, axis=0)
+        # The first maximum. As two reductions: XLA's argmax is ten times slower on a CPU.
+        top = part == jnp.max(part, axis=0)[None]
+        rows = jnp.arange(len(part))[:, None]
+        first = jnp.min(jnp.where(top, rows, len(part) - 1), axis=0)
+        return first, -jnp.sum(p * jnp.log(p + 1e-8), axis=0)
+
+    label, unsure = among(logits[:labels])
+    negative, unsure_negative = among(logits[labels:])
+    return (
+        jnp.where(positives, label, labels + negative),
+        jnp.where(positives, unsure, unsure_negative),
+    )
+
+
+def refresh(state: AdaNegState, classes: jax.Array, written: jax.Array) -> AdaNegState:
+    """Brings proxies or Gram matrices of the written classes up to date; classes, written (B,)."""
+    bank, images = state.bank, state.memory.images
+    labels = len(bank.labels)
+    text = jnp.where(
+        (classes < labels)[:, None],
+        bank.labels.at[classes].get(mode="clip"),
+        bank.negatives.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
+    )
+    rows = jnp.concatenate([text[:, None], images[classes]], axis=1)  # (B, 1 + S, D)
+    target = jnp.where(written, classes, len(images))  # out of range: dropped
+    if state.gram is None:
+        proxies = l2_normalize(jnp.sum(rows, axis=1))
+        return state._replace(proxies=state.proxies.at[target].set(proxies, mode="drop"))
+    gram = matmul(rows, rows.swapaxes(1, 2))
+    return state._replace(gram=state.gram.at[target].set(gram, mode="drop"))
+
+
+def _sample_cosines(
+    cosine: jax.Array, memory: Memory, gram: jax.Array, images: jax.Array, beta: float
+) -> jax.Array:
+    """Cosines of images with their own weighted proxies, without building a proxy.
+
+    With a_l the products of an image with the rows of a class, w_l = exp(-beta (1 - a_l)) and G the
+    Gram matrix of those rows: (sum_l w_l a_l) / sqrt(w^T G w). Empty slots have a_l = 0 and a zero
+    row in G, so they drop out; classes that remember nothing keep their text's cosine and their
+    blocks are not visited, so that a young stream is cheap.
+
+    Args:
+      cosine: (C, B), of texts and images.
+      memory: C classes.
+      gram: (C, 1 + S, 1 + S).
+      images: (B, D).
+
+    Returns:
+      (C, B).
+    """
+    total, slots, width = memory.images.shape
+    block = min(_BLOCK, total)
+    occupied = memory.count > 0
+    order = jnp.argsort(~occupied)  # classes to visit come first
+
+    def visit(i, adapted):
+        # The last block is moved back to end in time: some classes are then seen twice.
+        classes = jax.lax.dynamic_slice_in_dim(order, i * block, block)
+        stored = cosines(memory.images[classes].reshape(block * slots, width), images)
+        own = cosine[classes][:, None]
+        product = jnp.concatenate([own, stored.reshape(block, slots, -1)], axis=1)
+        weight = jnp.exp(-beta * (1 - product))  # (block, 1 + S, B)
+        square = jnp.sum(weight * matmul(gram[classes], weight), axis=1)
+        norm = jnp.sqrt(jnp.maximum(square, NORM_FLOOR**2))
+        return adapted.at[classes].set(jnp.sum(weight * product, axis=1) / norm)
+
+    blocks = -(-jnp.sum(occupied) // block)
+    return jax.lax.fori_loop(0, blocks, visit, cosine)

@@ -1,0 +1,99 @@
+"""What a zero-shot detector is: a text bank in, scores of a stream of images out."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.errors import InputError
+
+UNIT_TOLERANCE = 1e-2  # rows normalised in float16 are off by up to 1e-3
+State = Any  # a pytree of arrays
+
+
+class TextBank(NamedTuple):
+    """Text embeddings, unit rows: ID labels (C, D) and negatives (M, D), M = 0 allowed for MCM.
+
+    Negatives are in the order mining gave them: grouping leaves out the last few.
+    """
+
+    labels: jax.Array
+    negatives: jax.Array
+
+
+class StreamDetector(NamedTuple):
+    """Scores images as they come; larger = more in-distribution, always.
+
+    `init(bank) -> state`: a fresh stream, made on the host. Raises InputError on a bank that is no
+    bank of unit rows, or that has too few negatives.
+
+    `step(state, images, valid) -> (scores, state)`: images (B, D) unit rows, valid (B,) bool,
+    scores (B,) in the bank's dtype. Jitted and pure. Rows that are not valid never touch the state
+    and their scores mean nothing. Static detectors return the state unchanged, and then no split of
+    the stream into batches changes a score; for adaptive ones order and batch size matter.
+    """
+
+    init: Callable[[TextBank], State]
+    step: Callable[[State, jax.Array, jax.Array], tuple[jax.Array, State]]
+
+
+def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
+    """A copy of the bank on the device, at least float32, checked.
+
+    Raises:
+      InputError: rows that are not unit rows of one width, no label, fewer negatives than groups.
+    """
+    labels = unit_rows(bank.labels, f"{where}: labels")
+    negatives = unit_rows(bank.negatives, f"{where}: negatives", width=labels.shape[1])
+    if not len(labels):
+        raise InputError(f"{where}: the text bank has no ID label.")
+    if len(negatives) < groups:
+        raise InputError(
+            f"{where}: {len(negatives)} negatives cannot fill {groups} groups; "
+            "mine more negatives or lower groups."
+        )
+    dtype = working_dtype(jnp.promote_types(labels.dtype, negatives.dtype))
+    # Copies: a state may be donated, and the bank is the caller's.
+    return TextBank(jnp.array(labels, dtype), jnp.array(negatives, dtype))
+
+
+def unit_rows(rows: jax.Array, where: str, width: int | None = None) -> np.ndarray:
+    """The rows (N, D) on the host, checked: unit length up to float16's rounding, D as told.
+
+    Raises:
+      InputError: naming what is wrong.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or rows.shape[1] != (rows.shape[1] if width is None else width):
+        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {rows.shape}.")
+    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    wrong = np.flatnonzero(~(np.abs(norm - 1) <= UNIT_TOLERANCE))
+    if wrong.size:
+        raise InputError(
+            f"{where} must be unit rows, but {wrong.size} of {len(rows)} are not "
+            f"(row {wrong[0]} has norm {norm[wrong[0]]:.4g}); normalise them."
+        )
+    return rows
+
+
+def cosines(rows: jax.Array, others: jax.Array) -> jax.Array:
+    """Products of unit rows (N, D) and (M, D) -> (N, M), at full precision."""
+    return matmul(rows, others.T)
+
+
+def images_of(images: jax.Array, valid: jax.Array, bank: TextBank) -> jax.Array:
+    """The images (B, D) in the bank's dtype, zero where they are padding.
+
+    Raises:
+      InputError: shapes that do not fit the bank or each other.
+    """
+    width = bank.labels.shape[1]
+    if images.ndim != 2 or images.shape[1] != width or valid.shape != images.shape[:1]:
+        raise InputError(
+            f"step: images must be (B, {width}) as the text bank is and valid (B,), got "
+            f"{images.shape} and {valid.shape}; use the same CLIP model for both."
+        )
+    return jnp.where(valid[:, None], images.astype(bank.labels.dtype), 0)

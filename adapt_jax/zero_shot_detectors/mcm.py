@@ -1,0 +1,32 @@
+"""Maximum concept matching (Ming et al. 2022; deeplearning-wisc/MCM)."""
+
+import jax
+import jax.numpy as jnp
+
+from adapt_jax.core.checks import positive
+from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
+
+
+def make(*, logit_scale: float = 1.0, temperature: float = 1.0) -> StreamDetector:
+    """score = max_c softmax(logit_scale * cosine / temperature)_c over the ID labels.
+
+    Args:
+      logit_scale: 1 is the authors' (raw cosines); YBZh/OpenOOD-VLM multiplies by CLIP's own
+        scale, 100, so that its temperature 100 is the authors' 1.
+      temperature: T of the paper; OpenOOD-VLM selects 2 of 0.5, 1, 1.5, 2, 3, 5.
+
+    State: the bank; negatives are ignored.
+    """
+    positive(logit_scale=logit_scale, temperature=temperature)
+
+    def init(bank: TextBank) -> TextBank:
+        return bank_of(bank, "mcm.init")
+
+    @jax.jit
+    def step(state: TextBank, images: jax.Array, valid: jax.Array) -> tuple[jax.Array, TextBank]:
+        images = images_of(images, valid, state)
+        logits = cosines(state.labels, images) * (logit_scale / temperature)
+        # The largest probability itself: the others relative to it, no logarithm in between.
+        return 1 / jnp.sum(jnp.exp(logits - jnp.max(logits, axis=0)[None]), axis=0), state
+
+    return StreamDetector(init, step)
