@@ -25,7 +25,7 @@ _SAME = ("protocol", "id", "full_spectrum", "lists_sha256")
 
 
 def merge(runs: Sequence[str]) -> list[Row]:
-    """Rows of all runs, aggregated over seeds, with the label under "run".
+    """Rows of all runs, aggregated over seeds, with the label under "run" and the protocol.
 
     Args:
       runs: folders (or files) that hold results.json, each optionally as "label=folder".
@@ -53,7 +53,8 @@ def merge(runs: Sequence[str]) -> list[Row]:
             raise InputError(f"{label}: {e} To keep them apart, write label=RUN.") from e
         if len(members) == 1:  # the deviation of one number is not 0, it is unknown
             rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
-        merged += [{"run": label, **r} for r in rows]
+        protocol = members[0]["protocol"]
+        merged += [{"run": label, "protocol": protocol, **r} for r in rows]
     return merged
 
 
@@ -83,8 +84,11 @@ def text(
         writer.writeheader()
         writer.writerows(rows)
         return out.getvalue()
-    make = tables.markdown if kind == "markdown" else tables.latex
-    return make(rows, columns, keys)
+    protocols = dict.fromkeys(r["protocol"] for r in rows)  # one, see `merge`
+    if kind == "latex":
+        head = "".join(f"% protocol: {p}\n" for p in protocols)
+        return head + tables.latex(rows, columns, keys)
+    return tables.markdown(rows, columns, keys) + "".join(f"- protocol: {p}\n" for p in protocols)
 
 
 def _label(found: Mapping[str, Any]) -> str:

@@ -109,7 +109,8 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
         keys = {k: heading for k, heading in keys.items() if k != "ood"}
         title = f"{title}; means of groups, every set is in results.csv"
     console.print(tables.table(rows, SHOWN, title=title, keys=keys))
-    notes = []
+    lists = header.get("lists_sha256", "")[:12]
+    notes = [f"protocol: {header['protocol']}" + (f"; image lists {lists}" if lists else "")]
     for detector, found in scored.searched.items():
         chosen = ", ".join(f"{k}={v}" for k, v in found["chosen"].items())
         notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {chosen}")
