@@ -139,12 +139,21 @@ def verify(arguments) -> None:
                 say(part.name, str(error), "")
                 continue
             say(part.name, "", f"{len(found):,} images")
-            if part in suite.sets:
-                names[part.name] = found
-        if suite is not None and len(names) == len(suite.sets):
-            print(f"{name}: protocol {suites.protocol_hash(names)}")
+            names["id" if part.name == "id_test" else part.name] = found
+        if suite is not None:
+            _hashes(suite, names)
     if wrong:
         raise InputError(f"{wrong} of {checked} checks failed; see above.")
+
+
+def _hashes(suite: suites.Suite, names: dict) -> None:
+    """What results of the suite have as `lists_sha256`, where all its lists are here."""
+    plain = ["id", *(s.name for s in suite.sets if s.group != suites.SHIFTED)]
+    full = ["id", *(s.name for s in suite.sets)]
+    for kind, chosen in {"": plain, " (full-spectrum)": full}.items():
+        if names.keys() >= set(chosen) and (not kind or full != plain):
+            found = suites.protocol_hash({key: names[key] for key in chosen})
+            print(f"{suite.name}{kind}: lists_sha256 {found}")
 
 
 def _find(name: str) -> tuple[suites.Suite | None, list[Archive]]:

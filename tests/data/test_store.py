@@ -55,10 +55,11 @@ def world(server, tmp_path, monkeypatch):
         suites.OodSet("near", "n", source("near"), 2),
         suites.OodSet("far", "f", source("far"), 1),
     )
+    id_test = suites.Expected(source("far"), 1)
     for module in (catalogue, command):
         monkeypatch.setattr(module, "ARCHIVES", known)
         monkeypatch.setattr(module, "NEEDS", {"mini": ("lists", "tiny")})
-    monkeypatch.setattr(suites, "SUITES", {"mini": suites.Suite("mini", sets)})
+    monkeypatch.setattr(suites, "SUITES", {"mini": suites.Suite("mini", sets, id_test=id_test)})
     monkeypatch.setenv("ADAPT_JAX_DATA", "unset by --root")
     root = tmp_path / "data"
 
@@ -93,7 +94,7 @@ def test_a_suite_from_nothing_to_verified(world, server, capsys):
     }
     capsys.readouterr()
     assert run("verify", "mini") == 0
-    names = {"n": ["tiny/a.png", "tiny/b/c.png"], "f": ["tiny/a.png"]}
+    names = {"id": ["tiny/a.png"], "n": ["tiny/a.png", "tiny/b/c.png"], "f": ["tiny/a.png"]}
     out = capsys.readouterr().out
     assert suites.protocol_hash(names) in out
     assert "WRONG" not in out
