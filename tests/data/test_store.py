@@ -116,7 +116,7 @@ def test_what_is_missing_is_named(world, capsys):
     assert "1 files of 2" in out
     assert "there is no file" in out
     assert "set f has 2 images, the protocol has 1" in out
-    assert err.startswith("error: 3 of 4 checks failed")
+    assert err.startswith("error: 4 of 5 checks failed")
 
 
 def test_a_changed_archive_is_refused_unless_wanted(world, server, capsys):
