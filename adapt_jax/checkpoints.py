@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from adapt_jax import processes
 from adapt_jax.config import completed
 from adapt_jax.config_diff import differences
 from adapt_jax.core.errors import InputError
@@ -66,12 +67,15 @@ class Checkpoints:
         """
         raw = like._replace(key=jax.eval_shape(jax.random.key_data, like.key))
         raw = jax.tree.map(_abstract, raw)
+        # A leaf that does not say where it goes is sought on the devices it was saved from.
+        raw = raw._replace(key=raw.key.update(sharding=raw.step.sharding))
         try:
             restored = self._manager.restore(step, args=ocp.args.StandardRestore(raw))
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, OSError) as e:
             first = (str(e).strip() or type(e).__name__).splitlines()[0]
             raise InputError(
-                f"the checkpoint of step {step} does not fit this config and data: {first}"
+                f"the checkpoint of step {step} is damaged, or does not fit this config and data: "
+                f"{first}"
             ) from e
         return restored._replace(key=jax.random.wrap_key_data(restored.key))
 
@@ -108,7 +112,8 @@ def remember_config(workdir: pathlib.Path, config: dict) -> None:
     """
     check_config(workdir, config)
     content = json.dumps(config, indent=2) + "\n"
-    write_atomically(pathlib.Path(workdir) / "config.json", content.encode())
+    if processes.is_main():
+        write_atomically(pathlib.Path(workdir) / "config.json", content.encode())
 
 
 def check_config(workdir: pathlib.Path, config: dict) -> None:
@@ -168,7 +173,7 @@ def check_data(workdir: pathlib.Path, facts: dict[str, Any]) -> None:
             f"{workdir} holds a run on other training images than train_data has now; restore "
             "them, or use another --workdir"
         )
-    if known != json.loads(json.dumps(facts)):
+    if known != json.loads(json.dumps(facts)) and processes.is_main():
         content = json.dumps(facts) + "\n"
         write_atomically(pathlib.Path(workdir) / "data.json", content.encode())
 

@@ -8,10 +8,11 @@ import runpy
 import sys
 from collections.abc import Callable, Sequence
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from adapt_jax import compilation
+from adapt_jax import compilation, processes
 from adapt_jax.core.errors import InputError, TrainingFailed
 
 EXIT_INPUT = 2
@@ -43,10 +44,14 @@ def run(job: Callable[..., None], *, arguments: bool = False) -> None:
     ADAPT_JAX_TRACEBACK=1 in the environment shows where a wrong input was noticed.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax narrates every save at INFO
+    coordinator = flags.DEFINE_string("coordinator", "", "host:port of process 0, if several.")
+    count = flags.DEFINE_integer("num_processes", None, "How many processes there are.")
+    index = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 
     def main(argv):
         if len(argv) > 1 and not arguments:
             raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
+        processes.start(coordinator.value, count.value, index.value)
         compilation.use_cache()
         job(*([argv[1:]] if arguments else []))
 
@@ -56,13 +61,16 @@ def run(job: Callable[..., None], *, arguments: bool = False) -> None:
         _explain(e)
     except TrainingFailed as e:
         _explain(e, EXIT_FAILED)
+    except (jax.errors.JaxRuntimeError, ValueError) as e:  # Orbax wraps what it catches
+        processes.leave_if_lost(e)
+        raise
 
 
 def _explain(error: Exception, code: int = EXIT_INPUT) -> None:
     if os.environ.get("ADAPT_JAX_TRACEBACK"):
         raise error
     sys.stdout.flush()
-    print(f"error: {error}", file=sys.stderr)
+    print(f"{processes.prefix()}error: {error}", file=sys.stderr)
     raise SystemExit(code)
 
 

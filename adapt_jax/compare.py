@@ -14,7 +14,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 from absl import flags
 
 from adapt_jax import (
@@ -24,6 +23,7 @@ from adapt_jax import (
     experiment,
     logbook,
     pretrained,
+    processes,
     results,
     side_by_side,
     train,
@@ -111,7 +111,7 @@ def compare(
     content = side_by_side.content(
         by_label, files=dict(zip(by_label, configs)), differences=differing, overrides=overrides
     )
-    if jax.process_index() == 0:
+    if processes.is_main():
         side_by_side.write(path, content)
         console.print(side_by_side.table(content))
         console.print(f"comparison: {path / 'compare.md'}, .csv, .json, .png, .svg")

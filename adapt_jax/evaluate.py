@@ -8,6 +8,7 @@ replacing those of the last evaluation. With --from_features=DIR the outputs wer
 see `adapt_jax.from_features`.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -23,6 +24,7 @@ from adapt_jax import (
     logbook,
     outputs,
     probes,
+    processes,
     results_files,
     scoring,
     sharding,
@@ -129,6 +131,23 @@ def evaluate_run(workdir: str, **changes) -> dict:
       InputError: no run there, or wrong choices.
     """
     console = logbook.console()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            config = _config(workdir, changes)
+            experiment.check(config, training=False)
+            path = workdirs.prepare(workdir)
+            held.enter_context(workdirs.locked(path))
+            data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
+            checkpoints.check_data(path, experiment.data_facts(config, data.train))
+        held.enter_context(logbook.failures(path))
+        mesh = sharding.make_mesh()
+        parts = experiment.build_for(config, mesh, data.train)
+        state = outputs.restore(config, path, parts, mesh)
+        return evaluate(config, path, data=data, parts=parts, mesh=mesh, state=state)
+
+
+def _config(workdir: str, changes):
+    """A run's config with other choices."""
     if not workdir or not pathlib.Path(workdir).expanduser().is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
     config = completed(checkpoints.recall_config(pathlib.Path(workdir).expanduser()))
@@ -137,15 +156,7 @@ def evaluate_run(workdir: str, **changes) -> dict:
             config[field] = value
     if not config.ood:
         raise InputError("the run's config names no OOD sets; give some with --ood=...")
-    experiment.check(config, training=False)
-    path = workdirs.prepare(workdir)
-    with workdirs.locked(path):
-        mesh = sharding.make_mesh()
-        data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
-        checkpoints.check_data(path, experiment.data_facts(config, data.train))
-        parts = experiment.build_for(config, mesh, data.train)
-        state = outputs.restore(config, path, parts, mesh)
-        return evaluate(config, path, data=data, parts=parts, mesh=mesh, state=state)
+    return config
 
 
 if __name__ == "__main__":

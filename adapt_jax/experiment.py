@@ -44,8 +44,6 @@ def check(config, *, training: bool = True) -> None:
     mesh = sharding.make_mesh()
     if training:
         sharding.check_batch(mesh, config.batch_size)
-    if jax.process_count() > 1:
-        raise InputError("runs over several processes are not supported yet; start one process")
     profile_range(config)
     parts = build(config, mesh=mesh, num_classes=2, num_images=None, mean_std=_fixed(config))
     if parts.method.targets == "indices" and config.views < 2:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax import sharding
+from adapt_jax import processes, sharding
 from adapt_jax.data.sources import Dataset
 from adapt_jax.models.base import Model
 
@@ -68,12 +68,12 @@ def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> 
       extract: from `make`.
     """
     known = _read(path, key)
-    if known is not None:
+    if processes.all_of(known is not None):  # a pass over the images takes all processes
         return known
     arrays = extract(dataset.images)
     if dataset.labels is not None:
         arrays["labels"] = np.asarray(dataset.labels, np.int32)
-    if jax.process_index() == 0:
+    if processes.is_main():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".part")
         with temporary.open("wb") as file:

@@ -6,6 +6,7 @@ import math
 import pathlib
 import sys
 import time
+import traceback
 
 import jax
 import numpy as np
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from adapt_jax import processes
+from adapt_jax.core.errors import InputError
 from adapt_jax.score_files import write_atomically
 
 FILE = "metrics.jsonl"
@@ -27,7 +30,7 @@ class Logbook:
 
     def __init__(self, workdir: pathlib.Path, *, total_steps: int, start: int, console: Console):
         """Opens the files, dropping records after step `start` that a killed run left behind."""
-        self._main = jax.process_index() == 0
+        self._main = processes.is_main()
         self._console = console
         self._total = total_steps
         self._file = self._board = self._progress = None
@@ -128,6 +131,21 @@ def read(workdir: pathlib.Path) -> list[dict]:
 
 
 @contextlib.contextmanager
+def failures(workdir: pathlib.Path):
+    """Leaves the traceback of whatever ends the job in WORKDIR/errors, one file per process."""
+    try:
+        yield
+    except (SystemExit, InputError):
+        raise
+    except BaseException:
+        path = pathlib.Path(workdir) / "errors" / f"process{jax.process_index()}.log"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
+        raise
+
+
+@contextlib.contextmanager
 def doing(console: Console):
     """`say(text)`: what is being done now, as one changing line; lines of a log elsewhere."""
     if not console.is_terminal:
@@ -141,7 +159,9 @@ def doing(console: Console):
 
 
 def console() -> Console:
-    """Where people read: stdout, plain when it is no terminal."""
+    """Where people read: stdout of the first process, plain when it is no terminal."""
+    if not processes.is_main():
+        return Console(quiet=True)
     width = None if sys.stdout.isatty() else 120  # logs and pipes have no width of their own
     return Console(file=sys.stdout, width=width)
 

@@ -4,12 +4,13 @@ import pathlib
 import resource
 import shutil
 import sys
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from adapt_jax import detector_specs, logbook, report, results, scoring, search, tables
+from adapt_jax import detector_specs, logbook, processes, report, results, scoring, search, tables
 from adapt_jax.scoring import ID, Scored, Task
 
 SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; files have all
@@ -39,6 +40,7 @@ def write(
     title: str,
     class_names: Sequence[str] = (),
     prototypes: np.ndarray | None = None,
+    images_of: Mapping[str, str] = types.MappingProxyType({}),
     console,
 ) -> None:
     """Writes scores/, results.json, results.csv, report.html, and shows the table.
@@ -54,6 +56,8 @@ def write(
       title: what was evaluated.
       class_names: of the labels.
       prototypes: (K, C, D), pictured with embeddings.
+      images_of: the set whose images were scored, by key of the scores, where that is not the set
+        of that name: the ID images in the stream of an OOD set have scores of their own.
       console: where the table goes.
     """
     required = {k: facts[k] for k in ("id", "method", "model", "checkpoint_sha256")}
@@ -68,11 +72,14 @@ def write(
         "peak_memory_bytes": _peak_memory(),
         "config": config.to_dict(),
     }
+    if not processes.is_main():
+        return
     shutil.rmtree(workdir / "scores", ignore_errors=True)  # those of another evaluation
     for detector, by_set in scored.scores.items():
         for name, values in by_set.items():
+            found = sets[images_of.get(name, name)]
             path = workdir / "scores" / detector / f"{name}.npz"
-            results.save_scores(path, values, sets[name].names, sets[name].labels)
+            results.save_scores(path, values, found.names, found.labels)
     results.write(workdir, header, scored.rows)
     if config.report:
         picture = {}
@@ -129,6 +136,7 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
 
 def read_or_raise(workdir: pathlib.Path, scored: Scored) -> dict[str, Any]:
     """What results.json holds; InputError if a detector that was named is not in it."""
+    processes.wait("results")
     scoring.lacking(scored)
     return results.read(workdir)
 

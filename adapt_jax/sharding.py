@@ -22,6 +22,12 @@ def make_mesh(devices=None) -> Mesh:
     return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def described(mesh: Mesh) -> str:
+    """The mesh in words: "8 x TPU v4, 2 processes"."""
+    kind = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
+    return kind if jax.process_count() == 1 else f"{kind}, {jax.process_count()} processes"
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """Every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())

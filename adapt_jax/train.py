@@ -6,6 +6,7 @@ The same command resumes a stopped run where its last checkpoint left off. Exit 
 1 training failed, 2 wrong input, 130 or 143 interrupted (saved; run the command again).
 """
 
+import contextlib
 import math
 import time
 
@@ -23,6 +24,7 @@ from adapt_jax import (
     logbook,
     outputs,
     pretrained,
+    processes,
     profiling,
     sharding,
     train_state,
@@ -46,17 +48,22 @@ def train(config, workdir: str) -> dict:
       TrainingFailed: a whole log interval of steps had no finite loss.
     """
     console = logbook.console()
-    experiment.check(config)
-    pretrained.check(config)
-    workdir = workdirs.prepare(workdir)
-    with workdirs.locked(workdir):
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            experiment.check(config)
+            pretrained.check(config)
+            workdir = workdirs.prepare(workdir)
+            held.enter_context(workdirs.locked(workdir))
+        held.enter_context(logbook.failures(workdir))
         return _train(config, workdir, console)
 
 
 def _train(config, workdir, console) -> dict:
-    checkpoints.remember_config(workdir, config.to_dict())
-    data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
-    checkpoints.check_data(workdir, experiment.data_facts(config, data.train))
+    with processes.together():
+        checkpoints.remember_config(workdir, config.to_dict())
+        data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
+        checkpoints.check_data(workdir, experiment.data_facts(config, data.train))
+    processes.same("the training images", data.train.fingerprint)
     mesh = sharding.make_mesh()
     parts = experiment.build_for(config, mesh, data.train)
     store = checkpoints.Checkpoints(workdir)
@@ -112,8 +119,9 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
     run = run.lower(state, images, labels, np.int32(1)).compile()
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     console.print(
-        f"{config.method.name}, {config.model.name}, {parameters:,} parameters, {mesh.size} x "
-        f"{jax.devices()[0].device_kind}; {total:,} steps of {config.batch_size} images; "
+        f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
+        f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
+        f"({config.batch_size // mesh.size} per device); "
         f"compiled in {time.perf_counter() - began:.1f} s",
         highlight=False,
     )  # fmt: skip
@@ -141,7 +149,8 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 step += count
                 window.add(metrics)
                 losses.append(metrics["loss"])
-                ending = step == total or interrupted.signal is not None
+                signal = processes.largest(interrupted.signal or 0)  # of any process
+                ending = step == total or signal
                 if step % config.log_every == 0 or ending:
                     _stop_if_lost(window, step)
                     book.record(step, {"epoch": step / per_epoch} | window.close())
@@ -151,7 +160,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 if ending and step < total:  # not .signal: it may have come after the save
                     store.close()
                     console.print(f"interrupted at step {step}: saved; the same command resumes")
-                    raise SystemExit(128 + interrupted.signal)
+                    raise SystemExit(128 + signal)
     finally:
         book.close()
     return state

@@ -1,11 +1,12 @@
 """The folder of a run: that it can be written, and that one program at a time writes it."""
 
 import contextlib
+import os
 import pathlib
 import re
+import socket
 
-import jax
-
+from adapt_jax import processes
 from adapt_jax.core.errors import InputError
 
 try:
@@ -27,7 +28,7 @@ def prepare(workdir: str | None) -> pathlib.Path:
     path = pathlib.Path(workdir).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
+        probe = path / f".writable{os.getpid()}{socket.gethostname()}"
         probe.touch()
         probe.unlink()
     except OSError as e:
@@ -44,7 +45,7 @@ def locked(workdir: pathlib.Path):
     Raises:
       InputError: another program holds it.
     """
-    if fcntl is None or jax.process_index():
+    if fcntl is None or not processes.is_main():
         yield
         return
     with (workdir / ".lock").open("w") as file:

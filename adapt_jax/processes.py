@@ -1,0 +1,175 @@
+"""Several processes as one program: bring-up, agreement, and failing together.
+
+Every process runs the same job on the same config; arrays span all devices, so the mathematics does
+not notice. What could differ between processes (a file only one of them sees, a signal only one of
+them gets) is agreed on here before it decides anything.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from adapt_jax.core.errors import InputError
+
+HEARTBEAT = 30  # seconds without a sign of life after which the others give up
+_LOST = re.compile(r"(?i)gloo|connection|heartbeat|unavailable|deadline|barrier|peer|socket")
+EXIT_LOST = 75  # another process is gone (sysexits' "try again"): start all of them again
+
+
+def start(coordinator: str = "", count: int | None = None, index: int | None = None) -> None:
+    """Connects this process with the others, if there are others. Comes before any computation.
+
+    Explicit arguments win, then ADAPT_JAX_COORDINATOR, ADAPT_JAX_NUM_PROCESSES and
+    ADAPT_JAX_PROCESS_ID, then what Slurm (srun), Open MPI or a TPU pod slice say by themselves.
+
+    Args:
+      coordinator: host:port of process 0.
+      count: of processes.
+      index: of this process, from 0.
+
+    Raises:
+      InputError: the three are incomplete or contradictory, or the others did not come.
+    """
+    given = {
+        "coordinator": coordinator or os.environ.get("ADAPT_JAX_COORDINATOR", ""),
+        "num_processes": _number("ADAPT_JAX_NUM_PROCESSES", count),
+        "process_id": _number("ADAPT_JAX_PROCESS_ID", index),
+    }
+    missing = [name for name, value in given.items() if value in ("", None)]
+    if len(missing) == len(given):
+        if _surrounded():
+            _connect()
+        return
+    if missing:
+        raise InputError(
+            f"several processes need coordinator, num_processes and process_id; {missing[0]} is "
+            "missing (flags, or ADAPT_JAX_COORDINATOR, _NUM_PROCESSES and _PROCESS_ID)"
+        )
+    address, size, mine = given.values()
+    if not re.fullmatch(r"\S+:\d+", address):
+        raise InputError(f"coordinator is host:port of process 0, got {address!r}")
+    if not 0 <= mine < size:
+        raise InputError(f"process_id must lie in 0..{size - 1}, got {mine}")
+    if size > 1:
+        _connect(coordinator_address=address, num_processes=size, process_id=mine)
+
+
+def is_main() -> bool:
+    """Whether this process writes files and speaks to people."""
+    return jax.process_index() == 0
+
+
+def prefix() -> str:
+    """What a message starts with where several processes share a console."""
+    return f"process {jax.process_index()}: " if jax.process_count() > 1 else ""
+
+
+def all_of(flag: bool) -> bool:
+    """Whether the flag is true on every process; every process must ask."""
+    return bool(_gathered(flag).all())
+
+
+def any_of(flag: bool) -> bool:
+    """Whether the flag is true on some process; every process must ask."""
+    return bool(_gathered(flag).any())
+
+
+def largest(number: int) -> int:
+    """The largest of the processes' numbers; every process must ask."""
+    return int(_gathered(number).max())
+
+
+@contextlib.contextmanager
+def together():
+    """A mistake that one process finds inside stops all of them, with its reason on its console.
+
+    Raises:
+      InputError: this process's own, or that another one has stopped.
+    """
+    mistake = None
+    try:
+        yield
+    except InputError as e:
+        mistake = e
+    failed = np.flatnonzero(_gathered(mistake is not None))
+    if mistake is not None:
+        raise mistake
+    if failed.size:
+        raise InputError(f"stopped because process {failed[0]} did; its message says why")
+
+
+def same(what: str, text: str) -> None:
+    """Raises InputError on every process unless `text` is the same on all of them."""
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+    found = _gathered(number)
+    other = np.flatnonzero(found != found[0])
+    if other.size:
+        raise InputError(
+            f"process {other[0]} sees other {what.removeprefix('the ')} than process 0; every "
+            "process must be able to read the same files"
+        )
+
+
+def leave_if_lost(error: Exception) -> None:
+    """Ends this process at once if the error says that another one is gone.
+
+    Nobody can go on without it: arrays span all devices. Leaving by the front door would wait for
+    it again.
+    """
+    if jax.process_count() == 1 or not _LOST.search(str(error)):
+        return
+    sys.stdout.flush()
+    print(
+        f"{prefix()}error: lost another process ({str(error).strip().splitlines()[0][:200]}); "
+        "start all of them again with the same command, it resumes at the last checkpoint",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(EXIT_LOST)
+
+
+def wait(name: str) -> None:
+    """Until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def _gathered(value) -> np.ndarray:
+    if jax.process_count() == 1:
+        return np.asarray([value])
+    return np.asarray(multihost_utils.process_allgather(np.asarray(value))).reshape(-1)
+
+
+def _number(variable: str, given: int | None) -> int | None:
+    text = os.environ.get(variable, "")
+    if given is not None or not text:
+        return given
+    if not text.isdigit():
+        raise InputError(f"{variable} must be a whole number, got {text!r}")
+    return int(text)
+
+
+def _surrounded() -> bool:
+    """Whether the environment says that this is one of several processes."""
+    tasks = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+    if any(os.environ.get(name, "1") not in ("", "1") for name in tasks):
+        return True
+    return "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def _connect(**arguments) -> None:
+    try:
+        seconds = _number("ADAPT_JAX_HEARTBEAT", None) or HEARTBEAT
+        jax.distributed.initialize(heartbeat_timeout_seconds=seconds, **arguments)
+    except (RuntimeError, ValueError) as e:
+        reason = str(e).strip().splitlines()[0]
+        raise InputError(
+            f"the processes could not connect ({reason}); start all of them with the same "
+            "coordinator, a reachable port, and process ids 0, 1, ..."
+        ) from e

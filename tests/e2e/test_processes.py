@@ -1,0 +1,123 @@
+"""Several real processes over loopback: the same run, stopped, killed, and resumed by others."""
+
+import json
+import os
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from tests.e2e import small
+
+LENGTH = {"total_steps": 12, "log_every": 1, "checkpoint_every": 4}
+HEARTBEAT = 10
+
+
+def launch(workdir, count, devices=1, **overrides):
+    """Starts `count` processes of one run; float64, because float32 training is chaotic."""
+    env = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_ENABLE_X64": "1",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "ADAPT_JAX_HEARTBEAT": str(HEARTBEAT),
+    }
+    command = small.arguments(workdir, model__dtype="float64", **(LENGTH | overrides))
+    if count == 1:
+        return [small.start(command, env)]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    return [
+        small.start(
+            [*command, f"--coordinator={address}", f"--num_processes={count}", f"--process_id={i}"],
+            env,
+        )
+        for i in range(count)
+    ]
+
+
+def finish(started, timeout=240):
+    """Return codes and error outputs of all processes."""
+    ended = [p.communicate(timeout=timeout) for p in started]
+    return [p.returncode for p in started], [err for _, err in ended]
+
+
+def records(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def wait_for_step(workdir, step, started):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (workdir / "metrics.jsonl").exists() and len(records(workdir)) >= step:
+            return
+        assert all(p.poll() is None for p in started), finish(started)
+        time.sleep(0.02)
+    raise AssertionError("the run did not get that far")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The same run in one process on one device."""
+    workdir = tmp_path_factory.mktemp("one")
+    codes, errors = finish(launch(workdir, 1))
+    assert codes == [0], errors
+    return workdir
+
+
+def assert_same_run(workdir, reference):
+    ours, expected = records(workdir), records(reference)
+    assert [r["step"] for r in ours] == [r["step"] for r in expected]
+    for name in ("loss", "alignment", "tau", "gradient_norm"):
+        np.testing.assert_allclose(
+            [r[name] for r in ours], [r[name] for r in expected], rtol=1e-9, err_msg=name
+        )
+    found, wanted = (json.loads((w / "results.json").read_text()) for w in (workdir, reference))
+    for ours, theirs in zip(found["rows"], wanted["rows"], strict=True):
+        for name in ("auroc", "fpr95", "n_id", "n_ood"):
+            assert ours[name] == pytest.approx(theirs[name], abs=1e-9)
+
+
+def test_two_processes_stop_together_and_four_finish(reference, tmp_path):
+    """SIGTERM to one of 2 processes x 2 devices saves both; 4 x 1 go on with the same numbers."""
+    started = launch(tmp_path, 2, devices=2)
+    wait_for_step(tmp_path, 5, started)
+    started[1].send_signal(signal.SIGTERM)
+    codes, errors = finish(started)
+    assert codes == [143, 143], errors
+    assert len(records(tmp_path)) < LENGTH["total_steps"]
+    codes, errors = finish(launch(tmp_path, 4))
+    assert codes == [0] * 4, errors
+    assert_same_run(tmp_path, reference)
+
+
+def test_a_lost_process_ends_the_others_soon_and_fewer_go_on(reference, tmp_path):
+    started = launch(tmp_path, 2)
+    wait_for_step(tmp_path, 5, started)
+    started[1].kill()
+    began = time.monotonic()
+    codes, errors = finish(started, timeout=90)
+    assert time.monotonic() - began < 3 * HEARTBEAT
+    assert codes[1] == -signal.SIGKILL
+    assert codes[0] in (75, -signal.SIGABRT), errors[0]
+    assert "process 0: error: lost another process" in errors[0] or codes[0] != 75
+    codes, errors = finish(launch(tmp_path, 1, devices=2))
+    assert codes == [0], errors
+    assert_same_run(tmp_path, reference)
+
+
+def test_one_mistake_stops_all_with_its_reason(tmp_path):
+    started = launch(tmp_path, 2, train_data="npz:nowhere.npz")
+    codes, errors = finish(started)
+    assert codes == [2, 2]
+    assert "nowhere.npz" in errors[0]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        command = small.arguments(tmp_path, **LENGTH)
+        env = os.environ | {"ADAPT_JAX_COORDINATOR": "localhost:1", "JAX_PLATFORMS": "cpu"}
+        codes, errors = finish([small.start(command, env)])
+    assert codes == [2]
+    assert "num_processes is missing" in errors[0]
