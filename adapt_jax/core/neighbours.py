@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from adapt_jax.core.arrays import NORM_FLOOR, matmul, working_dtype
 
@@ -29,13 +30,16 @@ class Bank(NamedTuple):
     half_square: jax.Array
 
 
-def make_bank(rows: np.ndarray, block: int = BANK_BLOCK, normalize: bool = False) -> Bank:
+def make_bank(
+    rows: np.ndarray, block: int = BANK_BLOCK, normalize: bool = False, mesh: Mesh | None = None
+) -> Bank:
     """Puts (unit) rows (N, D), N >= 1, on the device; keeps float64, widens what is below float32.
 
     Args:
       rows: of the bank.
       block: rows the search looks at together.
       normalize: scale rows to unit length first.
+      mesh: splits the blocks over its one axis, for `kth_squared_distance` with the same mesh.
     """
     dtype = working_dtype(rows.dtype)
 
@@ -45,7 +49,7 @@ def make_bank(rows: np.ndarray, block: int = BANK_BLOCK, normalize: bool = False
     starts = range(0, len(rows), block)
     total = sum(prepared(rows[i : i + block]).sum(axis=0, dtype=np.float64) for i in starts)
     center = (total / len(rows)).astype(dtype)
-    blocks = in_blocks(rows, lambda part, _: prepared(part) - center, block)
+    blocks = in_blocks(rows, lambda part, _: prepared(part) - center, block, mesh)
     return Bank(jnp.asarray(center), blocks, _half_square(blocks, len(rows)))
 
 
@@ -53,18 +57,39 @@ def in_blocks(
     rows: np.ndarray,
     function: Callable[[np.ndarray, slice], np.ndarray],
     block: int = BANK_BLOCK,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """`function(rows[part], part)` of every block of rows (N, D) -> (M, S, D), zeros after row N.
 
-    Each block goes to the device by itself: beside the bank there is never a second copy of it.
+    Each block goes to the device by itself: beside the bank there is never a second copy of it. On
+    a mesh, M is a multiple of its size, and each device gets its share of the blocks.
     """
     count, width = rows.shape
-    block = min(block, count)
-    result = jnp.zeros((-(-count // block), block, width), working_dtype(rows.dtype))
-    for index, start in enumerate(range(0, count, block)):
-        part = slice(start, min(start + block, count))
-        result = _put(result, function(rows[part], part), index).block_until_ready()
-    return result
+    devices = 1 if mesh is None else mesh.size
+    block = min(block, -(-count // devices))
+    blocks = -(-count // (block * devices)) * devices
+    dtype = working_dtype(rows.dtype)
+
+    def one(index: int) -> np.ndarray:
+        part = slice(min(index * block, count), min((index + 1) * block, count))
+        return function(rows[part], part)
+
+    if mesh is None:
+        result = jnp.zeros((blocks, block, width), dtype)
+        for index in range(blocks):
+            result = _put(result, one(index), index).block_until_ready()
+        return result
+
+    def share(where: tuple[slice, ...]) -> np.ndarray:
+        first, last, _ = where[0].indices(blocks)
+        result = np.zeros((last - first, block, width), dtype)
+        for index in range(first, min(last, -(-count // block))):
+            filled = one(index)
+            result[index - first, : len(filled)] = filled
+        return result
+
+    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    return jax.make_array_from_callback((blocks, block, width), split, share)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -120,13 +145,40 @@ def largest_products(
     return best
 
 
-def kth_squared_distance(queries: jax.Array, bank: Bank, k: int) -> jax.Array:
+def kth_squared_distance(
+    queries: jax.Array, bank: Bank, k: int, mesh: Mesh | None = None
+) -> jax.Array:
     """Squared distance to the k-th nearest row (1-based): queries (B, D) -> (B,); k <= N.
 
     `q . b - |b|^2 / 2` ranks the bank; the distance to the winner is then taken by differences, so
     a query that is in the bank is exactly as far from itself as rounding of the inputs makes it.
+
+    On a mesh every device finds the k best of its own blocks; these k x devices candidates are all
+    that moves.
     """
     q = queries - bank.center[None]
-    _, indices = largest_products(q, bank.rows, bank.half_square, k)
-    difference = q - bank.rows.reshape(-1, bank.rows.shape[-1])[indices[:, -1]]
+    if mesh is None:
+        _, indices = largest_products(q, bank.rows, bank.half_square, k)
+        return _squared_distance(q, bank.rows, indices[:, -1])
+    axis = mesh.axis_names[0]
+
+    def share(q, rows, half_square):
+        values, indices = largest_products(q, rows, half_square, k)  # (B, k) of this device
+        every = jax.lax.all_gather(values, axis, axis=1, tiled=True)  # (B, devices * k)
+        _, best = jax.lax.top_k(every, k)
+        device, slot = jnp.divmod(best[:, -1], k)
+        index = jnp.take_along_axis(indices, slot[:, None], axis=1)[:, 0]
+        mine = device == jax.lax.axis_index(axis)
+        return jax.lax.psum(jnp.where(mine, _squared_distance(q, rows, index), 0.0), axis)
+
+    whole, split = PartitionSpec(), PartitionSpec(axis)
+    search = jax.shard_map(
+        share, mesh=mesh, in_specs=(whole, split, split), out_specs=whole, check_vma=False
+    )
+    return search(q, bank.rows, bank.half_square)
+
+
+def _squared_distance(q: jax.Array, rows: jax.Array, index: jax.Array) -> jax.Array:
+    """From each query (B, D) to one of the rows (M, S, D): (B,)."""
+    difference = q - rows.reshape(-1, rows.shape[-1])[index]
     return jnp.sum(difference * difference, axis=1)

@@ -1,5 +1,6 @@
 """k-th neighbour against recordings and a float64 oracle."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -91,3 +92,24 @@ def test_bad_k():
     for k in (0, -1, 1.5):
         with pytest.raises(ValueError, match="k must be a positive integer"):
             detectors.make("knn", k=k)
+
+
+@pytest.mark.parametrize("n", [37, 640])
+def test_a_bank_over_eight_devices_gives_the_same_scores(n):
+    assert jax.device_count() == 8
+    rng = np.random.default_rng(0)
+    bank = rng.normal(size=(n, 12)).astype(np.float32)
+    queries = np.concatenate([rng.normal(size=(20, 12)), bank[:5]]).astype(np.float32)
+    for k in (1, 7, 30):
+        for normalize in (True, False):
+            one, eight = (
+                detectors.make("knn", k=k, normalize=normalize, sharded=sharded)
+                for sharded in (False, True)
+            )
+            state = eight.fit(Outputs(bank))
+            assert len(state.rows.sharding.device_set) == 8
+            np.testing.assert_allclose(
+                eight.score(state, Outputs(queries)),
+                one.score(one.fit(Outputs(bank)), Outputs(queries)),
+                rtol=1e-6, atol=1e-9,
+            )  # fmt: skip

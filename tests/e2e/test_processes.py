@@ -11,7 +11,12 @@ import pytest
 
 from tests.e2e import small
 
-LENGTH = {"total_steps": 12, "log_every": 1, "checkpoint_every": 4}
+LENGTH = {
+    "total_steps": 12,
+    "log_every": 1,
+    "checkpoint_every": 4,
+    "detectors": "mahalanobis,knn?k=5,knn?k=5&sharded=true",  # the last over all devices
+}
 HEARTBEAT = 10
 
 
