@@ -71,8 +71,8 @@ def histogram(id_scores: np.ndarray, ood_scores: np.ndarray) -> str:
         return _svg(fig)
 
 
-def roc(id_scores: np.ndarray, ood_scores: Sequence[np.ndarray | None]) -> str:
-    """ROC curves with ID positive, one per OOD set, in the order of the page's colours.
+def roc(pairs: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> str:
+    """ROC curves with ID positive, one per pair of ID and OOD scores, in the page's colours.
 
     None skips a colour: the detector has no scores of that set.
     """
@@ -80,10 +80,10 @@ def roc(id_scores: np.ndarray, ood_scores: Sequence[np.ndarray | None]) -> str:
         fig, ax = _axes(3.3, 3.0)
         ax.plot([0, 1], [0, 1], color=_GRID, linewidth=1)
         ax.axhline(0.95, color=_INK, linewidth=0.7, linestyle=(0, (3, 2)))
-        for i, scores in enumerate(ood_scores):
-            if scores is None:
+        for i, pair in enumerate(pairs):
+            if pair is None:
                 continue
-            both = np.concatenate([id_scores, scores])
+            id_scores, both = pair[0], np.concatenate(pair)
             fpr, tpr, _ = roc_curve(np.arange(both.size) < len(id_scores), both)
             keep = _along(fpr, tpr, 250)
             style = "-" if i < SERIES else (0, (4, 2))

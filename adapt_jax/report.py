@@ -59,7 +59,8 @@ def write(
       config: nested; shown flattened.
       header: of the results, see `results.header`.
       rows: result rows; mean rows are added where they are missing.
-      scores: detector -> set name -> (N,) scores, the ID test set under "id".
+      scores: detector -> set name -> (N,) scores, the ID test set under "id", or under "id-NAME"
+        where its scores depend on the OOD set it was mixed with.
       groups: set name -> "near", "far", ...
       history: records of metrics.jsonl; every numeric field becomes a curve.
       embeddings: set name -> (N, D), the ID test set under "id"; what the 2-D picture shows.
@@ -187,10 +188,10 @@ def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:
     row_of = {(r["detector"], r["ood"]): r for r in by_set}
     found = []
     for detector in shown:
-        own = np.asarray(scores[detector][ID], np.float64)
         cards = []
         for name, values in scores[detector].items():
-            if name != ID:
+            if name != ID and not name.startswith(f"{ID}-"):
+                own = _id_scores(scores[detector], name)
                 svg = Markup(plots.histogram(own, np.asarray(values, np.float64)))
                 row = row_of.get((detector, name))
                 cards.append({"name": name, "group": groups.get(name, ""), "svg": svg, "row": row})
@@ -201,13 +202,20 @@ def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:
 def _rocs(shown, scores, sets) -> list[tuple[str, Markup]]:
     found = []
     for detector in shown:
-        own = np.asarray(scores[detector][ID], np.float64)
-        others = [
-            np.asarray(scores[detector][name], np.float64) if name in scores[detector] else None
+        by_set = scores[detector]
+        pairs = [
+            (_id_scores(by_set, name), np.asarray(by_set[name], np.float64))
+            if name in by_set
+            else None
             for name in sets
         ]
-        found.append((detector, Markup(plots.roc(own, others))))
+        found.append((detector, Markup(plots.roc(pairs))))
     return found
+
+
+def _id_scores(by_set: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """What the scores of an OOD set are compared with."""
+    return np.asarray(by_set.get(f"{ID}-{name}", by_set.get(ID)), np.float64)
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from adapt_jax import detector_specs
+from adapt_jax import detector_specs, zero_shot_detectors
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
 
@@ -14,6 +14,16 @@ def test_values_are_read_by_their_type():
     for (spec, detector), k in zip(made.items(), (3, 1), strict=True):
         scores = detector.score(detector.fit(bank), rows)
         np.testing.assert_allclose(scores, -raw[:, k - 1], rtol=1e-5, err_msg=spec)
+
+
+def test_another_folder_of_detectors():
+    specs = detector_specs.parse("mcm,neglabel?group_seed=None", zero_shot_detectors)
+    assert [s.text for s in specs] == ["mcm", "neglabel?group_seed=None"]
+    assert specs[1].params == {"group_seed": None}
+    every = detector_specs.make("all", zero_shot_detectors)
+    assert set(every) == set(zero_shot_detectors.names())
+    with pytest.raises(InputError, match="unknown zero-shot detector 'knn'"):
+        detector_specs.parse("knn", zero_shot_detectors)
 
 
 @pytest.mark.parametrize(

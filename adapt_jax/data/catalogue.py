@@ -145,6 +145,7 @@ NEEDS = {
     "classic_cifar100": _ADAPT,
     "classic_palm_cifar10": _PALM,
     "classic_palm_cifar100": _PALM,
+    "mos_imagenet": ("imagenet_1k", "mos_inaturalist", "mos_sun", "mos_places", "dtd"),
 }
 
 

@@ -16,6 +16,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import PIL
@@ -39,7 +40,7 @@ def read(path: str | os.PathLike, size: int, resize: int | str | None = None) ->
     Raises:
       InputError: the file is missing, not an image, truncated, or too large; it is named.
     """
-    return _square(lambda _: Image.open(path), 0, str(path), size, resize)
+    return made(lambda _: Image.open(path), 0, str(path), partial(fit, size=size, resize=resize))
 
 
 def fit(image: Image.Image | np.ndarray, size: int, resize: int | str | None = None) -> np.ndarray:
@@ -87,34 +88,57 @@ def blocks(
     size: int,
     progress: Callable[[int, int], None] | None = None,
     resize: int | str | None = None,
+    transform: Callable | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes images `indices` in all cores and yields them in order as (n, size, size, 3) uint8.
 
-    `image(i)` opens image i, as in `Listing`; names[i] is what errors call it; resize as in `fit`.
+    The cores work on the next block while the caller uses one.
+
+    Args:
+      image: `image(i)` opens image i, as in `Listing`.
+      names: what errors call the images.
+      indices: which ones, in order.
+      size: of the squares.
+      progress: called as progress(done, total).
+      resize: as in `fit`.
+      transform: an opened image -> (size, size, 3) uint8, instead of `fit`.
 
     Raises:
       InputError: the first image, in order, that cannot be read; it is named.
     """
+    transform = transform or partial(fit, size=size, resize=resize)
     step = max(1, min(1024, BLOCK_BYTES // (size * size * 3)))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+
+    def begin(start: int) -> Iterator[np.ndarray]:
+        return pool.map(lambda i: made(image, i, names[i], transform), indices[start:][:step])
+
+    try:
+        coming = begin(0)
         for start in range(0, len(indices), step):
-            chosen = indices[start : start + step]
-            block = np.empty((len(chosen), size, size, 3), np.uint8)
-            squares = pool.map(lambda i: _square(image, i, names[i], size, resize), chosen)
+            squares, coming = coming, begin(start + step)
+            block = np.empty((len(indices[start:][:step]), size, size, 3), np.uint8)
             for row, square in enumerate(squares):
                 block[row] = square
             if progress is not None:
-                progress(start + len(chosen), len(indices))
+                progress(start + len(block), len(indices))
             yield block
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _square(image: Callable, index: int, name: str, size: int, resize) -> np.ndarray:
+def made(image: Callable, index: int, name: str, transform: Callable) -> np.ndarray:
+    """`transform` of one opened image.
+
+    Raises:
+      InputError: it cannot be read or used; it is named.
+    """
     try:
         opened = image(index)
         if isinstance(opened, np.ndarray):
-            return fit(opened, size, resize)
+            return transform(opened)
         with opened:
-            return fit(opened, size, resize)
+            return transform(opened)
     except InputError as error:
         raise InputError(f"cannot use image {name}: {error}.") from error
     except Exception as error:

@@ -18,7 +18,8 @@ default the list's own folder.
 import difflib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,6 +109,62 @@ def load(
         return _load(parsed, image_size, labeled, cache_dir, progress)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+
+
+class Stream(NamedTuple):
+    """A data set whose images are made as they are needed, for sets that do not fit into memory.
+
+    labels, class_names, names: as in `Dataset`. `stamp` changes whenever the images do, see
+    `Listing`. `blocks()` yields the images in order as uint8 (n, S, S, 3); `image(i)` is one.
+    """
+
+    labels: np.ndarray | None
+    class_names: tuple[str, ...]
+    names: tuple[str, ...]
+    stamp: str
+    blocks: Callable[[], Iterator[np.ndarray]]
+    image: Callable[[int], np.ndarray]
+
+
+def stream(
+    source: str,
+    size: int,
+    transform: Callable[..., np.ndarray],
+    *,
+    labeled: bool = False,
+    cache_dir: str | None = None,
+) -> Stream:
+    """A data set cut to squares in a way of the caller's own; the option `resize` has no effect.
+
+    Args:
+      source: see the head of this file.
+      size: S.
+      transform: a PIL image or (H, W, 3) uint8 array -> (S, S, 3) uint8; called in threads.
+      labeled, cache_dir: as for `load`.
+
+    Raises:
+      InputError: as `load`; an image that cannot be read is named when its block is made.
+    """
+    parsed = check(source)
+    try:
+        listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
+        indices, labels, class_names = _choose(parsed, listing, labeled)
+        if listing.stamp is not None:
+            stamp = listing.stamp(indices)
+        else:  # such sources are arrays in memory
+            stamp = fingerprint(listing.pixels[indices], None)
+    except OSError as error:
+        raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+    labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
+    names = tuple(listing.names[i] for i in indices)
+
+    def blocks() -> Iterator[np.ndarray]:
+        return decode.blocks(listing.image, listing.names, indices, size, transform=transform)
+
+    def image(i: int) -> np.ndarray:
+        return decode.made(listing.image, indices[i], names[i], transform)
+
+    return Stream(labels, class_names, names, stamp, blocks, image)
 
 
 def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ below `data_root()`; `python -m adapt_jax.data download SUITE` fetches them.
                     of its full-spectrum tables (without ImageNet-ES, added after they were made)
     classic_*       ADAPT's list of sets for 32x32 images, the whole CIFAR test set as ID
     classic_palm_*  PALM's list
+    mos_imagenet    the four sets of MOS (iNaturalist, SUN, Places, Textures) against ImageNet-1k's
+                    whole validation set, as MCM, NegLabel and AdaNeg are evaluated
     tfds_*          what TensorFlow Datasets offers; no published protocol
 
 The classic protocols average over all their sets and tell no near from far, so their group is
@@ -133,6 +135,14 @@ _PALM = [
     ("ood/textures", "folder:{root}/classic/dtd/images?resize=stretch", 5_640),
 ]
 
+_MOS = [
+    ("id_test", "folder:{root}/images_largescale/imagenet_1k/val", 50_000),
+    ("ood/inaturalist", "folder:{root}/mos/iNaturalist", 10_000),
+    ("ood/sun", "folder:{root}/mos/SUN", 10_000),
+    ("ood/places", "folder:{root}/mos/Places", 10_000),
+    ("ood/textures", "folder:{root}/classic/dtd/images", 5_640),
+]
+
 # {root} stands for data_root(); `resolve` fills it in.
 SUITES = {
     suite.name: suite
@@ -196,6 +206,7 @@ SUITES = {
         _cifar("classic_cifar100", _ADAPT),
         _cifar("classic_palm_cifar10", _PALM),
         _cifar("classic_palm_cifar100", _PALM),
+        _suite("mos_imagenet", _MOS),
         _suite("tfds_cifar10", _tfds("cifar100")),
         _suite("tfds_cifar100", _tfds("cifar10")),
     )

@@ -15,15 +15,22 @@ from adapt_jax import (
     config,
     detector_specs,
     experiment,
+    image_features,
     inputs,
     methods,
     sharding,
+    streams,
+    text_features,
     train_state,
+    zero_shot_config,
+    zero_shot_detectors,
 )
 from adapt_jax.core.errors import InputError
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
-FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
+ALL = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.py"))}
+ZERO_SHOT = [stem for stem, text in ALL.items() if "adapt_jax.zero_shot " in text]
+FILES = [stem for stem in ALL if stem not in ZERO_SHOT]
 CLASSES, IMAGES, SIDE = 3, 40, 8
 MEAN_STD = ((0.5,) * 3, (0.25,) * 3)
 
@@ -103,6 +110,29 @@ def test_its_header_is_the_run_book(stem):
     assert re.search(r"GPU|no accelerator", text)
     method = stem.partition("_")[2]
     assert load(stem).method.name == {"simclr": "supcon"}.get(method, method)
+
+
+@pytest.mark.parametrize("stem", ZERO_SHOT)
+def test_a_zero_shot_config_is_complete(stem):
+    chosen = load(stem)
+    zero_shot_config.check_fields(chosen)
+    assert detector_specs.make(chosen.detectors, zero_shot_detectors)
+    assert streams.parse(chosen).order == "shuffled"
+    assert image_features.plan(chosen).id_test.source
+    chosen.corpus.place = "embedded"
+    words = text_features.read_words(chosen, ("cat", "dog"))
+    assert bool(words.candidates) == (stem != "imagenet_mcm")
+    text = ALL[stem]
+    assert f"python -m adapt_jax.zero_shot --config=configs/{stem}.py" in text
+    assert "--workdir=runs/" in text
+    assert stem.startswith("digits") or "not yet run on real weights" in text
+
+
+@pytest.mark.parametrize("suite", ["mos_imagenet", "openood_imagenet"])
+def test_a_zero_shot_config_takes_another_suite(suite):
+    for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_adaneg"):
+        chosen = cli.load_config(f"{FOLDER / stem}.py:{suite}")
+        assert image_features.plan(chosen).name == suite
 
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100", "digits"])

@@ -110,6 +110,11 @@ CLASSIC = {"ood/isun": 8_925, "ood/textures": 5_640, "id_train": 50_000, "id_tes
             "classic_palm_cifar100",
             CLASSIC | {"ood/svhn": 26_032, "ood/places365": 10_000, "ood/lsun": 10_000},
         ),
+        (
+            "mos_imagenet",
+            {f"ood/{k}": 10_000 for k in ("inaturalist", "sun", "places")}
+            | {"ood/textures": 5_640, "id_test": 50_000},
+        ),
     ],
 )
 def test_counts_of_the_protocols(name, counts):

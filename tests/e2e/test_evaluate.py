@@ -206,7 +206,7 @@ def test_tables_over_runs(run, tmp_path):
         table = merge.text(rows, kind)
         assert "digits6-9" in table
     assert r"$\pm$ 1.00" in merge.text(rows, "latex")
-    assert merge.text(rows, "csv").splitlines()[0].startswith("run,detector,ood,group")
+    assert merge.text(rows, "csv").splitlines()[0].startswith("run,protocol,detector,ood,group")
     apart = merge.merge([f"a={workdir}", f"b={tmp_path / 'b'}"])
     assert {r["run"] for r in apart} == {"a", "b"}
     assert "auroc_std" not in apart[0]

@@ -1,0 +1,222 @@
+"""Job: zero-shot OOD detection with CLIP: words and images -> embeddings -> detectors -> results.
+
+    python -m adapt_jax.zero_shot --config=configs/imagenet_adaneg.py --workdir=runs/adaneg
+
+Every sentence and image goes through CLIP once (kept in WORKDIR/text and WORKDIR/features, by
+content); detectors work on that. Writes results.json, results.csv, scores/<detector>/<set>.npz,
+predictions/<set>.csv and report.html. With --from_features=DIR the embeddings were made elsewhere,
+see `adapt_jax.zero_shot_features`; of the config then only the detectors and the stream count.
+"""
+
+import copy
+import csv
+import io
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from absl import flags
+
+from adapt_jax import (
+    cli,
+    detector_specs,
+    encoder,
+    image_features,
+    logbook,
+    processes,
+    results_files,
+    sharding,
+    streams,
+    text_features,
+    workdirs,
+    zero_shot_config,
+    zero_shot_detectors,
+    zero_shot_features,
+    zero_shot_scoring,
+)
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import suites
+from adapt_jax.image_features import ImageSet
+from adapt_jax.score_files import write_atomically
+from adapt_jax.text_features import Text
+from adapt_jax.zero_shot_scoring import Task
+
+
+def zero_shot(config, workdir: str) -> dict:
+    """Runs a config from words and images to results.
+
+    Args:
+      config: as `zero_shot_config.default_config`.
+      workdir: where everything goes; what an earlier run has computed there is used again.
+
+    Returns:
+      What results.json holds.
+
+    Raises:
+      InputError: a mistake in the config, weights, words or images that are not there; as far as
+        can be, before any long work.
+    """
+    specs, settings = _check(config)
+    words = text_features.read_words(config, image_features.names_of_classes(config))
+    image_features.check(config)
+    console, path = logbook.console(), _prepare(workdir)
+    with workdirs.locked(path), logbook.doing(console) as say:
+        encode = encoder.load(config, sharding.make_mesh(), say)
+        transform = image_features.cut(config, encode.model)
+        opened, groups = image_features.open_sets(config, transform, _printer(console))
+        names = image_features.names_of_classes(config, opened["id"])
+        words = text_features.read_words(config, names)
+        console.print(_bank_size(words), highlight=False)
+        zero_shot_scoring.check(specs, groups, len(names), sum(words.counts.values()))
+        text = text_features.build(config, words, encode, path)
+        sets = image_features.embed(config, opened, transform, encode, path)
+        model = encode.model
+        facts = {
+            "id": image_features.plan(config).id_test.source,
+            "model": config.clip.path,
+            "checkpoint_sha256": encode.fingerprint,
+            "clip": model.source,
+            "logit_scale": model.logit_scale,
+            "preprocess": {k: str(v) for k, v in transform.keywords.items()},
+            "prompts": words.prompts._asdict(),
+            "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
+            "lists_sha256": suites.protocol_hash({k: s.names for k, s in opened.items()}),
+        }
+        task = Task(text.bank, sets, groups, settings)
+        return _finish(config, path, specs, task, text, facts, console, say)
+
+
+def from_features(config, folder: str, workdir: str) -> dict:
+    """The same for embeddings that were made elsewhere.
+
+    Args:
+      config: of which `detectors`, `stream`, `seed`, `full_spectrum`, `bootstrap`, `report` count.
+      folder: see `zero_shot_features`.
+      workdir: where results go.
+
+    Raises:
+      InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
+    """
+    specs, settings = _check(config)
+    text, sets, groups = zero_shot_features.load(folder)
+    if not config.full_spectrum:
+        groups = {name: group for name, group in groups.items() if group != suites.SHIFTED}
+    elif suites.SHIFTED not in groups.values():
+        raise InputError(f"full_spectrum needs {folder}/{suites.SHIFTED}/NAME.npz; there is none")
+    sets = {name: found for name, found in sets.items() if name in ("id", *groups)}
+    if not set(groups.values()) - {suites.SHIFTED}:
+        raise InputError(f"{folder} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
+    zero_shot_scoring.check(specs, groups, len(text.bank.labels), len(text.bank.negatives))
+    console, path = logbook.console(), _prepare(workdir)
+    for name, found in sets.items():
+        count, width = found.embeddings.shape
+        console.print(f"{name}: {count:,} x {width}", highlight=False)
+    with workdirs.locked(path), logbook.doing(console) as say:
+        config = copy.deepcopy(config)
+        config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
+        facts = {
+            "id": "id",
+            "model": str(folder),
+            "checkpoint_sha256": zero_shot_features.digest(text, sets),
+            "from_features": str(folder),
+        }
+        task = Task(text.bank, sets, groups, settings)
+        return _finish(config, path, specs, task, text, facts, console, say)
+
+
+def _check(config):
+    """The detectors and the stream of a config without mistakes in its own fields."""
+    zero_shot_config.check_fields(config)
+    specs = detector_specs.parse(config.detectors, zero_shot_detectors)
+    return specs, streams.parse(config)
+
+
+def _prepare(workdir: str) -> pathlib.Path:
+    path = workdirs.prepare(workdir)
+    if (path / "config.json").exists():
+        raise InputError(f"{path} holds a training run; give zero_shot a folder of its own")
+    return path
+
+
+def _printer(console) -> Callable[[str], None]:
+    return lambda text: console.print(text, highlight=False, markup=False)
+
+
+def _bank_size(words: text_features.Words) -> str:
+    candidates = {kind: len(found) for kind, found in words.candidates.items()}
+    chosen = [f"{words.counts[k]:,} of {n:,} {k}s" for k, n in candidates.items()]
+    return f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(chosen) or 'none'}"
+
+
+def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say) -> dict:
+    """Scores the sets and writes everything."""
+    task = zero_shot_scoring.mixed(task)
+    scored = zero_shot_scoring.run(specs, task, resamples=config.bootstrap, say=say)
+    say("classes")
+    predicted = {
+        name: zero_shot_scoring.classify(task.bank.labels, found.embeddings)
+        for name, found in task.sets.items()
+    }
+    say("results")
+    arrays = {name: {"embeddings": found.embeddings} for name, found in task.sets.items()}
+    results_files.write(
+        path,
+        config=config,
+        facts={
+            "method": "zero_shot",
+            **facts,
+            "labels": len(task.bank.labels),
+            "negatives": len(task.bank.negatives),
+            **_accuracy(task, predicted),
+        },
+        scored=scored,
+        groups=task.groups,
+        sets=task.sets,
+        arrays=arrays,
+        title=f"zero-shot with {facts['model']}",
+        class_names=text.class_names,
+        images_of=task.images_of,
+        console=console,
+    )
+    if processes.is_main():
+        shutil.rmtree(path / "predictions", ignore_errors=True)
+        for name, found in task.sets.items():
+            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
+    return results_files.read_or_raise(path, scored)
+
+
+def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:
+    """Share of the ID images whose nearest label is theirs; {} where labels are not known."""
+    labels = [task.sets[name].labels for name in task.own]
+    if any(known is None for known in labels):
+        return {}
+    nearest = np.concatenate([predicted[name][0] for name in task.own])
+    return {"id_accuracy": float(np.mean(nearest == np.concatenate(labels)))}
+
+
+def _save_predictions(path: pathlib.Path, found: ImageSet, text: Text, classes, cosines) -> None:
+    """The ID label nearest to each image, whatever a detector thinks of it."""
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow(["image", "class", "class_name", "cosine"])
+    for name, c, cosine in zip(found.names, classes, cosines):
+        writer.writerow([name, c, text.class_names[c], f"{cosine:.6f}"])
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, lines.getvalue().encode())
+
+
+if __name__ == "__main__":
+    CONFIG = cli.define_config()
+    WORKDIR = flags.DEFINE_string("workdir", None, "Folder for caches and results.")
+    FEATURES = flags.DEFINE_string("from_features", "", "Folder of embeddings made elsewhere.")
+
+    def main():
+        """Runs a config, on images or on embeddings."""
+        config = cli.required(CONFIG)
+        if FEATURES.value:
+            from_features(config, FEATURES.value, WORKDIR.value)
+        else:
+            zero_shot(config, WORKDIR.value)
+
+    cli.run(main)

@@ -1,0 +1,247 @@
+"""The zero-shot job from words and images to results with a random CLIP: mechanics only."""
+
+import csv
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapt_jax import encoder, image_features, results, sharding, zero_shot, zero_shot_config
+from adapt_jax.core.errors import InputError
+from tests import tiny_clip
+from tests.e2e import small
+
+# Every image is remembered, and nothing of the static score is left.
+ADAPTIVE = "adaneg?groups=3&gap=0.0&logit_scale=5&score=adaptive"
+OOD = "near/digits6-9=digits:test?classes=6-9,far/china=photos:grey?limit=90"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_device():
+    with pytest.MonkeyPatch.context() as patch:
+        every = sharding.make_mesh
+        patch.setattr(
+            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_clip.save(tmp_path_factory.mktemp("clip"))
+
+
+def config(model, **changes):
+    chosen = zero_shot_config.default_config()
+    chosen.clip.path, chosen.class_names = model, "digits"
+    chosen.test_data, chosen.ood = "digits:test?classes=0-5", OOD
+    chosen.corpus.place = "embedded"
+    chosen.detectors = f"mcm,neglabel?groups=3,{ADAPTIVE}"
+    chosen.stream.batch_size, chosen.image_batch_size, chosen.text_batch_size = 64, 64, 64
+    chosen.report = False
+    for key, value in changes.items():
+        small.assign(chosen, key.replace("__", "."), value)
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, zero_shot.zero_shot(config(model, report=True, bootstrap=10), str(workdir))
+
+
+def scores(workdir, detector, name):
+    return results.load_scores(workdir / "scores" / detector / f"{name}.npz")
+
+
+def test_rows_and_files(run):
+    workdir, found = run
+    rows = {(r["detector"], r["ood"]): r for r in found["rows"]}
+    assert len(rows) == 3 * 3  # two sets, and the means of both groups under one key
+    for (detector, _), row in rows.items():
+        assert row["adaptive"] == (detector == ADAPTIVE)
+        assert (row["stream_order"], row["stream_mix"]) == ("shuffled", "all")
+        assert (row["batch_size"], row["stream_seed"]) == (64, 0)
+    row = rows[ADAPTIVE, "china"]
+    assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
+    own, other = scores(workdir, ADAPTIVE, "id-china"), scores(workdir, ADAPTIVE, "china")
+    again = results.row(ADAPTIVE, "china", "far", own.scores, other.scores)
+    assert again["auroc"] == pytest.approx(row["auroc"], abs=1e-6)
+    assert (own.scores != scores(workdir, ADAPTIVE, "id-digits6-9").scores).any()
+    assert not (workdir / "scores" / ADAPTIVE / "id.npz").exists()
+    assert own.names[0] == scores(workdir, "mcm", "id").names[0] == "digits[20]"
+    assert own.labels.max() == 5
+
+    with (workdir / "predictions" / "id.csv").open() as file:
+        predicted = list(csv.DictReader(file))
+    right = np.mean([int(r["class"]) == c for r, c in zip(predicted, own.labels, strict=True)])
+    assert found["id_accuracy"] == right
+    assert predicted[0]["class_name"] in ("zero", "one", "two", "three", "four", "five")
+    assert found["labels"] == 6
+    assert found["negatives"] == len(np.load(workdir / "text" / "text.npz")["words"]) > 40
+    page = (workdir / "report.html").read_text()
+    assert "china" in page
+    assert ADAPTIVE.replace("&", "&amp;") in page
+
+
+def test_a_second_run_takes_everything_from_the_first(run, model, monkeypatch):
+    workdir, before = run
+    for method in ("images", "texts"):
+        monkeypatch.setattr(encoder.Encoder, method, None)
+    after = zero_shot.zero_shot(config(model, bootstrap=10), str(workdir))
+    assert after["rows"] == before["rows"]
+
+
+def test_another_order_changes_the_adaptive_detector_alone(run, model):
+    workdir, before = run
+    chosen = config(model, stream__order="id_first", stream__batch_size=50)
+    after = zero_shot.zero_shot(chosen, str(workdir))
+    for a, b in zip(before["rows"], after["rows"], strict=True):
+        assert b["stream_order"] == "id_first"
+        if a["adaptive"]:
+            assert a["auroc"] != b["auroc"]
+        else:
+            assert a["auroc"] == pytest.approx(b["auroc"], abs=1e-6)
+
+
+def test_a_mix_is_made_of_as_many_images_of_every_set(run, model):
+    workdir, _ = run
+    found = zero_shot.zero_shot(config(model, stream__mix="2:1"), str(workdir))
+    assert {(r["n_id"], r["n_ood"]) for r in found["rows"]} == {(180, 90)}
+    names = {n: set(scores(workdir, ADAPTIVE, f"id-{n}").names) for n in ("china", "digits6-9")}
+    assert len(names["china"]) == 180
+    assert names["china"] == names["digits6-9"] == set(scores(workdir, "mcm", "id").names)
+
+
+def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
+    workdir, _ = run
+    chosen = config(model, ood=OOD + ",shifted/later=digits:train?classes=0-5&limit=50")
+    chosen.full_spectrum = True
+    ours = zero_shot.zero_shot(chosen, str(workdir))
+    assert ours["rows"][0]["n_id"] == 359 + 50
+    assert len(scores(workdir, ADAPTIVE, "later-china").scores) == 50
+    folder = tmp_path / "features"
+    for name, group in (("id", ""), ("digits6-9", "near"), ("china", "far"), ("later", "shifted")):
+        (path,) = (workdir / "features").glob(f"{name}-*.npz")
+        (folder / group).mkdir(parents=True, exist_ok=True)
+        with np.load(path) as file:  # any length will do
+            arrays = {k: file[k] for k in ("embeddings", "labels") if k in file}
+        np.savez(folder / group / f"{name}.npz", **arrays)
+    (folder / "text.npz").write_bytes((workdir / "text" / "text.npz").read_bytes())
+    theirs = zero_shot.from_features(chosen, str(folder), str(tmp_path / "out"))
+    metrics = [{k: r[k] for k in ("detector", "ood", *results.METRICS)} for r in ours["rows"]]
+    assert [{k: r[k] for k in m} for r, m in zip(theirs["rows"], metrics)] == metrics
+    assert theirs["id_accuracy"] == ours["id_accuracy"]
+
+    x = np.ones((4, 12), np.float32)
+    for name, arrays, words in (
+        ("near/a.npz", {"features": x}, "no array 'embeddings'"),
+        ("near/a.npz", {"embeddings": x[:, :5]}, r"must be \(N, 12\)"),
+        ("near/a.npz", {"embeddings": x * [[0], [1], [1], [1]]}, "1 of 4 embeddings are zero"),
+        ("near/a.npz", {"embeddings": x, "names": ["b"]}, r"names must be \(4,\)"),
+        ("b.npz", {"embeddings": x}, "put OOD sets into near/"),
+        ("far/digits6-9.npz", {"embeddings": x}, "two sets are called"),
+        ("id.npz", {"embeddings": x, "labels": [0, 1, 2, 9]}, "has the label 9"),
+        ("text.npz", {"labels": x, "negatives": x[:, :3]}, r"expected labels \(C, D\)"),
+    ):
+        path = folder / name
+        kept = path.read_bytes() if path.exists() else None
+        np.savez(path, **arrays)
+        with pytest.raises(InputError, match=words):
+            zero_shot.from_features(chosen, str(folder), str(tmp_path / "out"))
+        path.write_bytes(kept) if kept else path.unlink()
+    with pytest.raises(InputError, match=r"text\.npz does not exist"):
+        zero_shot.from_features(chosen, str(tmp_path), str(tmp_path / "out"))
+
+
+def test_images_are_cut_as_clip_wants_them(model, tmp_path):
+    """A folder of files of any shape, and a file with the names of its classes."""
+    rng, root = np.random.default_rng(0), tmp_path / "images"
+    for name, shape in (
+        ("cat/a.png", (20, 33, 3)),
+        ("dog/b.png", (40, 18, 3)),
+        ("x/c.png", (9, 9)),
+    ):
+        (root / name).parent.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 255, shape, np.uint8)).save(root / name)
+    (tmp_path / "names.txt").write_text("cat\na guide dog\nsomething\n")
+    chosen = config(
+        model,
+        test_data=f"folder:{root}?classes=0-1",
+        class_names=str(tmp_path / "names.txt"),
+        preprocess__variant="neglabel",
+        preprocess__resize=18,
+    )
+    encode = encoder.load(chosen, sharding.make_mesh(), lambda text: None)
+    transform = image_features.cut(chosen, encode.model)
+    opened, groups = image_features.open_sets(chosen, transform, lambda text: None)
+    assert groups == {"digits6-9": "near", "china": "far"}
+    assert image_features.names_of_classes(chosen, opened["id"]) == ("cat", "a guide dog")
+    cut = np.concatenate(list(opened["id"].blocks()))
+    for row, name in zip(cut, opened["id"].names, strict=True):
+        with Image.open(root / name) as image:
+            np.testing.assert_array_equal(row, transform(image))
+    np.testing.assert_array_equal(opened["id"].image(1), cut[1])
+    rows = image_features.embed(chosen, opened, transform, encode, tmp_path / "out")["id"]
+    direct = np.asarray(encode.model.encode_image(cut))
+    np.testing.assert_allclose(
+        rows.embeddings, direct / np.linalg.norm(direct, axis=1, keepdims=True), atol=1e-6
+    )
+    (root / "dog" / "b.png").write_bytes(b"no image")
+    opened, _ = image_features.open_sets(chosen, transform, lambda text: None)
+    with pytest.raises(InputError, match=r"dog/b\.png"):
+        image_features.embed(chosen, opened, transform, encode, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"detectors": "knn"}, "unknown zero-shot detector 'knn'"),
+        ({"detectors": "adaneg?memory=3"}, "no hyper-parameter 'memory'"),
+        ({"detectors": "neglabel?groups=500"}, "cannot fill 500 groups"),
+        ({"test_data": "photos"}, "2 classes, class_names digits has 10 names"),
+        ({"class_names": "nowhere.txt"}, "no class names called 'nowhere.txt'"),
+        ({"class_names": "data"}, "'0' are codes"),
+        ({"corpus__place": "/nowhere"}, "no word list /nowhere"),
+        ({"clip__path": "/nowhere/clip"}, "there is no CLIP at /nowhere/clip"),
+        ({"test_data": ""}, "test_data is empty"),
+        ({"test_data": "folder:/nowhere"}, "no folder /nowhere"),
+        ({"ood": "far/a=digits,far/id-a=photos"}, "'id-a'"),
+        ({"ood": "far/a=folder:/nowhere"}, "no folder /nowhere"),
+        ({"ood": "far/a=photos?resize=32"}, "preprocess.resize"),
+        ({"full_spectrum": True}, "full_spectrum needs covariate-shifted"),
+        ({"preprocess__variant": "bicubic"}, "known: auto, openai"),
+        ({"preprocess__resize": 8}, "takes images of 16"),
+        ({"stream__batch_size": 0}, "at least 1, got 0"),
+    ],
+)
+def test_mistakes_are_found_before_any_work(model, tmp_path, monkeypatch, changes, words):
+    for method in ("images", "texts"):
+        monkeypatch.setattr(encoder.Encoder, method, None)
+    chosen = config(model)
+    for key, value in changes.items():
+        small.assign(chosen, key.replace("__", "."), value)
+    with pytest.raises(InputError, match=words):
+        zero_shot.zero_shot(chosen, str(tmp_path))
+
+
+def test_the_command_line(model, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from adapt_jax.zero_shot_config import default_config\n"
+        f"def get_config():\n    c = default_config()\n    c.clip.path = {model!r}\n"
+        "    c.class_names, c.test_data, c.ood = 'digits', 'digits', 'far/a=photos'\n"
+        "    c.corpus.place = 'embedded'\n    return c\n"
+    )
+    command = [sys.executable, "-m", "adapt_jax.zero_shot", f"--config={file}"]
+    done = subprocess.run(
+        [*command, f"--workdir={tmp_path / 'run'}", "--config.negatives.count=100"],
+        capture_output=True, text=True, cwd=small.ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("give zero_shot a folder of its own")
