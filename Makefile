@@ -1,14 +1,18 @@
-# Two commands: `make demo` and `make test`. Each sets up .venv by itself, once.
+# `make demo`, `make demo-zero-shot`, `make test`: each sets up .venv by itself, once.
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/demo
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo demo-zero-shot test lint format clean
 
 demo: $(VENV)/.core
 	$(BIN)/python -m adapt_jax.train --config=configs/digits_adapt.py --workdir=$(WORKDIR)
+
+demo-zero-shot: $(VENV)/.core
+	$(BIN)/python -m adapt_jax.digits_clip --out=runs/digits-clip
+	$(BIN)/python -m adapt_jax.zero_shot --config=configs/digits_zero_shot.py --workdir=runs/demo-zero-shot
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
