@@ -49,4 +49,5 @@ def save(folder: str | pathlib.Path, params: Params, config: Config) -> None:
     safetensors.numpy.save_file(
         names.write(params, names.HUGGINGFACE), part, metadata={"format": "pt"}
     )
+    part.chmod(0o644)  # the library's 0600 would hide the weights from colleagues
     part.replace(weights)
