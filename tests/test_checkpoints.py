@@ -89,7 +89,7 @@ def test_a_checkpoint_of_another_shape_is_refused_in_a_sentence(tmp_path):
     store.close()
     store = checkpoints.Checkpoints(tmp_path)
     other = state(0)._replace(method_state=jnp.zeros((2, 2)))
-    with pytest.raises(InputError, match="step 1 does not fit"):
+    with pytest.raises(InputError, match="step 1 is damaged, or does not fit"):
         store.restore(1, other)
     store.close()
 

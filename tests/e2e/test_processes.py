@@ -109,7 +109,7 @@ def test_a_lost_process_ends_the_others_soon_and_fewer_go_on(reference, tmp_path
     assert codes[1] == -signal.SIGKILL
     assert codes[0] in (75, -signal.SIGABRT), errors[0]
     assert "process 0: error: lost another process" in errors[0] or codes[0] != 75
-    codes, errors = finish(launch(tmp_path, 1, devices=2))
+    codes, errors = finish(launch(tmp_path, 1))
     assert codes == [0], errors
     assert_same_run(tmp_path, reference)
 

@@ -64,7 +64,9 @@ def test_palm_step(golden, name):
     protos = new.prototypes.reshape(case["protos_in"].shape)
     np.testing.assert_allclose(protos, recorded(case, "protos_out"), atol=2e-6)
     close_gradient(grad, np.swapaxes(recorded(case, "grad_total"), 0, 1))
-    contrast = jax.grad(lambda f: method.loss(f, labels, state)[1][1]["proto_contra"])(features)
+    contrast = jax.jit(jax.grad(lambda f: method.loss(f, labels, state)[1][1]["proto_contra"]))(
+        features
+    )
     if np.isfinite(case["grad_proto_contra"]).all():
         close_gradient(contrast, np.swapaxes(case["grad_proto_contra"], 0, 1))
 
@@ -120,7 +122,7 @@ def test_cider(golden, name):
     close_gradient(grad.reshape(case["grad_total"].shape), case["grad_total_f64"])
 
     def part(which):
-        return jax.grad(lambda f: method.loss(f, labels, before)[1][1][which])(
+        return jax.jit(jax.grad(lambda f: method.loss(f, labels, before)[1][1][which]))(
             jnp.asarray(features)
         )
 
@@ -150,7 +152,9 @@ def test_supcon(golden, name, suffix):
         use_labels=not suffix,
     )
     features = jnp.swapaxes(jnp.asarray(case["features"]), 0, 1)
-    value, grad = jax.value_and_grad(lambda f: method.loss(f, case["labels"], ())[0])(features)
+    value, grad = jax.jit(jax.value_and_grad(lambda f: method.loss(f, case["labels"], ())[0]))(
+        features
+    )
     np.testing.assert_allclose(value, case[f"loss{suffix}_f64"], atol=1e-5)
     close_gradient(grad, np.swapaxes(case[f"grad{suffix}_f64"], 0, 1))
 

@@ -32,14 +32,16 @@ class TestEveryMethod:
         method = build(name)
         state = method.init(jax.random.key(1))
         embeddings, labels = batch(method)
-        loss, (new, metrics) = method.loss(embeddings, labels, state)
+        loss, (new, metrics) = jax.jit(method.loss)(embeddings, labels, state)
         assert loss.shape == ()
         assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
         assert all(m.shape == () for m in metrics.values())
-        moved = jax.grad(
-            lambda e: (
-                sum(jnp.sum(x) for x in jax.tree.leaves(method.loss(e, labels, state)[1][0]))
-                + jnp.sum(e) * 0
+        moved = jax.jit(
+            jax.grad(
+                lambda e: (
+                    sum(jnp.sum(x) for x in jax.tree.leaves(method.loss(e, labels, state)[1][0]))
+                    + jnp.sum(e) * 0
+                )
             )
         )(embeddings)
         assert not np.any(moved)
@@ -57,7 +59,7 @@ class TestEveryMethod:
         method = build(name)
         state = method.init(jax.random.key(1))
         embeddings, labels = batch(method, views=views, labels=labels)
-        (loss, (new, _)), grad = jax.value_and_grad(method.loss, has_aux=True)(
+        (loss, (new, _)), grad = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
             embeddings, labels, state
         )
         for leaf in jax.tree.leaves((loss, new, grad)):
@@ -69,7 +71,7 @@ class TestEveryMethod:
         rng = np.random.default_rng(0)
         rows = rng.standard_normal((2, 6, D if method.reads == "embeddings" else 2))
         rows = jnp.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), jnp.float32)
-        loss, (state, _) = method.loss(rows, jnp.array([0, 1, 0, 1, 1, 1]), state)
+        loss, (state, _) = jax.jit(method.loss)(rows, jnp.array([0, 1, 0, 1, 1, 1]), state)
         assert np.isfinite(loss)
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -77,7 +79,7 @@ class TestEveryMethod:
         method = build(name)
         state = method.init(jax.random.key(1))
         embeddings, labels = batch(method)
-        _, (new, _) = method.loss(embeddings.at[0, 3, 1].set(bad), labels, state)
+        _, (new, _) = jax.jit(method.loss)(embeddings.at[0, 3, 1].set(bad), labels, state)
         jax.tree.map(np.testing.assert_array_equal, new, state)
 
     @pytest.mark.usefixtures("x64")
@@ -111,8 +113,9 @@ def test_order_of_images_does_not_matter(name):
     state = method.init(jax.random.key(1))
     embeddings, labels = batch(method)
     order = np.random.default_rng(1).permutation(B)
-    loss, (new, _) = method.loss(embeddings, labels, state)
-    loss2, (new2, _) = method.loss(embeddings[:, order], labels[order], state)
+    loss_of = jax.jit(method.loss)
+    loss, (new, _) = loss_of(embeddings, labels, state)
+    loss2, (new2, _) = loss_of(embeddings[:, order], labels[order], state)
     np.testing.assert_allclose(loss, loss2, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), new, new2)
 
