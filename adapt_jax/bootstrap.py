@@ -12,6 +12,12 @@ COLUMNS = ("auroc", "fpr95", "fpr95_idpos_first")
 _RECALL = 0.95
 
 
+def check(resamples: int) -> None:
+    """Raises InputError unless a config's number of resamples can be used; 0 asks for none."""
+    if resamples and resamples < 2:
+        raise InputError(f"bootstrap is 0 for none, or a number of resamples from 2: {resamples}")
+
+
 def intervals(
     id_scores, ood_scores, resamples: int = 1000, *, level: float = 0.95, seed: int = 0
 ) -> dict[str, float]:
@@ -25,10 +31,11 @@ def intervals(
       seed: of the draws.
 
     Raises:
-      InputError: fewer than two resamples, or a level outside (0, 1).
+      InputError: one resample or less than none, or a level outside (0, 1).
     """
-    if resamples < 2 or not 0 < level < 1:
-        raise InputError(f"bootstrap: needs 2 resamples or more, and 0 < level < 1, got {level}.")
+    check(resamples)
+    if not 0 < level < 1:
+        raise InputError(f"bootstrap: level must lie between 0 and 1, got {level}.")
     scores = np.concatenate([np.asarray(id_scores), np.asarray(ood_scores)])
     values, where = np.unique(scores, return_inverse=True)
     of_id, of_ood = where[: len(id_scores)], where[len(id_scores) :]

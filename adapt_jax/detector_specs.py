@@ -83,6 +83,8 @@ def _spec(text: str) -> Spec:
             raise InputError(
                 f"detector {text!r}: write hyper-parameters as name?key=value&key=value"
             )
+        if key in params:
+            raise InputError(f"detector {text!r} gives {key} twice")
         params[key] = _read(value)
     return Spec(text, name, params)
 

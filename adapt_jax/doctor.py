@@ -166,12 +166,11 @@ def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
     said, brief, classify = [], {}, None
     for name, role in run.roles.items():
         say(f"features of {name}")
-        recalled = extract.recall(run.path / "features", run.checkpoint or "", (name,))
-        if name not in recalled:
+        arrays = extract.stored(run.path / "features", run.checkpoint or "", name)
+        if arrays is None:
             detail = "no outputs of this set are kept for this checkpoint, or they are damaged"
             said.append(Finding(WARN, f"features of {name}", detail, checkup.EVALUATE))
             continue
-        arrays = recalled[name]
         counted[name] |= {k: len(v) for k, v in arrays.items() if k != "key"}
         if run.data is not None and str(arrays["key"]) not in _keys(run, name):
             detail = "made from other images or with another preprocessing than there is now"

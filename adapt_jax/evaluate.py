@@ -64,9 +64,9 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState) -> dict:
             config, workdir, data, parts, mesh, variables, checkpoint, say
         )
         task = outputs.task(config, data, parts, mesh, state, arrays)
-        scored = results_files.score(config, task, say)
         say("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
+        scored = results_files.score(config, task, say)
     suite = inputs.suite(config)
     facts = {
         "id": suite.id_test.source,
@@ -188,6 +188,8 @@ if __name__ == "__main__":
                     raise InputError(f"--{name} does not go with --from_features: files say it all")
             from_features.evaluate_features(FEATURES.value, WORKDIR.value, **changes)
             return
+        if OOD.value and SUITE.value:
+            raise InputError("--ood and --suite both say which sets; give one of them")
         evaluate_run(
             WORKDIR.value,
             **changes,

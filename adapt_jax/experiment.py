@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapt_jax import detector_specs, inputs, methods, models, schedules, sharding, train_state
+from adapt_jax import (
+    bootstrap,
+    detector_specs,
+    inputs,
+    methods,
+    models,
+    schedules,
+    sharding,
+    train_state,
+)
 from adapt_jax.config import default_config
 from adapt_jax.config_diff import flatten
 from adapt_jax.core.errors import InputError
@@ -56,6 +65,7 @@ def check(config, *, training: bool = True) -> None:
             f"stem, got {config.image_size}"
         )
     detector_specs.parse(config.detectors)
+    bootstrap.check(config.bootstrap)
     inputs.check(config)
 
 

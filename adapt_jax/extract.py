@@ -1,9 +1,10 @@
 """One forward pass over a set of images, every image counted once, cached by checkpoint."""
 
 import hashlib
+import json
 import pathlib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 from adapt_jax import processes, sharding
 from adapt_jax.data.sources import Dataset
 from adapt_jax.models.base import Model
+from adapt_jax.score_files import write_atomically
 
+_INDEX = "index.json"
 Arrays = dict[str, np.ndarray]  # features (N, F), embeddings (N, D) or logits (N, C), labels (N,)
 Extract = Callable[[np.ndarray], Arrays]
 ExtractForAny = Callable[[Any, np.ndarray], Arrays]
@@ -69,10 +72,8 @@ def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> 
     """
     known = _read(path, key)
     if processes.all_of(known is not None):  # a pass over the images takes all processes
-        return known
-    arrays = extract(dataset.images)
-    if dataset.labels is not None:
-        arrays["labels"] = np.asarray(dataset.labels, np.int32)
+        return _labelled(known, dataset)
+    arrays = _labelled(extract(dataset.images), dataset)
     if processes.is_main():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".part")
@@ -82,10 +83,38 @@ def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> 
     return arrays
 
 
-def recall(folder: pathlib.Path, checkpoint: str, names: Sequence[str]) -> dict[str, Arrays]:
-    """What is kept of a checkpoint's outputs on the named sets, for use without their images."""
-    found = {name: _load(path_of(folder, name, checkpoint)) for name in names}
-    return {name: arrays for name, arrays in found.items() if arrays is not None}
+def remember(
+    folder: pathlib.Path, checkpoint: str, keys: Mapping[str, str], sources: Mapping[str, str]
+) -> None:
+    """Notes in FOLDER/index.json which outputs the last evaluation used, and what of.
+
+    Files of other evaluations of the same checkpoint may lie beside them.
+    """
+    sets = {name: {"key": key, "source": sources.get(name, "")} for name, key in keys.items()}
+    if processes.is_main():
+        content = json.dumps({"checkpoint": checkpoint, "sets": sets}, indent=1) + "\n"
+        write_atomically(folder / _INDEX, content.encode())
+
+
+def recall(folder: pathlib.Path, checkpoint: str) -> dict[str, tuple[str, Arrays]]:
+    """The outputs the last evaluation used, by set: (source, arrays); {} of another checkpoint."""
+    try:
+        index = json.loads((folder / _INDEX).read_text())
+    except (OSError, ValueError):
+        return {}
+    if index["checkpoint"] != checkpoint:
+        return {}
+    found = {}
+    for name, entry in index["sets"].items():
+        arrays = _read(path_of(folder, name, checkpoint), entry["key"])
+        if arrays is not None:
+            found[name] = entry["source"], arrays
+    return found
+
+
+def stored(folder: pathlib.Path, checkpoint: str, name: str) -> Arrays | None:
+    """What a set's file holds, its "key" included; None where it cannot be read."""
+    return _load(path_of(folder, name, checkpoint))
 
 
 def path_of(folder: pathlib.Path, name: str, checkpoint: str) -> pathlib.Path:
@@ -97,6 +126,14 @@ def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
     """SHA-256 of everything the outputs of `dataset` depend on."""
     text = f"{checkpoint} {dataset.fingerprint} {mean_std} {dtype}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _labelled(arrays: Arrays, dataset: Dataset) -> Arrays:
+    """The labels the set has now: what they mean may have changed since the file was written."""
+    arrays = {name: array for name, array in arrays.items() if name != "labels"}
+    if dataset.labels is not None:
+        arrays["labels"] = np.asarray(dataset.labels, np.int32)
+    return arrays
 
 
 def _read(path: pathlib.Path, key: str) -> Arrays | None:

@@ -19,8 +19,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from adapt_jax import logbook, outputs, results_files, scoring, workdirs
+from adapt_jax.bootstrap import check as check_bootstrap
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Head, Outputs
+
+_COMPARED = 256  # rows
 
 
 class Found(NamedTuple):
@@ -77,7 +80,8 @@ def evaluate_features(
             "from_features": str(folder),
         }
     )
-    head = load_head(folder, width=sets["train"].outputs.features.shape[1])
+    check_bootstrap(config.bootstrap)
+    head = load_head(folder, sets["train"].outputs)
     console, path = logbook.console(), workdirs.prepare(workdir)
     for name, found in sets.items():
         count, width = found.outputs.features.shape
@@ -97,7 +101,8 @@ def evaluate_features(
             facts={
                 "id": "id",
                 "method": "features",
-                "model": str(folder),
+                "model": "elsewhere",
+                "from_features": str(folder),
                 "checkpoint_sha256": digest(sets),
                 "val": "val" if scoring.VAL in sets else "train",
                 "ood_val": "ood_val" if search else "",
@@ -174,19 +179,23 @@ def read(path: pathlib.Path) -> Found:
     if labels is not None:
         if not np.issubdtype(labels.dtype, np.integer):
             raise InputError(f"{path}: labels must be integers, got {labels.dtype}")
-        labels = labels.astype(np.int32) if (labels >= 0).all() else None  # OOD lists have -1
+        if (labels < 0).any() and (labels >= 0).any():
+            row = int(np.argmax(labels < 0))
+            raise InputError(f"{path}: label {labels[row]} in row {row}; classes are 0, 1, ...")
+        labels = labels.astype(np.int32) if labels[0] >= 0 else None  # OOD lists have -1
     names = arrays.get("names", np.arange(len(features)))
     if names.shape != (len(features),):
         raise InputError(f"{path}: expected one name per row, got {names.shape}")
     return Found(Outputs(features, logits, labels), tuple(map(str, names)))
 
 
-def load_head(folder: str, width: int) -> Head | None:
+def load_head(folder: str, train: Outputs) -> Head | None:
     """The classifier in head.npz; None without that file.
 
     Raises:
-      InputError: it is damaged or does not fit features of that width.
+      InputError: it is damaged, or does not make the training set's logits of its features.
     """
+    width = train.features.shape[1]
     path = pathlib.Path(folder).expanduser() / "head.npz"
     if not path.is_file():
         return None
@@ -199,6 +208,14 @@ def load_head(folder: str, width: int) -> Head | None:
             f"{path}: expected kernel ({width}, C) or weight (C, {width}), and bias (C,); got "
             f"{shapes}"
         )
+    if train.logits is not None:
+        rows = train.features[:_COMPARED].astype(np.float64)
+        made, given = rows @ kernel + bias, train.logits[:_COMPARED]
+        if made.shape != given.shape or np.abs(made - given).max() > 0.02 * np.abs(given).max():
+            raise InputError(
+                f"{path} does not make the logits of train.npz from its features; it must be the "
+                "last layer of the same network, classes in the same order, no temperature"
+            )
     return Head(kernel, bias)
 
 

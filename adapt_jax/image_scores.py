@@ -23,7 +23,8 @@ def make(
     """Builds `on_images(function)(name, limit=None)`.
 
     `function(network, pixels (B, H, W, 3)) -> (B,)` is jitted once and run over the named set's
-    images (the first `limit`) in padded batches, sharded over the mesh; every image counts once.
+    images (`limit` of them, drawn at random) in padded batches, sharded over the mesh; every image
+    counts once.
 
     Args:
       model: the network, run in evaluation mode, with a linear classifier; computing in float32,
@@ -51,7 +52,10 @@ def make(
                 return function(network, normalize(batch))
 
         def over(name: str, limit: int | None = None) -> np.ndarray:
-            chosen, parts = images[name][:limit], []
+            chosen, parts = images[name], []
+            if limit is not None and limit < len(chosen):  # sets are often sorted by class
+                some = np.random.default_rng(0).choice(len(chosen), limit, replace=False)
+                chosen = chosen[np.sort(some)]
             for start in range(0, len(chosen), batch_size):
                 batch = np.asarray(chosen[start : start + batch_size])
                 missing = batch_size - len(batch)

@@ -114,6 +114,7 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
         val = _id_set("val", fixed["id_val"], train, size, plan.name, say)
     if test.fingerprint == train.fingerprint:
         say("warning: train_data and test_data hold the same images; ID scores will look too good")
+    _say_what_a_suite_decides(config, plan, train, say)
     ood_val = None
     if config.search:
         ood_val = _counted(fixed["ood_val"], size, plan.name)
@@ -125,13 +126,47 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
             images = _with_classes_of(train, images)
         ood[ood_set.name], groups[ood_set.name] = images, ood_set.group
         say(f"{ood_set.group:<6} {ood_set.name} = {ood_set.source}: {len(images.images):,} images")
-    return Data(train, test, ood, groups, val, ood_val)
+    data = Data(train, test, ood, groups, val, ood_val)
+    _check_held_out(data, say)
+    return data
+
+
+def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:
+    """Where the config and its suite say different things."""
+    own = suites.resolve(config.ood) if config.ood.strip() else plan
+    for field, fixed in (("val_data", own.id_val), ("ood_val_data", own.ood_val)):
+        if config[field] and fixed.source:
+            say(f"note: {own.name} fixes {field}; {config[field]} is not used")
+    wanted = plan.id_train.count
+    if wanted is not None and wanted != len(train.images):
+        say(
+            f"note: {plan.name} trains on {wanted:,} images, train_data {config.train_data} has "
+            f"{len(train.images):,}"
+        )
+
+
+def _check_held_out(data: Data, say) -> None:
+    """Validation sets are not test sets."""
+    compared = {scoring.ID: data.test, **data.ood}
+    for name, found in compared.items():
+        if data.ood_val is not None and found.fingerprint == data.ood_val.fingerprint:
+            raise InputError(
+                f"ood_val_data holds the images of set {name!r}; a search on test images would "
+                "choose what fits them: give other images"
+            )
+        if data.val is not None and found.fingerprint == data.val.fingerprint:
+            say(f"warning: val_data holds the images of set {name!r}; give other images")
 
 
 def _id_set(name: str, expected, train: Dataset, size: int, suite: str, say) -> Dataset:
     found = _counted(expected, size, suite)
     matched = _with_classes_of(train, found)
     if found.labels is not None and train.labels is not None and matched.labels is None:
+        if suite:
+            raise InputError(
+                f"suite {suite} has other classes than train_data ({len(found.class_names)}, not "
+                f"{num_classes(train)}, or others by name): it is not for this network"
+            )
         say(f"warning: {name}_data has other classes than train_data; its labels are not used")
     say(f"{name:<6} {expected.source}: {len(found.images):,} images")
     return matched

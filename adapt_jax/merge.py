@@ -40,6 +40,8 @@ def merge(runs: Sequence[str]) -> list[Row]:
     first = None
     for text in runs:
         label, equals, place = text.partition("=")
+        if pathlib.Path(text).expanduser().exists():  # its name has the sign in it
+            equals, place = "", text
         path = pathlib.Path(place if equals else text).expanduser()
         found = results.read(path.parent if path.name == "results.json" else path)
         first = first or (path, found)
@@ -53,6 +55,8 @@ def merge(runs: Sequence[str]) -> list[Row]:
             raise InputError(f"{label}: {e} To keep them apart, write label=RUN.") from e
         if len(members) == 1:  # the deviation of one number is not 0, it is unknown
             rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
+        searched = {d for member in members for d in member.get("searched", ())}
+        rows = [r | {"detector": _marked(r["detector"], searched)} for r in rows]
         protocol = members[0]["protocol"]
         merged += [{"run": label, "protocol": protocol, **r} for r in rows]
     return merged
@@ -91,13 +95,19 @@ def text(
     return tables.markdown(rows, columns, keys) + "".join(f"- protocol: {p}\n" for p in protocols)
 
 
+def _marked(detector: str, searched: set[str]) -> str:
+    """A detector whose hyper-parameters were searched has seen OOD images; a table says so."""
+    return f"{detector} (searched)" if detector in searched else detector
+
+
 def _label(found: Mapping[str, Any]) -> str:
     return f"{found['method']}, {found['model']}"
 
 
 def _check_same(path, found, other_path, other) -> None:
     """Raises InputError unless two runs were evaluated under one protocol on the same images."""
-    for key in _SAME:
+    same_images = found.get("lists_sha256") and found["lists_sha256"] == other.get("lists_sha256")
+    for key in () if same_images else _SAME:  # wherever the images are
         a, b = found.get(key), other.get(key)
         if a != b and None not in (a, b):  # results of an older version lack some
             raise InputError(
@@ -130,7 +140,11 @@ def main() -> None:
             keys = {k: heading for k, heading in KEYS.items() if k != "ood"}
         table = text(rows, kind.value or "markdown", columns.value, keys)  # checks columns, too
         if out.value:
-            write_atomically(out.value, table.encode())
+            try:
+                write_atomically(out.value, table.encode())
+            except OSError as e:
+                raise InputError(f"--out={out.value} cannot be written: {e.strerror}") from e
+            print(f"wrote {out.value}")
         elif kind.value:
             print(table, end="")
         else:

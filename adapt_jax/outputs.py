@@ -5,7 +5,7 @@ import pathlib
 import jax
 import numpy as np
 
-from adapt_jax import checkpoints, experiment, extract, image_scores, scoring, sharding
+from adapt_jax import checkpoints, experiment, extract, image_scores, inputs, scoring, sharding
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.detectors import Head, Outputs
@@ -63,7 +63,7 @@ def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, s
     normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
     run = extract.make(parts.model, variables, normalize, mesh, config.eval_batch_size)
     dtype = experiment.compute_dtype(config.model.dtype)
-    outputs = {}
+    outputs, keys = {}, {}
     for name, dataset in data.evaluated().items():
 
         def read(images, name=name):
@@ -73,7 +73,19 @@ def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, s
         path = extract.path_of(pathlib.Path(workdir) / "features", name, checkpoint)
         key = extract.key(checkpoint, dataset, mean_std, dtype)
         outputs[name] = extract.cached(path, key, dataset, read)
+        keys[name] = key
+    extract.remember(pathlib.Path(workdir) / "features", checkpoint, keys, _sources(config))
     return outputs
+
+
+def _sources(config) -> dict[str, str]:
+    """Where the ID sets come from, by the name they have in files."""
+    plan = inputs.suite(config)
+    return {
+        "train": config.train_data,
+        scoring.ID: plan.id_test.source,
+        scoring.VAL: plan.id_val.source,
+    }
 
 
 def as_outputs(arrays: extract.Arrays) -> Outputs:

@@ -4,9 +4,9 @@
 
 Needs an evaluated run, and none of its images: the detector is fitted on the cached outputs of the
 training set. An image counts as in-distribution if its score reaches the threshold that keeps the
-share --tpr of the held-out ID images (val_data, else the ID test set). Lines go to stdout in the
-order of the arguments; an image that cannot be read has "error" in place of the rest and makes the
-exit code 2, after all others are done.
+share --tpr of the last evaluation's held-out ID images (val_data, else the ID test set). Lines go
+to stdout in the order of the arguments; an image that cannot be read has "error" in place of the
+rest and makes the exit code 2, after all others are done.
 """
 
 import json
@@ -95,23 +95,24 @@ def load(workdir: str, *, detector: str = "", tpr: float = 0.95) -> Predictor:
     state = outputs.restore(config, path, parts, mesh)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     checkpoint = checkpoints.digest(experiment.host(variables))
-    arrays = extract.recall(path / "features", checkpoint, ("train", scoring.ID, scoring.VAL))
+    known = extract.recall(path / "features", checkpoint)
     for name in ("train", scoring.ID):
-        if name not in arrays:
+        if name not in known:
             raise InputError(
                 f"{path} has no outputs of its {name} set at this checkpoint; run "
                 f"python -m adapt_jax.evaluate --workdir={workdir} first"
             )
-    held_out = scoring.VAL if scoring.VAL in arrays else scoring.ID
-    train = outputs.training_outputs(arrays["train"], parts.method, state.method_state)
+    held_out = scoring.VAL if scoring.VAL in known else scoring.ID
+    source, arrays = known[held_out]
+    labelled = outputs.as_outputs(known["train"][1])
+    train = outputs.training_outputs(known["train"][1], parts.method, state.method_state)
     head = parts.model.classifier(variables)
     head = head and Head(*map(np.asarray, head))
-    calibration = outputs.as_outputs(arrays[held_out])
+    calibration = outputs.as_outputs(arrays)
     fitted = made.fit(train, val=calibration if held_out == scoring.VAL else train, head=head)
     kept = made.score(fitted, calibration)
     normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
     run = extract.make(parts.model, variables, normalize, mesh, min(config.eval_batch_size, _BLOCK))
-    labelled = outputs.as_outputs(arrays["train"])
     classify, by = _classifier(labelled, head)
 
     def predict(images: np.ndarray):
@@ -120,13 +121,19 @@ def load(workdir: str, *, detector: str = "", tpr: float = 0.95) -> Predictor:
 
     return Predictor(
         predict=predict,
-        square=(config.image_size, sources.parse(config.test_data).resize),
+        square=(config.image_size, sources.parse(source).resize),
         detector=specs[0].text,
         threshold=threshold(kept, tpr),
-        calibrated_on=f"{len(kept)} images of {config.val_data or config.test_data}",
+        calibrated_on=f"{len(kept)} images of {source}",
         predicted_by=by,
         class_names=tuple(facts["class_names"]),
     )
+
+
+def _is_image(path: pathlib.Path) -> bool:
+    """As data sources see it: by suffix, nothing hidden."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in decode.SUFFIXES and not hidden
 
 
 def _first_named(text: str) -> str:
@@ -181,7 +188,7 @@ def expand(arguments: Sequence[str]) -> list[pathlib.Path]:
         path = pathlib.Path(argument).expanduser()
         found = [path]
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in decode.SUFFIXES)
+            found = sorted(p for p in path.rglob("*") if _is_image(p.relative_to(path)))
         if not found or not path.exists():
             what = "has no image in it" if path.is_dir() else "does not exist"
             raise InputError(f"{argument} {what}; give image files or folders of them")
@@ -211,8 +218,8 @@ if __name__ == "__main__":
         paths = expand(arguments)
         predictor = load(WORKDIR.value, detector=DETECTOR.value, tpr=TPR.value)
         print(
-            f"{predictor.detector}, threshold {predictor.threshold:.6g} keeps {TPR.value:.0%} of "
-            f"{predictor.calibrated_on}",
+            f"{predictor.detector}, threshold {predictor.threshold:.6g} keeps "
+            f"{100 * TPR.value:g} % of {predictor.calibrated_on}",
             file=sys.stderr,
         )
         unreadable = 0

@@ -80,6 +80,7 @@ def write(
             found = sets[images_of.get(name, name)]
             path = workdir / "scores" / detector / f"{name}.npz"
             results.save_scores(path, values, found.names, found.labels)
+    (workdir / "report.html").unlink(missing_ok=True)
     results.write(workdir, header, scored.rows)
     if config.report:
         picture = {}
@@ -128,7 +129,7 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
         named = (f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in accuracies.items())
         notes.append(f"on {header['id']}: {', '.join(named)}")
     notes.append(f"results: {workdir / 'results.json'}, {workdir / 'results.csv'}")
-    if (workdir / "report.html").is_file():
+    if header["config"].get("report"):
         notes.append(f"report:  {workdir / 'report.html'}")
     for note in notes:
         console.print(note, highlight=False, markup=False)

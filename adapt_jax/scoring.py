@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from adapt_jax import bootstrap, results
+from adapt_jax import bootstrap, processes, results
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.detector_specs import Spec
@@ -15,6 +16,9 @@ from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
 
 ID, VAL, OOD_VAL = "id", "val", "ood_val"  # names of sets beside those of OOD sets
 SHIFTED = suites.SHIFTED
+
+# What arithmetic and full memories answer with.
+_FAILURES = (np.linalg.LinAlgError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
 
 OnImages = Callable[[Callable], Callable[..., np.ndarray]]
 
@@ -105,8 +109,10 @@ def run(
             by_set = {name: score(name) for name in (ID, *task.groups)}
             ended = time.perf_counter()
             rows = _rows(spec.text, by_set, task.groups, found, resamples)
-        except InputError as e:  # one detector's failure must not lose the others' results
-            (done.failed if spec.named else done.unfit)[spec.text] = str(e)
+        except (InputError, *_FAILURES) as e:  # one failure must not lose the others' results
+            processes.leave_if_lost(e)
+            reason = str(e) if isinstance(e, InputError) else f"{type(e).__name__}: {e}"
+            (done.failed if spec.named else done.unfit)[spec.text] = reason.splitlines()[0]
             continue
         done.scores[spec.text] = by_set
         done.rows.extend(rows)

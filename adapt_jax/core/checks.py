@@ -1,6 +1,7 @@
 """Range checks of hyper-parameters, in one voice."""
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 
 
 def positive_int(**values: int) -> None:
@@ -11,21 +12,25 @@ def positive_int(**values: int) -> None:
 
 
 def positive(**values: float) -> None:
-    """Raises ValueError unless every value is above 0."""
+    """Raises ValueError unless every value is a number above 0."""
     for name, value in values.items():
-        if not value > 0:
+        if not (_is_number(value) and value > 0):
             raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 def non_negative(**values: float) -> None:
-    """Raises ValueError unless every value is at least 0."""
+    """Raises ValueError unless every value is a number of at least 0."""
     for name, value in values.items():
-        if not value >= 0:
+        if not (_is_number(value) and value >= 0):
             raise ValueError(f"{name} must not be negative, got {value!r}")
 
 
 def fraction(**values: float) -> None:
     """Raises ValueError unless every value lies in [0, 1]."""
     for name, value in values.items():
-        if not 0 <= value <= 1:
+        if not (_is_number(value) and 0 <= value <= 1):
             raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

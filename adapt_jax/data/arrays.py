@@ -41,7 +41,8 @@ def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
             )
         names = tuple(str(name) for name in data["names"])
     else:
-        names = tuple(f"{source.place}[{i}]" for i in range(count))
+        file = os.path.basename(source.place)  # wherever it lies: hashes of names compare
+        names = tuple(f"{file}[{i}]" for i in range(count))
     return Listing(names, labels, class_names, images.__getitem__, flaw, pixels=images)
 
 

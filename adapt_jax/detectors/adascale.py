@@ -50,10 +50,10 @@ def make(
       pixel_fraction: o, share of pixel channels that move. Those without a gradient count but stay;
         equals of the last one all move (the original picks among them as its sort happens to).
 
-    State: Q of the validation images (N,), ascending; of at most the first 5,000 of them, where the
-    original draws as many. Where the original divides by zero, 1 stands in: for k when the
-    percentile leaves no feature, for the ratio of a row without a positive feature. The exponent
-    stops at 80, before float32 overflows.
+    State: Q of the validation images (N,), ascending; of at most 5,000 of them, drawn at random.
+    Where the original divides by zero, 1 stands in: for k when the percentile leaves no feature,
+    for the ratio of a row without a positive feature. The exponent stops at 80, before float32
+    overflows.
 
     Raises:
       InputError: an unknown variant or a percentile or percentage out of its range.

@@ -71,7 +71,7 @@ class ImageDetector(NamedTuple):
     `fit(measured (N,) or None) -> state`;
     `score(state, network, pixels) -> (B,)`: larger = more in-distribution.
     `needs`: as in `Detector`.
-    `maximum_val`: how many validation images are measured at most, the first ones.
+    `maximum_val`: how many validation images are measured at most; the job draws them.
     """
 
     measure: Callable[[Network, jax.Array], jax.Array] | None

@@ -14,6 +14,7 @@ from adapt_jax.core.blocks import map_rows
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import logits_of, val_of
 
+_HOST_ROWS = 8192  # rows held in float64 at a time
 _BLOCK = 512
 _TINY = np.finfo(np.float64).tiny
 
@@ -42,12 +43,13 @@ def make() -> Detector:
     def fit(train: Outputs, val: Outputs | None = None, head=None) -> Typical:
         logits = logits_of(val_of(val, "klm.fit"), "klm.fit")
         dtype = working_dtype(logits.dtype)
-        p = logits.astype(np.float64)
-        p = np.exp(p - p.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
         predicted = np.argmax(logits, axis=1)
-        sums = np.zeros((p.shape[1], p.shape[1]))
-        np.add.at(sums, predicted, p)
+        sums = np.zeros((logits.shape[1],) * 2)
+        for start in range(0, len(logits), _HOST_ROWS):
+            p = logits[start : start + _HOST_ROWS].astype(np.float64)
+            p = np.exp(p - p.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            np.add.at(sums, predicted[start : start + _HOST_ROWS], p)
         counts = np.bincount(predicted, minlength=len(sums))
         log_means = np.log(np.maximum(sums / np.maximum(counts, 1)[:, None], _TINY))
         log_means[counts == 0] = 0.0

@@ -22,6 +22,7 @@ from adapt_jax.detectors.checks import logits_of, val_of
 from adapt_jax.detectors.logits import max_softmax
 
 _BLOCK = 512
+_HOST_ROWS = 8192  # rows held in float64 at a time
 _START = 1.5
 _WHERE = "temperature_scaling.fit"
 
@@ -49,8 +50,7 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
     def fit(train: Outputs, val: Outputs | None = None, head=None) -> Temperature:
         logits = logits_of(val_of(val, _WHERE), _WHERE)
         labels = _labels(val, logits.shape[1])
-        lead = logits.astype(np.float64)
-        lead -= np.take_along_axis(lead, labels[:, None], axis=1)  # over the label's own logit
+        lead = logits - np.take_along_axis(logits, labels[:, None], axis=1)  # over the label's own
         temperature = _lbfgs(partial(_nll, lead), _START, steps, learning_rate)
         if not 0 < temperature < np.inf:  # no softmax has it: the steps overshot
             temperature = _optimum(lead)
@@ -83,12 +83,15 @@ def _labels(val: Outputs, classes: int) -> np.ndarray:
 
 def _nll(lead: np.ndarray, temperature: float) -> tuple[float, float]:
     """Mean of -log softmax(l / T) at the label, and its derivative with respect to T."""
-    scaled = lead / temperature
-    top = scaled.max(axis=1, keepdims=True)
-    weight = np.exp(scaled - top)
-    total = weight.sum(axis=1)
-    value = np.mean(top[:, 0] + np.log(total))
-    return value, -np.mean(np.einsum("nc,nc->n", weight, scaled) / total) / temperature
+    value = slope = 0.0
+    for start in range(0, len(lead), _HOST_ROWS):
+        scaled = lead[start : start + _HOST_ROWS].astype(np.float64) / temperature
+        top = scaled.max(axis=1, keepdims=True)
+        weight = np.exp(scaled - top)
+        total = weight.sum(axis=1)
+        value += np.sum(top[:, 0] + np.log(total))
+        slope -= np.sum(np.einsum("nc,nc->n", weight, scaled) / total)
+    return value / len(lead), slope / temperature / len(lead)
 
 
 def _optimum(lead: np.ndarray) -> float:

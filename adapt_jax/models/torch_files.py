@@ -209,9 +209,16 @@ def _entry(archive: zipfile.ZipFile, name: str, largest: float = math.inf) -> by
     return archive.read(info)
 
 
+_MOST_TUPLES = 20_000  # a ResNet-101 has 4,000
+
+
 def _run(program: bytes) -> Any:
     """What the pickle builds, out of our objects."""
+    tuples = 0
     for opcode, argument, _ in pickletools.genops(program):  # also refuses arguments cut short
+        tuples += opcode.name.startswith("TUPLE")
+        if tuples > _MOST_TUPLES:  # nested as keys, they overflow the interpreter's stack
+            raise pickle.UnpicklingError("it nests more tuples than any network has")
         if opcode.name.startswith("EXT"):  # these may find a class without asking find_class
             raise pickle.UnpicklingError("a class is named by number")
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(program):

@@ -16,7 +16,7 @@ from adapt_jax.data import sources
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
-SHIFTED = "shifted/thin={}"
+SEARCHED = {"searched": {"msp": {"chosen": {}}}}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -144,6 +144,8 @@ def test_features_that_do_not_fit_are_refused(features, tmp_path):
         (broken("b.npz", features=x, logits=y), "put OOD sets into near/"),
         (broken("far/digits6-9.npz", features=x, logits=y), "two sets are called"),
         (broken("head.npz", kernel=x, bias=y[0]), "expected kernel"),
+        (broken("head.npz", weight=np.ones((6, 32)), bias=y[0]), "does not make the logits"),
+        (broken("near/a.npz", features=x, logits=y, labels=np.array([0, 1, -1, 2])), "in row 2"),
         (str(tmp_path), "train.npz does not exist"),
     ):
         with pytest.raises(InputError, match=words):
@@ -192,6 +194,43 @@ def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
         predict.load(str(workdir), tpr=95)
 
 
+def test_predict_is_calibrated_on_the_last_evaluation(run, tmp_path):
+    workdir, _ = run
+    other = "photos:grey?limit=60"
+    evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD, val_data=other)
+    assert other in predict.load(str(workdir), detector="msp").calibrated_on
+    evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    loaded = predict.load(str(workdir), detector="msp")
+    assert loaded.calibrated_on == "120 images of digits:test?classes=0-5&limit=120"
+
+
+def test_labels_are_those_of_now(run, tmp_path):
+    """Not those in the cache, which a set with other class names may have put there."""
+    workdir, _ = run
+    images = np.random.default_rng(0).integers(0, 255, (30, 8, 8, 3), np.uint8)
+    labels = np.arange(30) % 6
+    for names, known in (
+        (list("abcdefg"), False),
+        (list("012345"), True),
+        (list("gfedcba"), False),
+    ):
+        np.savez(tmp_path / "test.npz", images=images, labels=labels, class_names=names)
+        config = {"detectors": "msp", "ood": OOD, "test_data": f"npz:{tmp_path}/test.npz"}
+        assert ("id_accuracy" in evaluate.evaluate_run(str(workdir), **config)) == known
+
+
+def test_a_search_on_test_images_is_refused(run):
+    workdir, _ = run
+    with pytest.raises(InputError, match="holds the images of set 'grey'"):
+        evaluate.evaluate_run(
+            str(workdir),
+            detectors="gen",
+            ood=OOD,
+            search=True,
+            ood_val_data="photos:grey?limit=100",
+        )
+
+
 def test_tables_over_runs(run, tmp_path):
     workdir, _ = run
     found = evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
@@ -212,6 +251,11 @@ def test_tables_over_runs(run, tmp_path):
     assert "auroc_std" not in apart[0]
     with pytest.raises(InputError, match="is given 2 times"):
         merge.merge([str(workdir), str(workdir)])
+    seen = merge.merge([f"a={workdir}", f"b={_copy(found | SEARCHED, tmp_path / 'd')}"])
+    assert [r["detector"] for r in seen if r["ood"] == "grey"] == ["msp", "msp (searched)"]
+    moved = found | {"id": "/elsewhere/test", "protocol": "near/x=/elsewhere"}  # the same images
+    merge.merge([str(workdir), f"m={_copy(moved, tmp_path / 'e=1')}"])
+    merge.merge([str(tmp_path / "e=1")])
     fewer = found | {"rows": [r | {"n_id": 5} for r in found["rows"]], "seed": 2}
     with pytest.raises(InputError, match="number of images"):
         merge.merge([str(workdir), _copy(fewer, tmp_path / "c")])
