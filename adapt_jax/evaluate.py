@@ -139,6 +139,7 @@ def evaluate_run(workdir: str, **changes) -> dict:
             held.enter_context(workdirs.locked(path))
             data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
             checkpoints.check_data(path, experiment.data_facts(config, data.train))
+        workdirs.check_shared(path)
         held.enter_context(logbook.failures(path))
         mesh = sharding.make_mesh()
         parts = experiment.build_for(config, mesh, data.train)

@@ -9,7 +9,9 @@ import contextlib
 import hashlib
 import os
 import re
+import socket
 import sys
+import time
 
 import jax
 import numpy as np
@@ -19,6 +21,8 @@ from adapt_jax.core.errors import InputError
 
 HEARTBEAT = 30  # seconds without a sign of life after which the others give up
 _LOST = re.compile(r"(?i)gloo|connection|heartbeat|unavailable|deadline|barrier|peer|socket")
+EXIT_INPUT = 2  # wrong input
+PATIENCE = 240  # seconds to wait for process 0
 EXIT_LOST = 75  # another process is gone (sysexits' "try again"): start all of them again
 
 
@@ -29,7 +33,7 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
     ADAPT_JAX_PROCESS_ID, then what Slurm (srun), Open MPI or a TPU pod slice say by themselves.
 
     Args:
-      coordinator: host:port of process 0.
+      coordinator: host:port of process 0; or "auto" where JAX finds the others by itself.
       count: of processes.
       index: of this process, from 0.
 
@@ -41,6 +45,9 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
         "num_processes": _number("ADAPT_JAX_NUM_PROCESSES", count),
         "process_id": _number("ADAPT_JAX_PROCESS_ID", index),
     }
+    if given["coordinator"] == "auto":
+        _connect()
+        return
     missing = [name for name, value in given.items() if value in ("", None)]
     if len(missing) == len(given):
         if _surrounded():
@@ -56,6 +63,8 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
         raise InputError(f"coordinator is host:port of process 0, got {address!r}")
     if not 0 <= mine < size:
         raise InputError(f"process_id must lie in 0..{size - 1}, got {mine}")
+    if mine > 0:
+        _wait_for(address)
     if size > 1:
         _connect(coordinator_address=address, num_processes=size, process_id=mine)
 
@@ -134,6 +143,24 @@ def leave_if_lost(error: Exception) -> None:
     os._exit(EXIT_LOST)
 
 
+def leave_alone(error: InputError) -> None:
+    """Ends this process at once on a mistake it finds amid steps, if there are other processes.
+
+    They are in the middle of one and wait for it; to leave by the front door would wait for them.
+    They see that it is gone and say so.
+    """
+    if jax.process_count() == 1:
+        return
+    sys.stdout.flush()
+    print(f"{prefix()}error: {error}", file=sys.stderr, flush=True)
+    os._exit(EXIT_INPUT)
+
+
+def first(number: int) -> int:
+    """The number of process 0; every process must ask."""
+    return int(_gathered(number)[0])
+
+
 def wait(name: str) -> None:
     """Until every process is here."""
     if jax.process_count() > 1:
@@ -161,6 +188,23 @@ def _surrounded() -> bool:
     if any(os.environ.get(name, "1") not in ("", "1") for name in tasks):
         return True
     return "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def _wait_for(address: str) -> None:
+    """Until process 0 listens; JAX itself would abort without a sentence."""
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as e:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"process 0 does not answer at {address} ({e}); start it, and let that port "
+                    "through"
+                ) from e
+            time.sleep(0.5)
 
 
 def _connect(**arguments) -> None:

@@ -54,6 +54,7 @@ def train(config, workdir: str) -> dict:
             pretrained.check(config)
             workdir = workdirs.prepare(workdir)
             held.enter_context(workdirs.locked(workdir))
+        workdirs.check_shared(workdir)
         held.enter_context(logbook.failures(workdir))
         return _train(config, workdir, console)
 

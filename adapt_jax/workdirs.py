@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import secrets
 import socket
 
 from adapt_jax import processes
@@ -36,6 +37,24 @@ def prepare(workdir: str | None) -> pathlib.Path:
             f"--workdir {path} cannot be written ({e.strerror}); choose another folder"
         ) from None
     return path
+
+
+def check_shared(workdir: pathlib.Path) -> None:
+    """Raises InputError on every process unless all of them see one folder.
+
+    Checkpoints are written by all processes together; they would wait for each other forever.
+    """
+    token = workdir / f".shared{processes.first(secrets.randbits(30))}"
+    if processes.is_main():
+        token.touch()
+    processes.wait("token")
+    seen = processes.all_of(token.exists())
+    if processes.is_main():
+        token.unlink(missing_ok=True)
+    if not seen:
+        raise InputError(
+            f"the processes do not see one --workdir={workdir}; put it on storage they share"
+        )
 
 
 @contextlib.contextmanager

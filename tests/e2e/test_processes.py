@@ -20,23 +20,30 @@ LENGTH = {
 HEARTBEAT = 10
 
 
-def launch(workdir, count, devices=1, **overrides):
+def launch(workdir, count, devices=1, workdirs=None, **overrides):
     """Starts `count` processes of one run; float64, because float32 training is chaotic."""
+    folders = [workdir / name for name in workdirs] if workdirs else [workdir] * count
     env = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_ENABLE_X64": "1",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "ADAPT_JAX_HEARTBEAT": str(HEARTBEAT),
     }
-    command = small.arguments(workdir, model__dtype="float64", **(LENGTH | overrides))
+    choices = {"model__dtype": "float64", **LENGTH, **overrides}
+    commands = [small.arguments(folder, **choices) for folder in folders]
     if count == 1:
-        return [small.start(command, env)]
+        return [small.start(commands[0], env)]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     return [
         small.start(
-            [*command, f"--coordinator={address}", f"--num_processes={count}", f"--process_id={i}"],
+            [
+                *commands[i],
+                f"--coordinator={address}",
+                f"--num_processes={count}",
+                f"--process_id={i}",
+            ],
             env,
         )
         for i in range(count)
@@ -119,10 +126,15 @@ def test_one_mistake_stops_all_with_its_reason(tmp_path):
     codes, errors = finish(started)
     assert codes == [2, 2]
     assert "nowhere.npz" in errors[0]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        command = small.arguments(tmp_path, **LENGTH)
-        env = os.environ | {"ADAPT_JAX_COORDINATOR": "localhost:1", "JAX_PLATFORMS": "cpu"}
-        codes, errors = finish([small.start(command, env)])
+    command = small.arguments(tmp_path, **LENGTH)
+    env = os.environ | {"ADAPT_JAX_COORDINATOR": "localhost:1", "JAX_PLATFORMS": "cpu"}
+    codes, errors = finish([small.start(command, env)])
     assert codes == [2]
     assert "num_processes is missing" in errors[0]
+
+
+def test_folders_that_are_not_shared_are_refused(tmp_path):
+    started = launch(tmp_path, 2, workdirs=("a", "b"))
+    codes, errors = finish(started)
+    assert codes == [2, 2]
+    assert "do not see one --workdir" in errors[0]
