@@ -15,17 +15,6 @@ from adapt_jax.core.errors import InputError, TrainingFailed
 from tests.e2e import small
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    """Runs use one device here; the tests of sharding ask for more themselves."""
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run and what it returned."""

@@ -4,7 +4,6 @@ import csv
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,16 +16,6 @@ from tests.e2e import small
 # Every image is remembered, and nothing of the static score is left.
 ADAPTIVE = "adaneg?groups=3&gap=0.0&logit_scale=5&score=adaptive"
 OOD = "near/digits6-9=digits:test?classes=6-9,far/china=photos:grey?limit=90"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
