@@ -1,6 +1,7 @@
 """The zero-shot job from words and images to results with a random CLIP: mechanics only."""
 
 import csv
+import os
 import subprocess
 import sys
 
@@ -234,3 +235,22 @@ def test_the_command_line(model, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.strip().endswith("give zero_shot a folder of its own")
+
+
+def test_two_processes_give_the_scores_of_one(model, tmp_path):
+    zero_shot.zero_shot(config(model), str(tmp_path / "one"))
+    file, workdir = tmp_path / "mine.py", tmp_path / "run"
+    chosen = config(model).to_json()
+    file.write_text(
+        "import json\nfrom ml_collections import ConfigDict\n"
+        f"def get_config():\n    return ConfigDict(json.loads({chosen!r}))\n"
+    )
+    command = [sys.executable, "-m", "adapt_jax.zero_shot", f"--config={file}"]
+    command.append(f"--workdir={workdir}")
+    codes, errors = small.finish(small.start_together([command] * 2, os.environ, devices=2))
+    assert codes == [0, 0], errors
+    folders = workdir, tmp_path / "one"
+    for detector in ("mcm", ADAPTIVE):
+        for name in ("digits6-9", "china"):
+            ours, theirs = (scores(w, detector, name).scores for w in folders)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4)
