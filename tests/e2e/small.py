@@ -65,10 +65,7 @@ def start(command, env, **kwargs):
 
 def start_together(commands, env, devices=1):
     """Starts one process per command, on `devices` CPU devices each; several find each other."""
-    env = env | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }
+    env = env | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
     if len(commands) == 1:
         return [start(commands[0], env)]
     with socket.socket() as free:

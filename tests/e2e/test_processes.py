@@ -34,7 +34,7 @@ def records(workdir):
 
 
 def wait_for_step(workdir, step, started):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if (workdir / "metrics.jsonl").exists() and len(records(workdir)) >= step:
             return

@@ -94,7 +94,7 @@ def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_pa
 def test_kill_and_resume_is_bit_identical(finished, tmp_path):
     """kill -9 in the middle of a run; the same command finishes it."""
     workdir, _ = finished
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, log_every=1, checkpoint_every=3)
     whole = tmp_path.parent / "whole"
     reference = small.start(small.arguments(whole, log_every=1, checkpoint_every=3), env)
@@ -120,7 +120,7 @@ def test_kill_and_resume_is_bit_identical(finished, tmp_path):
 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, total_steps=100_000, checkpoint_every=100_000)
     running = small.start(command, env)
     while not logbook.read(tmp_path):
