@@ -1,5 +1,6 @@
 """The Python examples in the documentation run, and what they assert holds."""
 
+import doctest
 import pathlib
 import re
 
@@ -18,6 +19,21 @@ def test_examples_run(page):
     names = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in ROOT.glob("docs/*.md") if "```pycon" in p.read_text()], ids=lambda p: p.name
+)
+def test_sessions_print_what_they_say(page):
+    text = "\n".join(re.findall(r"```pycon\n(.*?)```", page.read_text(), re.DOTALL))
+    session = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    assert doctest.DocTestRunner().run(session).failed == 0
+
+
+@pytest.mark.parametrize("page", ["add_a_method.md", "add_a_detector.md"])
+def test_what_to_add_is_thirty_lines(page):
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)[1]
+    assert sum(bool(line.strip()) for line in block.splitlines()) <= 30
 
 
 def test_the_example_method_learns():
