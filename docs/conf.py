@@ -17,7 +17,8 @@ copyright = "the adapt_jax authors, Apache-2.0"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
-smartquotes = False  # (f - mu)' is a transpose
+smartquotes_action = "D"  # dashes only: in (f - mu)' the quote is a transpose
+highlight_language = "text"
 html_theme = "furo"
 html_title = "adapt_jax"
 html_math_renderer = "mathml"
@@ -30,7 +31,9 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 autodoc_use_type_comments = False
+napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 default_role = "literal"  # `name` in a docstring is code
 # Types of other packages: resolving them would need a network at build time.
@@ -74,7 +77,8 @@ def link_out(app, docname, source):
 def visit_math(translator, node):
     """One formula as MathML."""
     block = isinstance(node, nodes.math_block)
-    translator.body.append(tex2mathml(node.astext(), as_block=block))
+    formula = tex2mathml(node.astext(), as_block=block)
+    translator.body.append(f'<div class="formula">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 
 

@@ -46,6 +46,21 @@ def test_detectors_have_a_row_with_every_default(name):
     assert set(re.findall(r"`(\w+)=", row)) <= set(detectors.annotations(name))
 
 
+@pytest.mark.parametrize(
+    ("folder", "reference"),
+    [
+        (methods, "methods"),
+        (detectors, "detectors"),
+        (zero_shot_detectors, "zero_shot"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_the_reference_has_every_module(folder, reference):
+    listed = re.findall(r"automodule:: (\S+)\n   :members: (.*)", page(f"api/{reference}.rst"))
+    listed = {(module, name) for module, names in listed for name in names.split(", ")}
+    assert {(make.__module__, make.__name__) for make in folder.FACTORIES.values()} <= listed
+
+
 def test_zero_shot_detectors_and_schedules_are_listed():
     for name in zero_shot_detectors.names():
         assert row_of(page("detectors.md"), name)
