@@ -6,7 +6,11 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors import Outputs
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [
@@ -49,6 +53,20 @@ def test_the_example_method_learns():
         loss, (state, _) = method.loss(embeddings, labels, state)
         losses.append(float(loss))
     assert losses[-1] < 0.01 < losses[0]
+
+
+def test_the_example_detector_gives_any_split_the_same_bits():
+    page = (ROOT / "docs/add_a_detector.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    rows = np.random.default_rng(0).normal(size=(600, 9)).astype(np.float32)
+    detector = names["make"](dim=3)
+    state = detector.fit(Outputs(rows))
+    whole = detector.score(state, Outputs(rows))
+    parts = [detector.score(state, Outputs(rows[i : i + 7])) for i in range(0, 70, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole[:70])
+    with pytest.raises(InputError, match=r"subspace.fit: dim=3 exceeds"):
+        detector.fit(Outputs(rows[:, :2]))
 
 
 def test_links_between_pages_lead_somewhere():
