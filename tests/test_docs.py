@@ -71,5 +71,14 @@ def test_the_example_detector_gives_any_split_the_same_bits():
 
 def test_links_between_pages_lead_somewhere():
     for page in [*ROOT.glob("docs/*.md"), ROOT / "README.md"]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name} links to {target}"
+            if anchor and file.suffix == ".md":
+                assert anchor in headings(file), f"{page.name} links to {file.name}#{anchor}"
+
+
+def headings(page):
+    """The anchors of a page's headings, as the repository's page and the site make them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
