@@ -28,10 +28,10 @@ def test_examples_run(page):
 @pytest.mark.parametrize(
     "page", [p for p in ROOT.glob("docs/*.md") if "```pycon" in p.read_text()], ids=lambda p: p.name
 )
-def test_sessions_print_what_they_say(page):
+def test_prompts_print_what_they_say(page):
     text = "\n".join(re.findall(r"```pycon\n(.*?)```", page.read_text(), re.DOTALL))
-    session = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
-    assert doctest.DocTestRunner().run(session).failed == 0
+    example = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 @pytest.mark.parametrize("page", ["add_a_method.md", "add_a_detector.md"])
