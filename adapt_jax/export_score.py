@@ -45,14 +45,20 @@ def read(path: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def records(paths: list[str], images: np.ndarray, scorer: export.Exported) -> list[dict]:
-    """What is printed of each image."""
-    result = scorer.call(images)
-    found = []
-    for row, path in enumerate(paths):
+def records(paths: list[str], scorer: export.Exported) -> list[dict]:
+    """What is printed of each image; "error" is in that of one that cannot be read."""
+    found, images = [{"image": path} for path in paths], {}
+    for i, path in enumerate(paths):
+        try:
+            images[i] = read(path)
+        except (OSError, ValueError, SyntaxError) as e:
+            found[i]["error"] = str(e)
+    if not images:
+        return found
+    result = scorer.call(np.stack(list(images.values())))
+    for row, i in enumerate(images):
         score = float(result["score"][row])
-        record = {
-            "image": path,
+        found[i] |= {
             "score": score,
             "in_distribution": score >= DETECTOR["threshold"],
             "threshold": DETECTOR["threshold"],
@@ -60,9 +66,8 @@ def records(paths: list[str], images: np.ndarray, scorer: export.Exported) -> li
         }
         if "class" in result:
             number = int(result["class"][row])
-            record |= {"class": number, "class_name": DATA["class_names"][number]}
-            record["class_by"] = DETECTOR["class_by"]
-        found.append(record)
+            found[i] |= {"class": number, "class_name": DATA["class_names"][number]}
+            found[i]["class_by"] = DETECTOR["class_by"]
     return found
 
 
@@ -71,17 +76,9 @@ def main(paths: list[str]) -> int:
     scorer = export.deserialize(bytearray((HERE / "scorer.stablehlo").read_bytes()))
     code = 0
     for start in range(0, len(paths), BLOCK):
-        readable, images = [], []
-        for path in paths[start : start + BLOCK]:
-            try:
-                images.append(read(path))
-                readable.append(path)
-            except (OSError, ValueError, SyntaxError) as e:
-                print(json.dumps({"image": path, "error": str(e)}))
-                code = 2
-        if readable:
-            for record in records(readable, np.stack(images), scorer):
-                print(json.dumps(record))
+        for record in records(paths[start : start + BLOCK], scorer):
+            code = 2 if "error" in record else code
+            print(json.dumps(record))
     return code
 
 
