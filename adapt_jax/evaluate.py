@@ -151,7 +151,7 @@ def evaluate_run(workdir: str, *, out: str = "", **changes) -> dict:
         return evaluate(config, path, data=data, parts=parts, mesh=mesh, state=state)
 
 
-def _results_folder(source: pathlib.Path, out: str, changes) -> pathlib.Path | str:
+def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Path:
     """Where results go: to the run itself, those of an export to `out`."""
     if not exported.is_export(source):
         if out:
@@ -159,11 +159,10 @@ def _results_folder(source: pathlib.Path, out: str, changes) -> pathlib.Path | s
         return source
     if changes.get("eval_checkpoint"):
         raise InputError(f"{source} is an export, of one checkpoint; leave --checkpoint out")
-    folder = pathlib.Path(out).expanduser()
-    if not out or exported.is_export(folder):
+    if not out:
         raise InputError(f"{source} is an export and stays as it is; give --out=DIR for results")
     exported.verify(source)
-    return folder
+    return out
 
 
 def _config(workdir: str, changes):

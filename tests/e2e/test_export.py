@@ -146,6 +146,8 @@ def test_evaluating_an_export_gives_the_rows_of_its_run(runs, exports, tmp_path)
     before = {p.name: exported.digest(p) for p in folder.iterdir()}
     with pytest.raises(InputError, match="give --out=DIR"):
         evaluate.evaluate_run(str(folder))
+    with pytest.raises(InputError, match="stays as it is; choose another folder"):
+        evaluate.evaluate_run(str(folder), out=str(exports / "classifier"))
     with pytest.raises(InputError, match="--out is for exports"):
         evaluate.evaluate_run(str(runs / "prototypes"), out=str(tmp_path))
     found = evaluate.evaluate_run(str(folder), out=str(tmp_path / "results"))
