@@ -2,8 +2,9 @@
 
     python -m adapt_jax.export --workdir=runs/mine --out=exports/mine [--detector=knn?k=50]
 
-Needs an evaluated run, and none of its images. `predict`, `evaluate` and `load` here read what it
-writes; OUT/score.py scores images where this package is not installed. See docs/export.md.
+Needs an evaluated run, or another export, and none of its images. `predict`, `evaluate` and `load`
+here read what it writes; OUT/score.py scores images where this package is not installed. See
+docs/export.md.
 """
 
 import contextlib
@@ -52,7 +53,7 @@ def export(
     """Writes OUT whole, or not at all.
 
     Args:
-      workdir: of an evaluated run.
+      workdir: of an evaluated run; or an export, to make its scorer with another version of JAX.
       out: the directory; it must not exist, or be an export that `overwrite` lets go.
       detector: e.g. "knn?k=50"; by default the first of the run's.
       tpr: share of held-out ID images that its threshold keeps.
@@ -73,13 +74,9 @@ def export(
     judges.check_tpr(tpr)
     export_scorer.check(platforms)
     target = _target(out, overwrite)
-    if exported.is_export(pathlib.Path(workdir or "").expanduser()):
-        raise InputError(f"{workdir} is an export already; give the folder of its run")
     say(f"fitting on the outputs in {workdir}")
     found = fitted.load(workdir, detector=detector)
-    evaluation = results.read(pathlib.Path(workdir).expanduser())
-    if evaluation["checkpoint_sha256"] != found.checkpoint:
-        raise InputError(f"{workdir} holds results of another checkpoint; evaluate it again")
+    evaluation = _results(pathlib.Path(workdir).expanduser(), found)
     found.config.model.dtype = experiment.compute_dtype(found.config.model.dtype)  # not "auto"
     about, arrays = judges.files(found.judge, tpr)
     say(f"compiling for {', '.join(platforms)}")
@@ -122,6 +119,16 @@ def load(folder: str | os.PathLike) -> Fitted:
     if not exported.is_export(path):
         raise InputError(f"{folder} is no export; make one with python -m adapt_jax.export")
     return fitted.load(path)
+
+
+def _results(path: pathlib.Path, found: Fitted) -> dict[str, Any]:
+    """The last evaluation of the run, or what the export knows of it."""
+    if exported.is_export(path):
+        return exported.read_json(path, exported.CARD)["results"]
+    evaluation = results.read(path)
+    if evaluation["checkpoint_sha256"] != found.checkpoint:
+        raise InputError(f"{path} holds results of another checkpoint; evaluate it again")
+    return evaluation
 
 
 def _card(found: Fitted, evaluation, data, about, scorer, licence: str, folder) -> dict[str, Any]:
@@ -203,7 +210,7 @@ def _write_json(path: pathlib.Path, content: Any) -> None:
 
 
 if __name__ == "__main__":
-    WORKDIR = flags.DEFINE_string("workdir", "", "Folder of an evaluated run.")
+    WORKDIR = flags.DEFINE_string("workdir", "", "Folder of an evaluated run, or an export.")
     OUT = flags.DEFINE_string("out", "", "Directory to write.")
     DETECTOR = flags.DEFINE_string("detector", "", "E.g. knn?k=50; the run's first by default.")
     TPR = flags.DEFINE_float("tpr", judges.TPR, "Share of held-out ID images that are kept.")

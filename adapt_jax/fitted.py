@@ -34,7 +34,8 @@ BLOCK = 256  # images scored together
 class Fitted(NamedTuple):
     """A network and a detector.
 
-    config: of the run; facts: what data.json says of its training images.
+    config: of the run, its `model.dtype` that of the last evaluation.
+    facts: what data.json says of its training images.
     square: how `data.decode.read` cuts images: (size, resize).
     outputs: images (N, S, S, 3) uint8 -> what detectors score; N is any number.
     model, normalize, variables: the same in parts: normalize(images) is what model.apply takes;
@@ -79,14 +80,7 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
     spec = None if packed else _spec(detector, config.detectors)
     mesh = sharding.make_mesh()
-    mean_std = tuple(facts["mean"]), tuple(facts["std"])
-    parts = experiment.build(
-        config,
-        mesh=mesh,
-        num_classes=facts["num_classes"],
-        num_images=facts["num_images"],
-        mean_std=mean_std,
-    )
+    parts = _build(config, facts, mesh)
     state = outputs.restore(config, path, parts, mesh)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     on_host = experiment.host(variables)
@@ -97,9 +91,12 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         head = parts.model.classifier(variables)
         head = head and Head(*map(np.asarray, head))
         known = _outputs_of(path, checkpoint)
+        if config.model.dtype == "auto":  # what the detector is fitted on, on whatever machine
+            config.model.dtype = extract.dtype(path / "features", checkpoint) or "auto"
+            parts = _build(config, facts, mesh)
         judge = judges.fit(spec, known, parts.method, state.method_state, head)
         resize, tpr = sources.parse(judges.held_out(known)[0]).resize, judges.TPR
-    normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
+    normalize = augment.make_normalize(facts["mean"], facts["std"], dtype=parts.dtype)
     run = extract.make(parts.model, variables, normalize, mesh, min(config.eval_batch_size, BLOCK))
     return Fitted(
         config=config,
@@ -114,6 +111,16 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         checkpoint=checkpoint,
         judge=judge,
         tpr=tpr,
+    )
+
+
+def _build(config, facts, mesh) -> experiment.Parts:
+    return experiment.build(
+        config,
+        mesh=mesh,
+        num_classes=facts["num_classes"],
+        num_images=facts["num_images"],
+        mean_std=(tuple(facts["mean"]), tuple(facts["std"])),
     )
 
 

@@ -83,7 +83,7 @@ def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, s
         key = extract.key(checkpoint, dataset, mean_std, dtype)
         outputs[name] = extract.cached(path, key, dataset, read)
         keys[name] = key
-    extract.remember(pathlib.Path(workdir) / "features", checkpoint, keys, _sources(config))
+    extract.remember(pathlib.Path(workdir) / "features", checkpoint, keys, _sources(config), dtype)
     return outputs
 
 

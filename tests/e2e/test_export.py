@@ -245,7 +245,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(runs, exports
         ({"out": ""}, "--out=DIR is needed"),
         ({"out": str(mine), "overwrite": True}, "is no export"),
         ({"out": str(exports / "classifier")}, "replace it with --overwrite"),
-        ({"workdir": str(exports / "classifier")}, "is an export already"),
+        ({"workdir": str(exports / "classifier"), "detector": "knn"}, "holds the detector msp"),
         ({"workdir": str(tmp_path / "none")}, "is not a folder"),
     ):
         with pytest.raises(InputError, match=words):
@@ -253,6 +253,34 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(runs, exports
     with pytest.raises(InputError, match="holds the detector msp and not knn"):
         predict.load(str(exports / "classifier"), detector="knn")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_export_can_be_exported_again(exports, tmp_path):
+    """Programs age, arrays do not."""
+    before = exports / "prototypes"
+    after = export.export(str(before), str(tmp_path / "new"), tpr=0.5, platforms=("cpu",))
+    for name in (exported.CONFIG, exported.DATA, exported.WEIGHTS, exported.DETECTOR_ARRAYS):
+        assert (after / name).read_bytes() == (before / name).read_bytes()
+    old, new = (predict.load(str(folder)) for folder in (before, after))
+    assert (old.tpr, new.tpr) == (0.95, 0.5)
+    assert new.threshold > old.threshold
+    cards = [exported.read_json(folder, exported.CARD) for folder in (before, after)]
+    assert cards[0]["results"] == cards[1]["results"]
+
+
+def test_an_export_computes_in_what_its_run_was_evaluated_in(runs, tmp_path):
+    """An accelerator's bfloat16, say; not in what this machine would choose."""
+    run = shutil.copytree(runs / "classifier", tmp_path / "run")
+    index = json.loads((run / "features" / "index.json").read_text())
+    assert index["dtype"] == "float32"
+    (run / "features" / "index.json").write_text(json.dumps(index | {"dtype": "bfloat16"}))
+    out = export.export(str(run), str(tmp_path / "out"), platforms=("cpu",))
+    assert exported.read_json(out, exported.CONFIG)["model"]["dtype"] == "bfloat16"
+    images = sources.load(HELD_OUT, 8).images
+    (wide, _), (narrow, _) = (
+        predict.load(str(folder)).predict(images) for folder in (runs / "classifier", out)
+    )
+    assert 0 < np.abs(wide - narrow).max() < 0.05
 
 
 def test_an_export_is_replaced_whole(runs, exports, tmp_path):
