@@ -97,6 +97,7 @@ def export(
         shutil.copyfile(script, folder / exported.SCRIPT)
         scorer = {
             "platforms": list(platforms),
+            "checked_on": export_scorer.here(),
             "images": ["batch", data["image_size"], data["image_size"], 3],
             "dtype": found.config.model.dtype,
             "relative_difference": difference,

@@ -57,10 +57,10 @@ In a program of your own, without adapt_jax or with it:
     outputs = found.outputs(images)     # features, logits: what every detector takes
     scores = found.judge.detector.score(found.judge.state, outputs)
 
-`scorer.stablehlo` runs on {", ".join(scorer["platforms"])} and computes in {scorer["dtype"]}. It
-returns {output}.
-Its scores and the package's differed by {scorer["relative_difference"]:.1g} of the largest score
-when it was exported.
+`scorer.stablehlo` is lowered for {", ".join(scorer["platforms"])}, and computes in
+{scorer["dtype"]}. It returns {output}.
+When it was exported, on {scorer["checked_on"]}, its scores and the package's differed by
+{scorer["relative_difference"]:.1g} of the largest score.
 
 ## Images
 

@@ -17,6 +17,11 @@ _KNOWN = (*PLATFORMS, "rocm")
 _LIMITS = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest score, when compared
 
 
+def here() -> str:
+    """This machine's platform."""
+    return export.default_export_platform()
+
+
 def check(platforms: tuple[str, ...]) -> None:
     """Finds what can be found before anything is built.
 
@@ -29,11 +34,10 @@ def check(platforms: tuple[str, ...]) -> None:
         raise InputError(
             f"--platforms are some of {', '.join(_KNOWN)}, got {','.join(unknown) or 'none'}"
         )
-    here = export.default_export_platform()
-    if here not in platforms:
+    if here() not in platforms:
         raise InputError(
-            f"--platforms lacks {here}, on which the scorer is checked here; add it, or export on "
-            f"a machine with {platforms[0]}"
+            f"--platforms lacks {here()}, on which the scorer is checked; add it, or export on a "
+            f"machine with {platforms[0]}"
         )
     try:
         import flatbuffers  # noqa: F401  jax.export writes its files with it

@@ -173,6 +173,7 @@ def test_the_card_says_what_it_is(runs, exports):
     assert card["detector"]["tpr"] == 0.9
     assert card["versions"]["jax"] == jax.__version__
     assert card["scorer"]["relative_difference"] < 1e-5
+    assert card["scorer"]["checked_on"] == "cpu"
     text = (exports / "classifier" / exported.README).read_text()
     assert text.startswith("---\nlicense: unknown\nlibrary_name: adapt_jax\n")
     row = next(r for r in known["rows"] if (r["detector"], r["ood"]) == ("msp", "grey"))
