@@ -34,6 +34,7 @@ _RC = {
 }
 _MARKERS = "x+1234"
 _WINDOWS = 10
+_ABOVE = {"frameon": False, "ncols": 4, "borderaxespad": 0.2}  # a legend on top of the axes
 
 
 def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
@@ -49,9 +50,10 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
     found = results.read(workdir)
     rows = _rows(found, detector)
     with mpl.rc_context(_RC):
-        fig = Figure(figsize=(3.4 * min(len(rows), 3), 2.3 * -(-len(rows) // 3)), layout="tight")
-        shape = -(-len(rows) // 3), min(len(rows), 3)
-        axes = fig.subplots(*shape, squeeze=False).ravel()
+        columns = len(rows) if len(rows) < 4 else 2 if len(rows) == 4 else 3
+        lines = -(-len(rows) // columns)
+        fig = Figure(figsize=(max(3.4 * columns, 8.4), 2.3 * lines), layout="tight")
+        axes = fig.subplots(lines, columns, squeeze=False).ravel()
         for ax, row in zip(axes, rows):
             pair = _scores(workdir, row["detector"], row["ood"])
             plots.draw_histogram(ax, *pair, colors=(_ID, _OOD, _INK))
@@ -62,7 +64,11 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
             ax.axis("off")
         keys = [mpl.patches.Patch(color=c, alpha=0.6) for c in (_ID, _OOD)]
         keys.append(Line2D([], [], color=_INK, linestyle=(0, (3, 2)), linewidth=0.9))
-        names = [f"{rows[0]['detector']}: ID test set", "OOD set", "threshold that keeps 95 % of ID"]
+        names = [
+            f"{rows[0]['detector']}: ID test set",
+            "OOD set",
+            "threshold that keeps 95 % of ID",
+        ]
         fig.legend(keys, names, loc="upper left", ncols=3, frameon=False, bbox_to_anchor=(0, 0))
     return fig
 
@@ -97,7 +103,8 @@ def embeddings(workdir: str | os.PathLike) -> Figure:
         fig = Figure(figsize=(8.4, 5.0), layout="tight")
         ax = fig.subplots()
         shares = plots.draw_projection(ax, own[key], labels, ood, flat, star_labels, colors)
-        ax.set_title("principal components, {:.0%} and {:.0%} of the variance".format(*shares))
+        title = "principal components, {:.0%} and {:.0%} of the variance".format(*shares)
+        ax.set_title(title, fontsize=10)
         keys = []
         if known_labels and count <= 24:
             names = facts["class_names"] or [str(c) for c in range(count)]
@@ -146,8 +153,8 @@ def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) 
         for side, color, label in ((is_own, _ID, "ID"), (~is_own, _OOD, ood)):
             above.scatter(seen[side], values[side], s=6, c=color, alpha=0.6, lw=0, label=label)
         above.set_ylabel("score")
-        above.set_title(f"{adaptive[0]}, {settings.batch_size} images at a time")
-        above.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+        above.set_title(f"{adaptive[0]}, {settings.batch_size} images at a time", fontsize=10)
+        above.legend(**_ABOVE, loc="lower right", bbox_to_anchor=(1, 1), markerscale=2)
         for name in names:
             mixed = np.concatenate(pairs[name])[order]
             curve = [
@@ -157,7 +164,7 @@ def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) 
             below.plot([w.mean() for w in windows], curve, marker="o", ms=4, label=name)
         below.set(xlabel="images seen", ylabel="AUROC in %")
         below.grid(axis="y", color=_GRID)
-        below.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        below.legend(**_ABOVE, loc="lower left", bbox_to_anchor=(0, 1))
     return fig
 
 

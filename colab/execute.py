@@ -17,7 +17,7 @@ FOLDER = pathlib.Path(__file__).parent
 LONGEST_CELL = 600  # seconds
 
 
-def execute(path: pathlib.Path, parameters: Mapping = {}) -> nbformat.NotebookNode:  # noqa: B006
+def execute(path: pathlib.Path, parameters: Mapping | None = None) -> nbformat.NotebookNode:
     """The notebook with its outputs, run from the folder it is in; the file stays as it is.
 
     Args:
@@ -29,9 +29,10 @@ def execute(path: pathlib.Path, parameters: Mapping = {}) -> nbformat.NotebookNo
     """
     notebook = nbformat.read(path, as_version=4)
     if parameters:
-        tagged = (i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ()))
+        tags = [cell.metadata.get("tags", ()) for cell in notebook.cells]
+        after = next(i for i, given in enumerate(tags) if "parameters" in given)
         lines = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-        notebook.cells.insert(next(tagged) + 1, nbformat.v4.new_code_cell(lines))
+        notebook.cells.insert(after + 1, nbformat.v4.new_code_cell(lines))
     where = {"metadata": {"path": str(path.parent)}}
     nbclient.NotebookClient(
         notebook, timeout=LONGEST_CELL, kernel_name="python3", resources=where
