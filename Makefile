@@ -1,11 +1,11 @@
-# `make demo`, `make demo-zero-shot`, `make test`, `make docs`: each sets up .venv by itself, once.
+# Each of these sets up .venv by itself, once: `make demo`, `make test`, `make docs`, ...
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/demo
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-zero-shot test lint docs format clean
+.PHONY: demo demo-zero-shot notebooks test lint docs format clean
 
 demo: $(VENV)/.core
 	$(BIN)/python -m adapt_jax.train --config=configs/digits_adapt.py --workdir=$(WORKDIR)
@@ -13,6 +13,11 @@ demo: $(VENV)/.core
 demo-zero-shot: $(VENV)/.core
 	$(BIN)/python -m adapt_jax.digits_clip --out=runs/digits-clip
 	$(BIN)/python -m adapt_jax.zero_shot --config=configs/digits_zero_shot.py --workdir=runs/demo-zero-shot
+
+# Executes colab/*.ipynb from the start and keeps their outputs, two or three minutes on 2 cores.
+notebooks: $(VENV)/.test
+	rm -rf runs/quickstart* runs/notebook_*
+	$(BIN)/python colab/execute.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -162,8 +162,10 @@ def console() -> Console:
     """Where people read: stdout of the first process, plain when it is no terminal."""
     if not processes.is_main():
         return Console(quiet=True)
-    width = None if sys.stdout.isatty() else 120  # logs and pipes have no width of their own
-    return Console(file=sys.stdout, width=width)
+    terminal = sys.stdout.isatty()
+    width = None if terminal else 120  # logs and pipes have no width of their own
+    # Notebooks ask for colour (FORCE_COLOR), but cannot move the cursor of a progress bar.
+    return Console(file=sys.stdout, width=width, force_terminal=terminal, force_jupyter=False)
 
 
 def _tensorboard(folder: pathlib.Path, start: int):

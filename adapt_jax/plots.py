@@ -45,7 +45,15 @@ class Projection(NamedTuple):
 
 
 def histogram(id_scores: np.ndarray, ood_scores: np.ndarray) -> str:
-    """ID against OOD scores with the threshold that keeps 95 % of ID.
+    """ID against OOD scores with the threshold that keeps 95 % of ID."""
+    with mpl.rc_context(_RC):
+        fig, ax = _axes(3.3, 1.9)
+        draw_histogram(ax, id_scores, ood_scores, colors=(_ID, _OOD, _INK))
+        return _svg(fig)
+
+
+def draw_histogram(ax, id_scores: np.ndarray, ood_scores: np.ndarray, *, colors) -> None:
+    """Draws `histogram` into matplotlib axes; `colors` are those of ID, OOD and the threshold.
 
     The bulk of both decides the range; tails are gathered in the first and last bar.
     """
@@ -58,17 +66,14 @@ def histogram(id_scores: np.ndarray, ood_scores: np.ndarray) -> str:
         max(id_high, min(ood_high, id_high + reach)),
     )
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    with mpl.rc_context(_RC):
-        fig, ax = _axes(3.3, 1.5)
-        for scores, color in ((id_scores, _ID), (ood_scores, _OOD)):
-            share = np.histogram(np.clip(scores, low, high), edges)[0] / len(scores)
-            face = mpl.colors.to_rgba(color, 0.3)
-            ax.stairs(share, edges, fill=True, facecolor=face, edgecolor=color, linewidth=1.2)
-        ax.axvline(np.percentile(id_scores, 5), color=_INK, linewidth=0.9, linestyle=(0, (3, 2)))
-        ax.set(yticks=[], xlim=(edges[0], edges[-1]), ylim=(0, None))
-        ax.spines["left"].set_visible(False)
-        ax.locator_params(axis="x", nbins=4)
-        return _svg(fig)
+    for scores, color in zip((id_scores, ood_scores), colors):
+        share = np.histogram(np.clip(scores, low, high), edges)[0] / len(scores)
+        face = mpl.colors.to_rgba(color, 0.3)
+        ax.stairs(share, edges, fill=True, facecolor=face, edgecolor=color, linewidth=1.2)
+    ax.axvline(np.percentile(id_scores, 5), color=colors[2], linewidth=0.9, linestyle=(0, (3, 2)))
+    ax.set(yticks=[], xlim=(edges[0], edges[-1]), ylim=(0, None))
+    ax.spines["left"].set_visible(False)
+    ax.locator_params(axis="x", nbins=4)
 
 
 def roc(pairs: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> str:
@@ -121,15 +126,39 @@ def projection(
     prototype_labels: np.ndarray | None,
     colors: Sequence[str],
 ) -> Projection:
+    """The picture that `draw_projection` draws, as a PNG."""
+    with mpl.rc_context(_RC):
+        fig = Figure(figsize=(7.2, 4.8), layout="tight")
+        explained = draw_projection(
+            fig.subplots(), embeddings, labels, ood, prototypes, prototype_labels, colors
+        )
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="png", dpi=180, transparent=True)
+    return Projection(data_uri(Image.open(buffer).quantize(256)), explained)
+
+
+def draw_projection(
+    ax,
+    embeddings: np.ndarray,
+    labels: np.ndarray | None,
+    ood: Mapping[str, tuple[str, np.ndarray]],
+    prototypes: np.ndarray | None,
+    prototype_labels: np.ndarray | None,
+    colors: Sequence[str],
+) -> tuple[float, float]:
     """First two principal components of ID embeddings and prototypes, with OOD sets laid over.
 
     Args:
+      ax: matplotlib axes.
       embeddings: (N, D) of ID images.
       labels: (N,) int or None (one colour).
       ood: set name -> (marker, (M, D)); drawn in grey.
       prototypes: (P, D) or None; drawn as stars.
       prototype_labels: (P,) int or None.
       colors: one per class, from `class_colors`.
+
+    Returns:
+      The two components' shares of the variance.
     """
     pick = _spread(len(embeddings), 2500)
     embeddings = np.asarray(embeddings, np.float64)[pick]
@@ -146,29 +175,20 @@ def projection(
             return [colors[0]] * count
         return [colors[int(c) % len(colors)] for c in classes]
 
-    with mpl.rc_context(_RC):
-        fig = Figure(figsize=(7.2, 4.8), layout="tight")
-        ax = fig.subplots()
-        ax.axis("off")
-        for marker, rows in ood.values():
-            rows = np.asarray(rows, np.float64)[_spread(len(rows), max(1, 1500 // len(ood)))]
-            ax.scatter(
-                *((rows - center) @ axes).T, s=11, c="#8b929c", marker=marker, linewidths=0.7
-            )
-        id_colors = palette(None if labels is None else np.asarray(labels)[pick], len(embeddings))
-        points = ((embeddings - center) @ axes).T
-        ax.scatter(*points, s=9, c=id_colors, alpha=0.75, linewidths=0)
-        if prototypes is not None:
-            stars = ((np.asarray(prototypes, np.float64) - center) @ axes).T
-            faces = palette(prototype_labels, len(prototypes))
-            # A light and a dark rim: one of them stands out, whatever the page and the class.
-            for size, face in ((210, "#ffffff"), (140, "#111418"), (75, faces)):
-                ax.scatter(*stars, s=size, c=face, marker="*", linewidths=0)
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=180, transparent=True)
-    return Projection(
-        data_uri(Image.open(buffer).quantize(256)), (float(share[0]), float(sum(share[1:])))
-    )
+    ax.axis("off")
+    for marker, rows in ood.values():
+        rows = np.asarray(rows, np.float64)[_spread(len(rows), max(1, 1500 // len(ood)))]
+        ax.scatter(*((rows - center) @ axes).T, s=11, c="#8b929c", marker=marker, linewidths=0.7)
+    id_colors = palette(None if labels is None else np.asarray(labels)[pick], len(embeddings))
+    points = ((embeddings - center) @ axes).T
+    ax.scatter(*points, s=9, c=id_colors, alpha=0.75, linewidths=0)
+    if prototypes is not None:
+        stars = ((np.asarray(prototypes, np.float64) - center) @ axes).T
+        faces = palette(prototype_labels, len(prototypes))
+        # A light and a dark rim: one of them stands out, whatever the page and the class.
+        for size, face in ((210, "#ffffff"), (140, "#111418"), (75, faces)):
+            ax.scatter(*stars, s=size, c=face, marker="*", linewidths=0)
+    return float(share[0]), float(sum(share[1:]))
 
 
 def class_colors(count: int) -> list[str]:
