@@ -1,7 +1,7 @@
 """From a config to the parts of a run: checked choices, data, model, method, optimiser."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -211,6 +211,17 @@ def build_for(config, mesh, train: Dataset) -> Parts:
         num_classes=inputs.num_classes(train),
         num_images=len(train.images),
         mean_std=training_mean_std(config, train),
+    )
+
+
+def build_from(config, mesh, facts: Mapping[str, Any]) -> Parts:
+    """`build` for a training set that is known by its `data_facts` only, as evaluation uses it."""
+    return build(
+        config,
+        mesh=mesh,
+        num_classes=facts["num_classes"],
+        num_images=facts["num_images"],
+        mean_std=(tuple(facts["mean"]), tuple(facts["std"])),
     )
 
 

@@ -203,13 +203,7 @@ def _prototypes(path: Path, facts) -> np.ndarray | None:
     """(K, C, D) of the checkpoint the run evaluates, None if its method has none."""
     config = completed(checkpoints.recall_config(path))
     mesh = sharding.make_mesh()
-    parts = experiment.build(
-        config,
-        mesh=mesh,
-        num_classes=facts["num_classes"],
-        num_images=facts["num_images"],
-        mean_std=(tuple(facts["mean"]), tuple(facts["std"])),
-    )
+    parts = experiment.build_from(config, mesh, facts)
     found = getattr(outputs.restore(config, path, parts, mesh).method_state, "prototypes", None)
     return None if found is None else np.asarray(found)
 

@@ -80,7 +80,7 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
     spec = None if packed else _spec(detector, config.detectors)
     mesh = sharding.make_mesh()
-    parts = _build(config, facts, mesh)
+    parts = experiment.build_from(config, mesh, facts)
     state = outputs.restore(config, path, parts, mesh)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     on_host = experiment.host(variables)
@@ -93,7 +93,7 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         known = _outputs_of(path, checkpoint)
         if config.model.dtype == "auto":  # what the detector is fitted on, on whatever machine
             config.model.dtype = extract.dtype(path / "features", checkpoint) or "auto"
-            parts = _build(config, facts, mesh)
+            parts = experiment.build_from(config, mesh, facts)
         judge = judges.fit(spec, known, parts.method, state.method_state, head)
         resize, tpr = sources.parse(judges.held_out(known)[0]).resize, judges.TPR
     normalize = augment.make_normalize(facts["mean"], facts["std"], dtype=parts.dtype)
@@ -111,16 +111,6 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         checkpoint=checkpoint,
         judge=judge,
         tpr=tpr,
-    )
-
-
-def _build(config, facts, mesh) -> experiment.Parts:
-    return experiment.build(
-        config,
-        mesh=mesh,
-        num_classes=facts["num_classes"],
-        num_images=facts["num_images"],
-        mean_std=(tuple(facts["mean"]), tuple(facts["std"])),
     )
 
 
