@@ -170,7 +170,7 @@ def _source(kind: str, name: str, matrices: bool) -> str:
     normalisation waits for are vectors; a weight's gradient among the arrays has more axes.
     """
     backward = "transpose(" in name
-    if kind == "all-gather" and not backward:
+    if not backward and (kind == "all-gather" or name.endswith("/gather")):
         return INPUTS
     if re.search(r"\bbn\d*\b|_bn\b", name) and not (backward and matrices):
         return STATISTICS_BACK if backward else STATISTICS

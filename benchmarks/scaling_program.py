@@ -15,6 +15,10 @@ from benchmarks import hlo_collectives
 from benchmarks.hlo_collectives import Collective
 
 
+# Nothing runs here, so the machine code may be poor; the program in HLO is the same.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
 class Cost(NamedTuple):
     """FLOPs, and bytes to and from memory, by the compiler's own analysis."""
 
@@ -100,7 +104,7 @@ def abstract_state(config, parts, place) -> train_state.TrainState:
 
 
 def compile_loop(config, mesh, data: Data):
-    """The compiled loop and its parts."""
+    """The compiled loop."""
     whole = sharding.replicated(mesh)
 
     def place(shape, dtype):
@@ -114,7 +118,9 @@ def compile_loop(config, mesh, data: Data):
         place((data.num_images,), jnp.int32),
         place((), jnp.int32),
     )
-    return make_loop(config, parts, mesh, data.num_images).lower(*arguments).compile(), parts
+    lowered = make_loop(config, parts, mesh, data.num_images).lower(*arguments)
+    cpu = mesh.devices.flat[0].platform == "cpu"
+    return lowered.compile(compiler_options=QUICK if cpu else None)
 
 
 def loss_cost(config, parts, device) -> Cost:
@@ -127,12 +133,12 @@ def loss_cost(config, parts, device) -> Cost:
 
     state = jax.eval_shape(lambda: parts.method.init(jax.random.key(0)))
     loss = jax.value_and_grad(parts.method.loss, has_aux=True)
-    compiled = jax.jit(loss).lower(
+    lowered = jax.jit(loss).lower(
         place((config.views, config.batch_size, width)),
         place((config.batch_size,), jnp.int32),
         jax.tree.map(lambda x: place(x.shape, x.dtype), state),
-    ).compile()  # fmt: skip
-    return _cost(compiled)
+    )
+    return _cost(lowered.compile(compiler_options=QUICK))
 
 
 def analyse(config, mesh, data: Data) -> Program:
@@ -142,7 +148,7 @@ def analyse(config, mesh, data: Data) -> Program:
       InputError: the batch does not split evenly.
     """
     sharding.check_batch(mesh, config.batch_size)
-    compiled, _ = compile_loop(config, mesh, data)
+    compiled = compile_loop(config, mesh, data)
     return alone(config, data)._replace(
         devices=mesh.size,
         collectives=hlo_collectives.per_step(compiled.as_text()),

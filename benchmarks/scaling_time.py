@@ -82,8 +82,8 @@ def predict(
         if rest <= 0:
             raise InputError(
                 f"of a step of {measured.step:g} s, {seen:g} s for the loss and {update:g} s for "
-                "the update leave nothing for the network; give --loss_seconds and --update_seconds "
-                "as measured with the step"
+                "the update leave nothing for the network; give --loss_seconds and "
+                "--update_seconds as measured with the step"
             )
         network = rest * program.network_flops / reference.network_flops
         loss *= seen / reference_loss
