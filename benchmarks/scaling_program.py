@@ -14,7 +14,6 @@ from adapt_jax import experiment, models, sharding, train_state
 from benchmarks import hlo_collectives
 from benchmarks.hlo_collectives import Collective
 
-
 # Nothing runs here, so the machine code may be poor; the program in HLO is the same.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
