@@ -45,10 +45,14 @@ OUT = flags.DEFINE_string("out", None, "File for the tables; None prints them.")
 def main() -> None:
     config = cli.required(CONFIG)
     data = Data(NUM_IMAGES.value, NUM_CLASSES.value)
+    counts = _counts(DEVICES.value)
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", max(counts))
     if TOPOLOGY.value:
         mesh = sharding.make_mesh(_tpus(TOPOLOGY.value))
         return _write(scaling_tables.collectives(scaling_program.analyse(config, mesh, data)))
-    counts = _counts(DEVICES.value)
+    for n in counts:  # before the first of them is compiled
+        sharding.check_batch(sharding.make_mesh(jax.devices("cpu")[:n]), config.batch_size)
     kinds = [chips.get(name) for name in CHIPS.value]
     assumed = Assumptions(PEAK.value, LINK.value, OVERHEAD.value * 1e-6, HOP.value * 1e-6)
     measured = reference = None
@@ -58,8 +62,6 @@ def main() -> None:
         measured = Measured(BATCH.value or config.batch_size, STEP.value, LOSS.value, UPDATE.value)
         reference = scaling_program.alone(_with_batch(config, measured.batch), data)
     per_device = WEAK.value or max(config.batch_size // counts[0], 1)
-    jax.config.update("jax_num_cpu_devices", max(counts))
-    jax.config.update("jax_platforms", "cpu")
 
     def programs(batch):
         """Of each number of devices; one of each size is compiled once."""
@@ -105,8 +107,8 @@ def _tpus(name: str):
         return topologies.get_topology_desc(name, platform="tpu").devices
     except (RuntimeError, ValueError) as e:
         raise InputError(
-            f"--topology={name}: {str(e).splitlines()[0]}; it needs libtpu (pip install "
-            "libtpu) and a name such as v6e:2x4 or v5e:8x8"
+            f"--topology={name}: {str(e).splitlines()[0]}; it needs "
+            "libtpu (pip install libtpu) and a name such as v6e:2x4 or v5e:8x8"
         ) from e
 
 

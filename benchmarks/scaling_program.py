@@ -68,7 +68,7 @@ def parts_for(config, mesh, data: Data) -> experiment.Parts:
         trainable=config.model.trainable,
         frozen_batch_norm=config.model.frozen_batch_norm,
         dtype=config.model.dtype,
-        conv="xla",
+        conv="wide" if mesh.devices.flat[0].platform == "tpu" else "xla",
         remat=config.model.remat,
     )
     return parts._replace(model=model)

@@ -72,9 +72,7 @@ def prediction(kinds: Sequence[Chip], alone: Program, programs: Sequence[Program
     rows = []
     for chip in kinds:
         one = scaling_time.predict(alone, chip, **given)
-        for program in (alone, *programs):
-            if program.devices > chip.most:
-                continue
+        for program in (alone, *(p for p in programs if 1 < p.devices <= chip.most)):
             times = scaling_time.predict(program, chip, **given)
             share = scaling_time.efficiency(alone, one, program, times)
             rows.append(

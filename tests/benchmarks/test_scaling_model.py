@@ -4,7 +4,7 @@ import pytest
 from adapt_jax import sharding
 from adapt_jax.config import default_config
 from adapt_jax.core.errors import InputError
-from benchmarks import chips, scaling_program, scaling_time
+from benchmarks import chips, scaling_program, scaling_tables, scaling_time
 from benchmarks.hlo_collectives import (
     GRADIENTS,
     INPUTS,
@@ -115,6 +115,19 @@ def test_efficiency_is_one_without_fixed_parts():
     alone = scaling_time.Times(8.0, 0, 0, 0, 0)
     assert scaling_time.efficiency(one, alone, many, scaling_time.Times(2.0, 0, 0, 0, 0)) == 1
     assert scaling_time.efficiency(one, alone, many, scaling_time.Times(2.0, 2.0, 0, 0, 0)) == 0.5
+
+
+def test_the_tables_show_one_row_per_purpose_and_per_number_of_chips():
+    step = toy(8, 4, all_reduce(80, 8, times=3), all_reduce(20, 8))
+    lines = scaling_tables.collectives(step).splitlines()
+    assert lines[2] == "| gradients | all-reduce | f32 | 4 | 4 | 260 | 455 |"
+    assert lines[3] == "| all |  |  | 4 | 4 | 260 | 455 |"
+    one, small = toy(1, 4), CHIP._replace(most=8)
+    rows = scaling_tables.prediction(
+        [small], one, [step, toy(64, 64)], assumed=ASSUMED, measured=None, reference=None
+    ).splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == ["1", "8"]  # 64 do not fit its network
+    assert rows[0].endswith("100 % |")
 
 
 @pytest.mark.parametrize(
