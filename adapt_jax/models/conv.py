@@ -4,6 +4,9 @@ On CPU, XLA loses its fast path for the backward convolutions that autodiff make
 sit inside a loop (jax-ml/jax#12868): a scanned training step is some 30 times slower than a
 straight one. Here the input gradient is an ordinary forward convolution and the weight gradient one
 matrix product, which a loop does not slow down. On accelerators the plain one is the right choice.
+
+In bfloat16, autodiff rounds the weight gradient to bfloat16, over several devices each one's share,
+and XLA for TPU sums those in bfloat16 too. "wide" keeps the gradient in float32 all the way.
 """
 
 from functools import partial
@@ -19,20 +22,22 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 class Backward(NamedTuple):
     """How the backward pass of a convolution is computed.
 
-    kind: "xla" (autodiff), "matmul_backward" (this file's), or "auto": the latter on CPU only.
+    kind: "xla" (autodiff), "wide" (the same, the weight gradient in at least float32),
+      "matmul_backward" (matrix products), or "auto": the last on CPU, "wide" on TPU, else "xla".
     chunk: images per piece of the weight gradient in "matmul_backward". A small piece stays in the
       cache and needs no extra memory, but cuts across a batch sharded over devices; None takes the
       batch whole. "auto": 4 where there is one device, else None.
     """
 
-    kind: Literal["auto", "xla", "matmul_backward"] = "auto"
+    kind: Literal["auto", "xla", "wide", "matmul_backward"] = "auto"
     chunk: int | Literal["auto"] | None = "auto"
 
     def resolve(self) -> "Backward":
         """The choice for this process's devices. Call while tracing: it starts the backend."""
         kind, chunk = self
         if kind == "auto":
-            kind = "matmul_backward" if jax.default_backend() == "cpu" else "xla"
+            kinds = {"cpu": "matmul_backward", "tpu": "wide"}
+            kind = kinds.get(jax.default_backend(), "xla")
         if chunk == "auto":
             chunk = 4 if jax.device_count() == 1 else None
         return Backward(kind, chunk)
@@ -50,6 +55,8 @@ def conv2d(
     kind, chunk = (backward or Backward()).resolve()
     if kind == "xla":
         return _forward(x, kernel.astype(x.dtype), stride)
+    if kind == "wide":
+        return _wide(x, kernel, stride)
     return _conv(x, kernel, stride, chunk)
 
 
@@ -58,6 +65,39 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=_LAYOUT
     )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _wide(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    return _forward(x, kernel.astype(x.dtype), stride)
+
+
+def _wide_fwd(x, kernel, stride):
+    return _wide(x, kernel, stride), (x, kernel)
+
+
+def _wide_bwd(stride, residuals, g):
+    x, kernel = residuals
+    (dx,) = jax.linear_transpose(lambda x: _forward(x, kernel.astype(x.dtype), stride), x)(g)
+    # Autodiff's own: channels as the batch, images summed over, g as the kernel.
+    k, pad = kernel.shape[0], (kernel.shape[0] - 1) // 2
+    pads = [
+        (pad, (m - 1) * stride + k - n - pad)
+        for n, m in zip(x.shape[1:3], g.shape[1:3], strict=True)
+    ]
+    dk = lax.conv_general_dilated(
+        x,
+        g,
+        (1, 1),
+        pads,
+        rhs_dilation=(stride, stride),
+        dimension_numbers=("CHWN", "IHWO", "HWNC"),
+        preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+    )
+    return dx, dk.astype(kernel.dtype)
+
+
+_wide.defvjp(_wide_fwd, _wide_bwd)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

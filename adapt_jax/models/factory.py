@@ -38,7 +38,7 @@ def resnet(
         trainable: str | Sequence[str] = "",
         frozen_batch_norm: bool = True,
         dtype: Literal["float32", "bfloat16"] = "float32",
-        conv: Literal["auto", "xla", "matmul_backward"] = "auto",
+        conv: Literal["auto", "xla", "wide", "matmul_backward"] = "auto",
         conv_chunk: int | Literal["auto"] | None = "auto",
         remat: bool = False,
     ) -> Model:
@@ -76,7 +76,7 @@ def resnet(
         _one_of("stem", stem, tuple(SMALLEST_IMAGE))
         _one_of("head", head, ("mlp", "linear"))
         _one_of("dtype", dtype, ("float32", "bfloat16"))
-        _one_of("conv", conv, ("auto", "xla", "matmul_backward"))
+        _one_of("conv", conv, ("auto", "xla", "wide", "matmul_backward"))
         if conv_chunk not in ("auto", None):
             _positive("conv_chunk", conv_chunk)
         if head == "mlp":

@@ -9,6 +9,7 @@ from adapt_jax.models.conv import Backward, conv2d
 
 MINE = Backward("matmul_backward", None)
 AUTODIFF = Backward("xla", None)
+WIDE = Backward("wide", None)
 
 
 @partial(jax.jit, static_argnames=("stride", "backward"))
@@ -39,6 +40,7 @@ def test_gradients_equal_autodiff(k, stride, shape):
     x, kernel, g = case(k, stride, shape)
     expected = gradients(x, kernel, g, stride, AUTODIFF)
     assert_equal_to(expected, gradients(x, kernel, g, stride, MINE), 2e-6)
+    assert_equal_to(expected, gradients(x, kernel, g, stride, WIDE), 2e-6)
 
 
 @pytest.mark.usefixtures("x64")
@@ -77,6 +79,17 @@ def test_bfloat16_sums_the_kernel_gradient_in_float32():
         y, dx, dk = gradients(x, kernel, g, 1, Backward("matmul_backward", chunk))
         assert (y.dtype, dx.dtype, dk.dtype) == (jnp.bfloat16, jnp.bfloat16, jnp.float32)
         assert dk.item() == 4096
+
+
+@pytest.mark.parametrize(("backward", "dtype"), [(WIDE, jnp.float32), (AUTODIFF, jnp.bfloat16)])
+def test_the_type_the_kernel_gradient_is_summed_over_devices_in(backward, dtype):
+    """That of the product itself: the sum comes before any conversion. The CPU hides it."""
+    x, kernel, g = case(3, 2, dtype=jnp.bfloat16)
+    kernel = kernel.astype(jnp.float32)
+    traced = jax.make_jaxpr(lambda *a: gradients.__wrapped__(*a, 2, backward))(x, kernel, g)
+    outputs = [e.outvars[0].aval for e in traced.eqns if e.primitive.name == "conv_general_dilated"]
+    assert [y.dtype for y in outputs if y.shape == kernel.shape] == [dtype]
+    assert traced.out_avals[2].dtype == jnp.float32
 
 
 def test_auto_is_resolved_for_the_devices_there_are():
