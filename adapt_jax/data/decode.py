@@ -13,6 +13,7 @@
    the shape (Resize((S, S))).
 """
 
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,13 @@ def _scale(image: Image.Image, short: int) -> Image.Image:
         raise InputError(f"{width} x {height} is too elongated to be scaled to {short}")
     size = (short, long) if width <= height else (long, short)
     return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def opened(encoded: str | bytes | np.ndarray) -> Image.Image | np.ndarray:
+    """A path or the bytes of a file as a PIL image; pixels as they are."""
+    if isinstance(encoded, np.ndarray):
+        return encoded
+    return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
