@@ -202,10 +202,8 @@ class HostFeed:
         if self._order[0] != epoch:
             data, impl = self._key
             key = jax.random.wrap_key_data(data, impl=impl)
-            drawn = jax.jit(train_state.epoch_order, static_argnums=2)(
-                key, epoch, len(self._images)
-            )
-            self._order = epoch, np.asarray(drawn)
+            draw = jax.jit(train_state.epoch_order, static_argnums=2)
+            self._order = epoch, np.asarray(draw(key, epoch, len(self._images)))
         places = (within * self._batch + self._rows) % len(self._images)
         numbers = self._order[1][places]
         first = step % self._slots * len(numbers)
