@@ -39,13 +39,19 @@ class Crops(NamedTuple):
         u = u.reshape(self.views, boxes.TRIES, 4)
         return boxes.draw(u, height, width, self.scale, self.ratio)
 
-    def cut(self, image: Image.Image | np.ndarray, step: int, index: int) -> np.ndarray:
-        """The views (V, S, S, 3) uint8 of one opened image."""
+    def cut(
+        self, image: Image.Image | np.ndarray, step: int, index: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The views (V, S, S, 3) uint8 of one opened image, in `out` if that is given."""
+        if out is None:
+            out = np.empty((self.views, self.size, self.size, 3), np.uint8)
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         width, height = image.size
         chosen = self.boxes(step, index, height, width)
         shrink = _draft(image, int(chosen[:, 2:].min()), self.size)
-        return np.stack([self._view(image, box, shrink) for box in chosen])
+        for view, box in zip(out, chosen, strict=True):
+            view[:] = self._view(image, box, shrink)
+        return out
 
     def _view(self, image: Image.Image, box: np.ndarray, shrink: int) -> np.ndarray:
         top, left, tall, wide = (int(x) for x in box)

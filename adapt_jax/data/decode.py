@@ -85,6 +85,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if grey.min() < 0 or grey.max() > 65535:
             raise InputError("integer pixels outside 0..65535; save it with 8 bits per channel")
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    if image.mode == "RGB":
+        return image
     image.info.pop("transparency", None)  # PIL would warn that converting to RGB loses it
     return image.convert("RGB")
 

@@ -10,6 +10,7 @@ import mmap
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -50,12 +51,9 @@ def fill(
     for i, item in enumerate(task.items):
         begin(i)
         try:
-            rows[task.row + i] = decode.made(
-                decode.opened,
-                item.encoded,
-                item.name,
-                lambda image, item=item: crops.cut(image, task.step, item.index),
-            )
+            row = rows[task.row + i]
+            cut = partial(crops.cut, step=task.step, index=item.index, out=row)
+            decode.made(decode.opened, item.encoded, item.name, cut)
         except InputError as error:
             return str(error)
     return ""
