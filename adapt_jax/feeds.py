@@ -121,11 +121,11 @@ class HostFeed:
             config.image_size,
             config.views,
             tuple(config.augment.crop_scale),
-            tuple(int(word) for word in self._key[0]),
+            tuple(int(word) for word in self._key[0][-2:]),
         )
         count = default_count() if config.input_workers is None else config.input_workers
         self._workers = Workers(count, crops, config.prefetch * len(self._rows))
-        what = f"{count} workers" if count else "threads"
+        what = {0: "threads", 1: "1 worker"}.get(count, f"{count} workers")
         self.described = f"images read by {what}, {config.prefetch} batches ahead"
         self._slots = config.prefetch
         self._ready: queue.Queue[_Batch | Exception] = queue.Queue(maxsize=1)

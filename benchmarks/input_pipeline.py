@@ -39,7 +39,7 @@ def make_images(root: pathlib.Path, count: int) -> None:
         size = (500, int(rng.integers(333, 417)))
         noisy = np.asarray(part.resize(size, Image.Resampling.BICUBIC)).astype(int)
         noisy = np.clip(noisy + rng.normal(0, 4, noisy.shape), 0, 255).astype(np.uint8)
-        Image.fromarray(noisy).save(root / "class" / f"{i:05}.jpg", quality=92)
+        Image.fromarray(noisy).save(root / "class" / f"{i:05}.jpg", quality=96)
 
 
 class Peer(torch.utils.data.Dataset):
@@ -133,7 +133,7 @@ def main() -> None:
     args = parser.parse_args()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"Pillow {PIL.__version__}, torch {torch.__version__}; {args.workers} workers"
+        f"Pillow {PIL.__version__}, torch {torch.__version__}; {args.workers} worker(s)"
     )
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -3,13 +3,17 @@
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
+from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode
 from adapt_jax.data.base import Listing
+
+_BLOCK = 4096  # images in work at a time
 
 
 class LazyImages:
@@ -54,6 +58,20 @@ class LazyImages:
     def name(self, i: int) -> str:
         """What errors call image i."""
         return self._listing.names[self._indices[i]]
+
+    def problems(self) -> Iterator[str]:
+        """Decodes all images; one sentence for each that cannot be read."""
+
+        def problem(i: int) -> str:
+            try:
+                self._decoded(i)
+            except InputError as error:
+                return str(error)
+            return ""
+
+        for start in range(0, len(self), _BLOCK):
+            part = range(start, min(start + _BLOCK, len(self)))
+            yield from filter(None, self._threads.map(problem, part))
 
     def _decoded(self, i: int) -> np.ndarray:
         return decode.made(self._listing.image, self._indices[i], self.name(i), self._fit)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode, sources
+from adapt_jax.data.__main__ import main
 
 
 @pytest.fixture
@@ -82,3 +83,15 @@ def test_a_broken_image_is_named_when_it_is_read(folder):
     assert lazy.images[:7].shape == (7, 16, 16, 3)
     with pytest.raises(InputError, match=r"cannot read image dog/2\.png"):
         lazy.images[5:9]
+
+
+def test_all_broken_images_can_be_found_beforehand(folder, capsys):
+    assert main(["verify", f"folder:{folder}"]) == 0
+    for name in ("dog/2.png", "cat/0.png"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:90])
+    assert main(["verify", f"folder:{folder}"]) == 2
+    said = capsys.readouterr()
+    assert "cannot read image cat/0.png" in said.out
+    assert "cannot read image dog/2.png" in said.out
+    assert "2 of 10 images" in said.out
+    assert "1 of 1 checks failed" in said.err
