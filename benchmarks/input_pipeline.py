@@ -146,8 +146,8 @@ def main() -> None:
         for views in map(int, args.views.split(",")):
             kinds = {"torch DataLoader": torch_batches, "adapt_jax": our_batches}
             found = {name: [] for name in kinds}
-            for _ in range(args.rounds):
-                for name, make in kinds.items():
+            for turn in range(args.rounds):
+                for name, make in list(kinds.items())[:: 1 if turn % 2 else -1]:
                     batches = make(root, views, args.workers)
                     next(batches)  # everything has started
                     found[name].append(measure(batches, 3 * args.images // BATCH))
