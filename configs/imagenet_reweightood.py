@@ -9,8 +9,8 @@ https://download.pytorch.org/models and convert it once, where PyTorch is instal
     python -c "import numpy, torch; s = torch.load('resnet50-0676ba61.pth', weights_only=True);
                numpy.savez('data/resnet50_imagenet1k_v1.npz', **s)"
 
-Images as for imagenet200_reweightood.py: 1.28 million of them, an hour of one core
-an epoch. Needs GPUs or TPUs, and a machine with many cores to decode for them.
+Images as for imagenet200_reweightood.py: 1.28 million of them, an hour of one CPU core an epoch.
+Needs GPUs or TPUs, and a machine with many cores to decode for them.
 
 Differs from the official code: the frozen layers' batch normalisation is frozen too
 (--config.model.frozen_batch_norm=False lets its statistics drift, as there); and as described in
