@@ -4,10 +4,10 @@
 
 90 epochs, a global batch of 512 images x 2 views. Images as Jingkang50/OpenOOD's download script
 lays them out: lists in data/benchmark_imglist, images in data/images_largescale and (Textures)
-data/images_classic, below the working directory. Its 260,000 training
-images, or so, stay files, which worker processes decode (docs/data.md, "Sets that do not fit"): 12
-minutes of one CPU core an epoch, so a fast GPU wants several. As in the official code, crops come
-from the whole image, and images are reduced to 256 and cut to 224 in evaluation.
+data/images_classic, below the working directory. The 260,000 training images, or so, stay files,
+which worker processes decode (docs/data.md, "Sets that do not fit"): 12 minutes of one CPU core an
+epoch, so a fast GPU wants several. As in the official code, crops come from the whole image, and
+images are reduced to 256 and cut to 224 in evaluation.
 
 Differs from the official code: the last state is evaluated (--config.eval_checkpoint=best); no rate
 is negative (--config.optimizer.schedule=reweightood_as_executed for its rates as executed). On n
