@@ -9,6 +9,12 @@ ood_val_data: OOD images that only `search` sees.
 full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as ID; else unused.
 search: whether hyper-parameters of detectors are chosen on val_data and ood_val_data.
 bootstrap: resamples behind the intervals in results; 0 for none.
+input: where training images are: "device" keeps the whole set on every device, decoded; "host"
+  decodes and crops them from the files while training; "auto" is "host" where the decoded set would
+  exceed 8 GiB.
+input_workers: processes per process of the job that decode; 0 is threads of its own; unset, one per
+  core but one.
+prefetch: batches they are ahead.
 image_size: side in pixels; other images are resized (shorter side) and centre-cropped.
 mean, std: channel statistics on the scale 0..1; () takes those of the training set.
 eval_mean, eval_std: the same for evaluation; () uses those of training.
@@ -60,6 +66,9 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "full_spectrum": False,
             "search": False,
             "bootstrap": 0,
+            "input": "auto",
+            "input_workers": placeholder(int),
+            "prefetch": 2,
             "image_size": 32,
             "mean": (),
             "std": (),

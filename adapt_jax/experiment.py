@@ -81,6 +81,11 @@ def _check_fields(config) -> None:
     for field in (*counts, "eval_batch_size"):
         if config[field] < 1:
             raise InputError(f"config field {field} must be at least 1, got {config[field]}")
+    if config.prefetch < 1 or (config.input_workers or 0) < 0:
+        raise InputError(
+            "config field prefetch must be at least 1 and input_workers at least 0, got "
+            f"{config.prefetch} and {config.input_workers}"
+        )
     if config.epochs < 0 or (config.total_steps or 0) < 0:
         raise InputError("config fields epochs and total_steps must not be negative")
     if config.eval_checkpoint not in ("last", "best"):
@@ -135,7 +140,15 @@ def _pair(config, mean: str, std: str):
     return (tuple(config[mean]), tuple(config[std])) if config[mean] else None
 
 
-def build(config, *, mesh, num_classes: int | None, num_images: int | None, mean_std) -> Parts:
+def build(
+    config,
+    *,
+    mesh,
+    num_classes: int | None,
+    num_images: int | None,
+    mean_std,
+    cropped: bool = False,
+) -> Parts:
     """Makes every part the config names.
 
     Args:
@@ -144,6 +157,7 @@ def build(config, *, mesh, num_classes: int | None, num_images: int | None, mean
       num_classes: C of the training data; None without labels.
       num_images: N of the training data; None stands in while only checking.
       mean_std: of the training input; likewise.
+      cropped: whether training images come as crops, from the host.
 
     Raises:
       InputError: names the section of the config and what is wrong in it.
@@ -197,6 +211,7 @@ def build(config, *, mesh, num_classes: int | None, num_images: int | None, mean
         mean=mean,
         std=std,
         views=config.views,
+        cropped=cropped,
         dtype=dtype,
         **config.augment,
     )
@@ -211,6 +226,7 @@ def build_for(config, mesh, train: Dataset) -> Parts:
         num_classes=inputs.num_classes(train),
         num_images=len(train.images),
         mean_std=training_mean_std(config, train),
+        cropped=inputs.read_while_training(train),
     )
 
 

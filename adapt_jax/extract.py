@@ -5,6 +5,7 @@ import json
 import pathlib
 import zipfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -48,14 +49,23 @@ def make_for_any(model: Model, normalize, mesh, batch_size: int) -> ExtractForAn
 
     forward = jax.jit(forward, out_shardings=sharding.replicated(mesh))
 
+    rows = sharding.local_rows(mesh, batch_size)
+
+    def read(images, start):  # this process's share of a batch
+        wanted = start + rows
+        there = np.asarray(images[wanted[wanted < len(images)]])
+        return np.pad(there, ((0, len(rows) - len(there)), (0, 0), (0, 0), (0, 0)))
+
     def extract(variables, images):
         parts = []
-        for start in range(0, len(images), batch_size):
-            batch = np.asarray(images[start : start + batch_size])
-            missing = batch_size - len(batch)
-            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-            out = forward(variables, sharding.shard_batch(mesh, padded))
-            parts.append({k: np.asarray(v)[: len(batch)] for k, v in out.items()})
+        with ThreadPoolExecutor(1) as ahead:  # reads while the network works
+            coming = ahead.submit(read, images, 0)
+            for start in range(0, len(images), batch_size):
+                batch = sharding.from_local_rows(mesh, batch_size, rows, coming.result())
+                coming = ahead.submit(read, images, start + batch_size)
+                out = forward(variables, batch)
+                count = min(batch_size, len(images) - start)
+                parts.append({k: np.asarray(v)[:count] for k, v in out.items()})
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
     return extract

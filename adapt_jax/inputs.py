@@ -8,12 +8,17 @@ import numpy as np
 from adapt_jax import detector_specs, scoring
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources, suites
+from adapt_jax.data.lazy import LazyImages
 from adapt_jax.data.sources import Dataset
 from adapt_jax.methods.base import Method
 
+# What the training images may take, decoded, on every device and in the machine's memory.
+AT_MOST = 8 << 30
+INPUTS = {"auto": AT_MOST, "device": None, "host": 0}  # decoded bytes from which they stay files
+
 
 class Data(NamedTuple):
-    """Every image set of a run, decoded.
+    """Every image set of a run, decoded; a large training set is read when needed.
 
     `ood` maps each set's name to its images, `groups` to its group; covariate-shifted ID sets are
     among them, in the group "shifted". `val` are held-out ID images, `ood_val` the OOD images of a
@@ -40,6 +45,8 @@ def check(config) -> None:
     Raises:
       InputError: a source is malformed or not there, or a choice lacks the sets it needs.
     """
+    if config.input not in INPUTS:
+        raise InputError(f"config field input is one of {', '.join(INPUTS)}; got {config.input!r}")
     sources.check(config.train_data)
     plan = suite(config)
     for source in (plan.id_test, plan.id_val, plan.ood_val):
@@ -91,9 +98,15 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
       InputError: names the source and what is wrong with it.
     """
     size, labeled = config.image_size, method.targets == "labels"
-    train = sources.load(config.train_data, size, labeled=labeled)
+    train = sources.load(config.train_data, size, labeled=labeled, at_most=INPUTS[config.input])
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    say(f"train  {config.train_data}: {len(train.images):,} images, {kinds}")
+    found = f"{len(train.images):,} images, {kinds}; {_kept(config, train)}"
+    say(f"train  {config.train_data}: {found}")
+    if read_while_training(train) and not config.mean:
+        raise InputError(
+            f"train_data {config.train_data} is read while training, so its mean and deviation are "
+            "not known before: set the config fields mean and std"
+        )
     if labeled and num_classes(train) < 2:
         raise InputError(
             f"train_data {config.train_data} has one class; training needs at least two"
@@ -129,6 +142,20 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
     data = Data(train, test, ood, groups, val, ood_val)
     _check_held_out(data, say)
     return data
+
+
+def read_while_training(train: Dataset) -> bool:
+    """Whether the training images stay files, cut from whole images in every step."""
+    return isinstance(train.images, LazyImages)
+
+
+def _kept(config, train: Dataset) -> str:
+    """Where the training images are, and why."""
+    size = train.images.nbytes / 2**30
+    if not read_while_training(train):
+        return f"decoded, {size:.2f} GiB"
+    why = f"more than {AT_MOST >> 30} GiB" if config.input == "auto" else "input=host"
+    return f"read when needed ({size:.2f} GiB decoded, {why})"
 
 
 def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:

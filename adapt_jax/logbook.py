@@ -19,13 +19,15 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.score_files import write_atomically
 
 FILE = "metrics.jsonl"
+WORTH_SAYING = 0.05  # of the time, waiting for input
 
 
 class Logbook:
     """Writes one record per logged step; only process 0 writes or prints.
 
     metrics.jsonl holds one JSON object per record: `step`, `epoch`, `time` (Unix seconds),
-    `images_per_second`, and the means of the step metrics since the record before.
+    `images_per_second`, and the means of the step metrics since the record before. `input_wait`,
+    where images are read while training, is the share of that time the devices had no batch.
     """
 
     def __init__(self, workdir: pathlib.Path, *, total_steps: int, start: int, console: Console):
@@ -63,6 +65,8 @@ class Logbook:
         shown = {k: scalars[k] for k in ("loss", "alignment", "accuracy") if k in scalars}
         speed = scalars.get("images_per_second", 0.0)
         note = " ".join(f"{k} {v:.4f}" for k, v in shown.items()) + f" {speed:,.0f} images/s"
+        if (wait := scalars.get("input_wait", 0.0)) >= WORTH_SAYING:
+            note += f" {wait:.0%} waiting for input"
         if self._progress is not None:
             self._progress.update(self._task, completed=step, note=note)
         else:
@@ -114,6 +118,8 @@ class Window:
             "skipped": float(stacked["skipped"].sum()),
             "images_per_second": self._batch_size * len(fine) / (now - self._began),
         }
+        if "input_wait" in stacked:  # seconds, of every step
+            means["input_wait"] = float(stacked["input_wait"].sum() / (now - self._began))
         self._chunks, self._began = [], now
         return means
 

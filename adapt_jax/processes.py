@@ -143,7 +143,7 @@ def leave_if_lost(error: Exception) -> None:
     os._exit(EXIT_LOST)
 
 
-def leave_alone(error: InputError) -> None:
+def leave_alone(error: Exception, code: int = EXIT_INPUT) -> None:
     """Ends this process at once on a mistake it finds amid steps, if there are other processes.
 
     They are in the middle of one and wait for it; to leave by the front door would wait for them.
@@ -153,7 +153,7 @@ def leave_alone(error: InputError) -> None:
         return
     sys.stdout.flush()
     print(f"{prefix()}error: {error}", file=sys.stderr, flush=True)
-    os._exit(EXIT_INPUT)
+    os._exit(code)
 
 
 def first(number: int) -> int:

@@ -56,6 +56,30 @@ def shard_batch(mesh: Mesh, array: np.ndarray) -> jax.Array:
     return jax.make_array_from_callback(array.shape, over_batch(mesh), lambda index: array[index])
 
 
+def local_rows(mesh: Mesh, count: int) -> np.ndarray:
+    """Which rows of a batch of `count` lie on devices of this process, ascending."""
+    shares = over_batch(mesh).addressable_devices_indices_map((count,)).values()
+    return np.unique(np.concatenate([np.arange(count)[share] for share in shares]))
+
+
+def from_local_rows(mesh: Mesh, count: int, rows: np.ndarray, values: np.ndarray) -> jax.Array:
+    """A batch of `count`, split over its leading axis, of which each process has its own rows.
+
+    Args:
+      mesh: the devices.
+      count: rows of the whole batch.
+      rows: from `local_rows`.
+      values: (len(rows), ...), what is in them.
+    """
+
+    def share(index):
+        start, stop, _ = index[0].indices(count)
+        first = np.searchsorted(rows, start)
+        return values[first : first + stop - start]
+
+    return jax.make_array_from_callback((count, *values.shape[1:]), over_batch(mesh), share)
+
+
 def check_batch(mesh: Mesh, batch_size: int, parts: int = 1) -> None:
     """Raises InputError unless every part of the global batch splits evenly over the devices."""
     if batch_size % (mesh.size * parts):

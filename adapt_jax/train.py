@@ -20,6 +20,7 @@ from adapt_jax import (
     epochs,
     evaluate,
     experiment,
+    feeds,
     interrupts,
     logbook,
     outputs,
@@ -110,19 +111,14 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
             store.save(step, state, math.inf)  # an untrained network can be evaluated too
         return state
 
-    max_steps = min(config.log_every, config.checkpoint_every, per_epoch, total)
-    run = _compile_loop(config, parts, mesh, num_images, max_steps)
-    images = sharding.replicate(mesh, train_set.images)
-    targets = train_state.targets(parts.method, train_set.labels, num_images)
-    labels = sharding.replicate(mesh, targets)
     between = epochs.make(config, parts, mesh, train_set)
     began = time.perf_counter()
-    run = run.lower(state, images, labels, np.int32(1)).compile()
+    feed = feeds.make(config, parts, mesh, train_set, state)
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     console.print(
         f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
         f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
-        f"({_per_device(config, mesh)}); "
+        f"({_per_device(config, mesh)}), {feed.described}; "
         f"compiled in {time.perf_counter() - began:.1f} s",
         highlight=False,
     )  # fmt: skip
@@ -134,7 +130,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
         with interrupts.Deferred() as interrupted:
             while step < total:
                 stops = [
-                    step + max_steps,
+                    step + feed.max_steps,
                     *(
                         step - step % n + n
                         for n in (config.log_every, config.checkpoint_every, per_epoch)
@@ -145,8 +141,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 count = min(stops) - step
                 state = between(state, step)
                 with trace.around(step):
-                    state, metrics = run(state, images, labels, np.int32(count))
-                    metrics = {k: np.asarray(v)[:count] for k, v in metrics.items()}
+                    state, metrics = feed.run(state, count)
                 step += count
                 window.add(metrics)
                 losses.append(metrics["loss"])
@@ -163,29 +158,9 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                     console.print(f"interrupted at step {step}: saved; the same command resumes")
                     raise SystemExit(128 + signal)
     finally:
+        feed.close()
         book.close()
     return state
-
-
-def _compile_loop(config, parts, mesh, num_images, max_steps):
-    whole, split = sharding.replicated(mesh), sharding.over_batch(mesh)
-    step = train_state.make_step(
-        parts.model,
-        parts.method,
-        parts.optimizer,
-        parts.schedule,
-        parts.augment,
-        replicate=lambda x: jax.lax.with_sharding_constraint(x, whole),
-        parts=config.microbatches,
-    )
-    loop = train_state.make_loop(
-        step,
-        batch_size=config.batch_size,
-        num_images=num_images,
-        max_steps=max_steps,
-        shard=lambda x: jax.lax.with_sharding_constraint(x, split),
-    )
-    return jax.jit(loop, donate_argnums=0, out_shardings=whole)
 
 
 def _per_device(config, mesh) -> str:

@@ -168,10 +168,7 @@ def make_loop(
     per_epoch = steps_per_epoch(num_images, batch_size)
 
     def loop(state: TrainState, images, labels, count):
-        epoch_key = jax.random.fold_in(
-            jax.random.fold_in(state.key, ORDER), state.step // per_epoch
-        )
-        order = jax.random.permutation(epoch_key, num_images)
+        order = epoch_order(state.key, state.step // per_epoch, num_images)
 
         def take(state):
             first = (state.step % per_epoch) * batch_size
@@ -188,6 +185,12 @@ def make_loop(
         return jax.lax.fori_loop(0, count, body, (state, log))
 
     return loop
+
+
+def epoch_order(key: jax.Array, epoch: jax.Array, num_images: int) -> jax.Array:
+    """The order (N,) in which an epoch visits the images; `key` is the run's."""
+    epoch_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+    return jax.random.permutation(epoch_key, num_images)
 
 
 def targets(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:

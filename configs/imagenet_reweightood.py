@@ -9,10 +9,8 @@ https://download.pytorch.org/models and convert it once, where PyTorch is instal
     python -c "import numpy, torch; s = torch.load('resnet50-0676ba61.pth', weights_only=True);
                numpy.savez('data/resnet50_imagenet1k_v1.npz', **s)"
 
-Images as for imagenet200_reweightood.py. The training set stays in the memory of every device, and
-1.28 million images of 224 x 224 are 193 GB as uint8: more than a GPU or TPU has today. Until they
-fit, take some of the classes in both sets: --config.train_data='list:...?classes=0-299&root=...'
-(58 GB) and the same in test_data. Needs GPUs of 80 GB, or TPUs with as much.
+Images as for imagenet200_reweightood.py: 1.28 million of them, an hour of one CPU core an epoch.
+Needs GPUs or TPUs, and a machine with many cores to decode for them.
 
 Differs from the official code: the frozen layers' batch normalisation is frozen too
 (--config.model.frozen_batch_norm=False lets its statistics drift, as there); and as described in

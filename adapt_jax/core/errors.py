@@ -9,4 +9,6 @@ class InputError(ValueError):
 
 
 class TrainingFailed(RuntimeError):
-    """The loss stopped being a number. Commands say so and exit with code 1."""
+    """Nothing the user gave was wrong, yet training cannot go on: the loss stopped being a number,
+    or a process that reads images is gone. Commands say so and exit with code 1.
+    """

@@ -11,6 +11,9 @@
 | prepare_tfds.py | the one place where TensorFlow may run: its own process, once per TFDS set |
 | decode.py | image files and arrays -> square uint8 RGB, with the rules written down |
 | cache.py | decoded arrays kept on disk |
+| lazy.py | sets that are not decoded beforehand, with the indexing of an array |
+| crops.py, boxes.py | random crops from whole images, on the host; where they lie |
+| workers.py, worker.py | the processes that make them while a network trains |
 | suites.py | which sets a benchmark has: names, groups, sources, counts |
 | catalogue.py | the archives they are made of |
 | download.py, extract.py, store.py | fetching, unpacking and remembering them; `__main__.py` |

@@ -5,6 +5,7 @@ list openood_cifar10               its sets, counts and sources
 download openood_cifar10 mnist     suites and archives, into $ADAPT_JAX_DATA or ./data
 download SUITE --list-urls         only says what to fetch from where
 verify openood_cifar10             every file a list names is there, every count is right
+verify folder:birds/train          every image of any source can be decoded
 """
 
 import argparse
@@ -47,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = jobs.add_parser(name, help=job.__doc__.splitlines()[0])
         command.set_defaults(job=job)
-        command.add_argument("names", nargs=count, metavar="NAME", help="a suite or an archive")
+        command.add_argument(
+            "names", nargs=count, metavar="NAME", help="a suite, an archive, or a source"
+        )
         command.add_argument("--root", help="instead of $ADAPT_JAX_DATA or ./data")
         if job is fetch:
             command.add_argument("--mirror", default="", help="URL prefix to try first")
@@ -114,7 +117,7 @@ def fetch(arguments) -> None:
 
 
 def verify(arguments) -> None:
-    """Checks files against the record, lists and counts."""
+    """Checks files against the record, lists and counts; decodes the images of a source."""
     root, wrong, checked = catalogue.data_root(), 0, 0
 
     def say(name: str, problem: str, fine: str) -> None:
@@ -123,6 +126,14 @@ def verify(arguments) -> None:
         print(f"{'WRONG' if problem else 'ok':<7}{name:<27}{problem or fine}", flush=True)
 
     for name in arguments.names:
+        if ":" in name:
+            images = sources.load(name, 1, at_most=0).images
+            problems = list(images.problems())
+            for problem in problems:
+                print(problem)
+            found = f"{len(images):,} images"
+            say(name, f"{len(problems):,} of {found}" if problems else "", found)
+            continue
         suite, archives = _find(name)
         for archive in archives:
             known = store.record(root).get(archive.name, {}).get("sha256", "not recorded")

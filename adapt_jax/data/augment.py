@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import boxes
 from adapt_jax.data.jitter import jitter, luma
 from adapt_jax.data.resample import resize, weights
 
-TRIES = 10  # of torchvision's RandomResizedCrop, before it falls back to a central crop
 ORDERS = np.array(list(itertools.permutations(range(4))), np.int32)
 
 
@@ -54,6 +54,7 @@ def make(
     saturation: float = 0.4,
     hue: float = 0.1,
     grayscale: float = 0.2,
+    cropped: bool = False,
     dtype: jnp.dtype = jnp.float32,
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """`augment(key, images (B, H, W, 3) uint8) -> (B, V, S, S, 3)` in `dtype`, normalised.
@@ -70,6 +71,7 @@ def make(
       flip, jitter_probability, grayscale: probabilities.
       brightness, contrast, saturation: x draws a factor from max(0, 1-x) .. 1+x.
       hue: x draws a shift from -x .. x turns.
+      cropped: whether the crops come ready, as images (B, V, S, S, 3); see `crops`.
       dtype: of the result; the work is done in float32.
 
     Raises:
@@ -90,12 +92,13 @@ def make(
         grayscale=grayscale,
     )
     # A step that never happens is not compiled in.
-    apply = make_apply(image_size, jitters=jitter_probability > 0, greys=grayscale > 0)
+    steps = {"jitters": jitter_probability > 0, "greys": grayscale > 0, "crops": not cropped}
+    apply = make_apply(image_size, **steps)
     normalize = make_normalize(mean, std, dtype)
 
     def augment(key, images):
-        batch, height, width, _ = images.shape
-        draws = draw(key, (batch, views), height, width)
+        *_, height, width, _ = images.shape
+        draws = draw(key, (len(images), views), height, width)
         return normalize(apply(images, draws))
 
     return augment
@@ -151,7 +154,9 @@ def make_draw(
 
         turns = hue * (2 * uniform(keys[4]) - 1)
         return Draws(
-            box=_draw_box(uniform(keys[0], TRIES, 4), height, width, crop_scale, crop_ratio),
+            box=boxes.draw(
+                uniform(keys[0], boxes.TRIES, 4), height, width, crop_scale, crop_ratio, jnp
+            ),
             flip=uniform(keys[1]) < flip,
             jitter=uniform(keys[2]) < jitter_probability,
             factors=between(uniform(keys[3], 3)),
@@ -166,26 +171,30 @@ def make_draw(
 
 
 def make_apply(
-    image_size: int, *, jitters: bool = True, greys: bool = True
+    image_size: int, *, jitters: bool = True, greys: bool = True, crops: bool = True
 ) -> Callable[[jax.Array, Draws], jax.Array]:
     """`apply(images (B, H, W, 3) uint8, draws (B, V)) -> (B, V, S, S, 3)` uint8.
 
-    jitters, greys: False leaves the step out, whatever is drawn.
+    jitters, greys: False leaves the step out, whatever is drawn. crops: False takes images
+    (B, V, S, S, 3), each a view to be flipped.
     """
 
     def view(image, draw: Draws):
-        height, width, _ = image.shape
-        top, left, tall, wide = draw.box
-        rows = weights(top, tall, image_size, height)
-        columns = weights(left, wide, image_size, width, draw.flip)
-        image = resize(image, rows, columns)
+        if crops:
+            height, width, _ = image.shape
+            top, left, tall, wide = draw.box
+            rows = weights(top, tall, image_size, height)
+            columns = weights(left, wide, image_size, width, draw.flip)
+            image = resize(image, rows, columns)
+        else:
+            image = jnp.where(draw.flip, image[:, ::-1], image)
         if jitters:
             image = jitter(image, draw.factors, draw.hue, draw.order, draw.jitter)
         if greys:
             image = jnp.where(draw.grey, luma(image).astype(jnp.uint8), image)
         return image
 
-    return jax.vmap(jax.vmap(view, in_axes=(None, 0)))
+    return jax.vmap(jax.vmap(view, in_axes=(None if crops else 0, 0)))
 
 
 def make_normalize(
@@ -231,36 +240,3 @@ def mean_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = np.array([t / (255 * n) for t in total])
     variance = [(n * q - t * t) / (n * n) for q, t in zip(square, total)]
     return mean, np.sqrt(np.array(variance)) / 255
-
-
-def _draw_box(u: jax.Array, height: int, width: int, scale, ratio) -> jax.Array:
-    """torchvision's RandomResizedCrop from uniform u (..., TRIES, 4): box (..., 4) int32."""
-    area = height * width * (scale[0] + (scale[1] - scale[0]) * u[..., 0])
-    low, high = math.log(ratio[0]), math.log(ratio[1])
-    aspect = jnp.exp(low + (high - low) * u[..., 1])
-    wide, tall = jnp.round(jnp.sqrt(area * aspect)), jnp.round(jnp.sqrt(area / aspect))
-    fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
-    first = jnp.argmax(fits, axis=-1)[..., None]  # 0 if none fits
-
-    def pick(x):
-        return jnp.take_along_axis(x, first, axis=-1)[..., 0]
-
-    tall, wide, down, right = pick(tall), pick(wide), pick(u[..., 2]), pick(u[..., 3])
-    # A product with a number just below 1 may round up, hence the minimum.
-    top = jnp.minimum(jnp.floor(down * (height - tall + 1)), height - tall)
-    left = jnp.minimum(jnp.floor(right * (width - wide + 1)), width - wide)
-    drawn = jnp.stack([top, left, tall, wide], axis=-1)
-    central = np.array(_central_box(height, width, ratio), np.float32)
-    central = jnp.broadcast_to(central, drawn.shape)
-    box = jnp.where(jnp.any(fits, axis=-1)[..., None], drawn, central)
-    return box.astype(jnp.int32)
-
-
-def _central_box(height: int, width: int, ratio) -> tuple[int, int, int, int]:
-    """The largest central crop with an aspect ratio inside the range."""
-    tall, wide = height, width
-    if width / height < ratio[0]:
-        tall = round(width / ratio[0])
-    elif width / height > ratio[1]:
-        wide = round(height * ratio[1])
-    return (height - tall) // 2, (width - wide) // 2, tall, wide

@@ -7,11 +7,13 @@ import numpy as np
 
 
 class Dataset(NamedTuple):
-    """Decoded images in a fixed order.
+    """Images in a fixed order.
 
-    images (N, S, S, 3) uint8, possibly a read-only memory map; labels (N,) int32 in 0..C-1, or
-    None if the source has none; class_names C of them, () without labels; names one per image, a
-    relative file name or "source[index]"; fingerprint sha256 (hex) over shape, pixels and labels.
+    images (N, S, S, 3) uint8: an array, possibly a read-only memory map, or `lazy.LazyImages`,
+    which are read when they are asked for; labels (N,) int32 in 0..C-1, or None if the source has
+    none; class_names C of them, () without labels; names one per image, a relative file name or
+    "source[index]"; fingerprint sha256 (hex) over shape, pixels and labels, for lazy images
+    `lazy.fingerprint`.
     """
 
     images: np.ndarray
@@ -41,8 +43,11 @@ class Listing(NamedTuple):
     names and labels (N,) as in `Dataset`; `flaw` says, as the end of a sentence about the source,
     why its labels cannot be used (then labels may be None), and is "" if they can.
     `image(i)` gives image i as a PIL image or a (H, W, 3) uint8 array and may be called from
-    several threads. `pixels` (N, H, W, 3) uint8 where all images are in memory already.
-    `stamp(indices)` is text that changes whenever these images do, where a cache is worth it.
+    several threads; `encoded(i)` gives what another process can open, see `decode.opened`, and is
+    None where `image` does. `pixels` (N, H, W, 3) uint8 where all images are in memory already.
+    `stamp(indices)` is text that changes whenever these images do, where a cache is worth it;
+    `identity(indices)` the same but equal on every machine, as good as that can be had without
+    decoding.
     """
 
     names: tuple[str, ...]
@@ -52,6 +57,8 @@ class Listing(NamedTuple):
     flaw: str = ""
     pixels: np.ndarray | None = None
     stamp: Callable[[np.ndarray], str] | None = None
+    identity: Callable[[np.ndarray], str] | None = None
+    encoded: Callable[[int], str | bytes | np.ndarray] | None = None
 
 
 def label_flaw(labels: np.ndarray, class_names: tuple[str, ...]) -> str:

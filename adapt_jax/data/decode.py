@@ -13,6 +13,7 @@
    the shape (Resize((S, S))).
 """
 
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,13 @@ def _scale(image: Image.Image, short: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
+def opened(encoded: str | bytes | np.ndarray) -> Image.Image | np.ndarray:
+    """A path or the bytes of a file as a PIL image; pixels as they are."""
+    if isinstance(encoded, np.ndarray):
+        return encoded
+    return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Rule 1."""
     if image.mode == "F":
@@ -77,6 +85,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if grey.min() < 0 or grey.max() > 65535:
             raise InputError("integer pixels outside 0..65535; save it with 8 bits per channel")
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    if image.mode == "RGB":
+        return image
     image.info.pop("transparency", None)  # PIL would warn that converting to RGB loses it
     return image.convert("RGB")
 

@@ -103,10 +103,18 @@ def _listing(names: tuple[str, ...], root: Path, labels, class_names, flaw: str)
 
         return "\n".join([str(root), *(line(names[i]) for i in indices)])
 
-    def image(i: int) -> Image.Image:
-        return Image.open(root / names[i])
+    def identity(indices: np.ndarray) -> str:
+        return "\n".join(f"{names[i]}\0{os.stat(root / names[i]).st_size}" for i in indices)
 
-    return Listing(names, labels, class_names, image, flaw, stamp=stamp)
+    def path(i: int) -> str:
+        return str(root / names[i])
+
+    def image(i: int) -> Image.Image:
+        return Image.open(path(i))
+
+    return Listing(
+        names, labels, class_names, image, flaw, stamp=stamp, identity=identity, encoded=path
+    )
 
 
 def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:

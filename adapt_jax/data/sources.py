@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import arrays, cache, decode, embedded, folders, tfds_source
+from adapt_jax.data import arrays, cache, decode, embedded, folders, lazy, tfds_source
 from adapt_jax.data.base import Dataset, Listing, Source
 
 FAMILIES = {
@@ -84,6 +84,7 @@ def load(
     labeled: bool = False,
     cache_dir: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    at_most: int | None = None,
 ) -> Dataset:
     """Reads a whole data set as (N, S, S, 3) uint8, S = image_size; the rules are in `decode`.
 
@@ -93,6 +94,7 @@ def load(
       labeled: whether the caller needs labels; without it, unusable labels are dropped.
       cache_dir: where decoded arrays are kept; by default see `cache.directory`.
       progress: called as progress(done, total) while images are decoded.
+      at_most: decoded bytes; the images of a larger set are `lazy.LazyImages`.
 
     Raises:
       InputError: the source is wrong, missing, empty or corrupt (the file is named), or it has no
@@ -106,7 +108,7 @@ def load(
             f"{parsed.text!r}: resize={parsed.resize} is smaller than image_size {image_size}."
         )
     try:
-        return _load(parsed, image_size, labeled, cache_dir, progress)
+        return _load(parsed, image_size, labeled, cache_dir, progress, at_most)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
 
@@ -190,12 +192,16 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
     return digest.hexdigest()
 
 
-def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress) -> Dataset:
+def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress, at_most) -> Dataset:
     listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
     indices, labels, class_names = _choose(parsed, listing, labeled)
     labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
     names = tuple(listing.names[i] for i in indices)
 
+    if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
+        images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
+        known = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
+        return Dataset(images, labels, class_names, names, known)
     images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
     return Dataset(images, labels, class_names, names, fingerprint(images, labels))
 

@@ -4,7 +4,6 @@ A set that is not prepared yet is prepared by `prepare_tfds` in a process of its
 """
 
 import importlib.util
-import io
 import os
 import re
 import subprocess
@@ -13,10 +12,9 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import cache
+from adapt_jax.data import cache, decode
 from adapt_jax.data.base import Listing, Source, label_flaw
 
 DEFAULT_SPLIT = "train"
@@ -66,13 +64,14 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
 
     lock = threading.Lock()
 
-    def image(i: int):
+    def encoded(i: int) -> bytes | np.ndarray:
         with lock:  # the reader makes no promise about threads; decoding, the slow part, is outside
             value = records[int(i)][image_key]
-        return Image.open(io.BytesIO(value)) if isinstance(value, bytes) else _as_rgb(value)
+        return value if isinstance(value, bytes) else _as_rgb(value)
 
     files = sorted(p for p in Path(folder).iterdir() if p.is_file())
-    state = [f"{p.name}\0{p.stat().st_size}\0{p.stat().st_mtime_ns}" for p in files]
+    sizes = [f"{p.name}\0{p.stat().st_size}" for p in files]
+    state = [f"{size}\0{p.stat().st_mtime_ns}" for size, p in zip(sizes, files)]
     stamp = "\n".join([os.path.abspath(folder), split, *state])
 
     labels, class_names, flaw = None, (), "has no feature `label`"
@@ -93,9 +92,11 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
         tuple(f"{source.kind}:{source.place}[{i}]" for i in range(count)),
         labels,
         class_names,
-        image,
+        lambda i: decode.opened(encoded(i)),
         flaw,
         stamp=lambda indices: f"{indices.tolist()}\n{stamp}",
+        identity=lambda indices: "\n".join([str(indices.tolist()), split, *sizes]),
+        encoded=encoded,
     )
 
 

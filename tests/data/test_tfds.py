@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import check, load, tfds_source
+from adapt_jax.data import check, decode, load, tfds_source
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,18 @@ def test_load(data_dir):
     assert data.names[2] == "tfds:tiny_things:test[2]"
     again = load("tfds:tiny_things:test", 8, progress=lambda *_: pytest.fail("decoded again"))
     assert again.fingerprint == data.fingerprint
+
+
+def test_reading_when_needed(data_dir):
+    """Records as they are stored go to other processes; together they are the decoded set."""
+    source = "tfds:tiny_things:test?classes=1+2"
+    whole, lazy = load(source, 8), load(source, 8, at_most=0)
+    np.testing.assert_array_equal(lazy.images[1:5], whole.images[1:5])
+    records = [lazy.images.encoded(i) for i in range(len(whole.images))]
+    assert all(isinstance(record, bytes) for record in records)
+    np.testing.assert_array_equal([decode.fit(decode.opened(r), 8) for r in records], whole.images)
+    assert load(source, 8, at_most=0).fingerprint == lazy.fingerprint
+    assert load("tfds:tiny_things:test", 8, at_most=0).fingerprint != lazy.fingerprint
 
 
 @pytest.mark.parametrize(
