@@ -38,7 +38,7 @@ RECIPE = (
     "batch_size", "views", "epochs", "total_steps", "model", "augment",
 )  # fmt: skip
 # What may differ between a finished run and the one asked for: no result depends on it.
-_NO_RESULT = ("log_every", "profile", "report")
+_NO_RESULT = ("log_every", "profile", "report", "tracking")
 
 
 class Run(NamedTuple):

@@ -8,15 +8,16 @@ The same command resumes a stopped run where its last checkpoint left off. Exit 
 
 import contextlib
 import math
-import time
 
 import jax
 import numpy as np
 from absl import flags
 
 from adapt_jax import (
+    boards,
     checkpoints,
     cli,
+    compilation,
     epochs,
     evaluate,
     experiment,
@@ -116,25 +117,36 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
     targets = train_state.targets(parts.method, train_set.labels, num_images)
     labels = sharding.replicate(mesh, targets)
     between = epochs.make(config, parts, mesh, train_set)
-    began = time.perf_counter()
-    run = run.lower(state, images, labels, np.int32(1)).compile()
+    trace = profiling.Trace(
+        experiment.profile_range(config), workdir / "profile", logbook.printer(console)
+    )
+    lowered = run.lower(state, images, labels, np.int32(1))
+    run, compiled = compilation.timed(lowered, names=trace.wanted)
+    trace.watch(profiling.Subject(run, compiled, **experiment.described(config, mesh)))
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     console.print(
         f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
         f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
         f"({config.batch_size // mesh.size} per device); "
-        f"compiled in {time.perf_counter() - began:.1f} s",
+        f"compiled in {compiled.seconds:.1f} s",
         highlight=False,
     )  # fmt: skip
 
-    book = logbook.Logbook(workdir, total_steps=total, start=step, console=console)
-    trace = profiling.Trace(experiment.profile_range(config), workdir / "profile")
+    book = logbook.Logbook(
+        workdir,
+        total_steps=total,
+        start=step,
+        console=console,
+        boards=boards.open_all(config, workdir, step),
+    )
+    pace = logbook.Pace()
     window, losses = logbook.Window(config.batch_size), []
     try:
         with interrupts.Deferred() as interrupted:
             while step < total:
                 stops = [
                     step + max_steps,
+                    step + pace.steps(step),
                     *(
                         step - step % n + n
                         for n in (config.log_every, config.checkpoint_every, per_epoch)
@@ -148,6 +160,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                     state, metrics = run(state, images, labels, np.int32(count))
                     metrics = {k: np.asarray(v)[:count] for k, v in metrics.items()}
                 step += count
+                trace.reached(step)
                 window.add(metrics)
                 losses.append(metrics["loss"])
                 signal = processes.largest(interrupted.signal or 0)  # of any process
@@ -155,6 +168,8 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 if step % config.log_every == 0 or ending:
                     _stop_if_lost(window, step)
                     book.record(step, {"epoch": step / per_epoch} | window.close())
+                else:
+                    book.alive(step)
                 if step % config.checkpoint_every == 0 or ending:
                     store.save(step, state, _finite_mean(np.concatenate(losses)))
                     losses = []
@@ -163,6 +178,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                     console.print(f"interrupted at step {step}: saved; the same command resumes")
                     raise SystemExit(128 + signal)
     finally:
+        trace.close()
         book.close()
     return state
 

@@ -13,7 +13,7 @@ import csv
 import io
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from absl import flags
@@ -25,6 +25,7 @@ from adapt_jax import (
     image_features,
     logbook,
     processes,
+    profiling,
     results_files,
     sharding,
     streams,
@@ -64,13 +65,14 @@ def zero_shot(config, workdir: str) -> dict:
     with workdirs.locked(path), logbook.doing(console) as say:
         encode = encoder.load(config, sharding.make_mesh(), say)
         transform = image_features.cut(config, encode.model)
-        opened, groups = image_features.open_sets(config, transform, _printer(console))
+        opened, groups = image_features.open_sets(config, transform, logbook.printer(console))
         names = image_features.names_of_classes(config, opened["id"])
         words = text_features.read_words(config, names)
         console.print(_bank_size(words), highlight=False)
         zero_shot_scoring.check(specs, groups, len(names), sum(words.counts.values()))
         text = text_features.build(config, words, encode, path)
-        sets = image_features.embed(config, opened, transform, encode, path)
+        with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
+            sets = image_features.embed(config, opened, transform, encode, path, watch)
         model = encode.model
         facts = {
             "id": image_features.plan(config).id_test.source,
@@ -122,7 +124,9 @@ def from_features(config, folder: str, workdir: str) -> dict:
             "from_features": str(folder),
         }
         task = Task(text.bank, sets, groups, settings)
-        return _finish(config, path, specs, task, text, facts, console, say)
+        mesh = sharding.make_mesh()
+        with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
+            return _finish(config, path, specs, task, text, facts, console, say, watch)
 
 
 def _check(config):
@@ -139,8 +143,19 @@ def _prepare(workdir: str) -> pathlib.Path:
     return path
 
 
-def _printer(console) -> Callable[[str], None]:
-    return lambda text: console.print(text, highlight=False, markup=False)
+def _profiled(config, path: pathlib.Path, console, mesh, what: str, unit: str = "batch"):
+    """The config's profile as a context, of images through CLIP or of a detector's steps."""
+    steps = unit == "step"
+    return profiling.calls(
+        profiling.steps_range(config.profile, "config field profile"),
+        path / "profile",
+        logbook.printer(console),
+        unit=unit,
+        what=f"zero-shot: {what}, {config.clip.path if not steps else config.detectors}",
+        devices=sharding.described(mesh),
+        dtype="float32" if steps else config.clip.dtype,
+        images=config.stream.batch_size if steps else config.image_batch_size,
+    )
 
 
 def _bank_size(words: text_features.Words) -> str:
@@ -149,10 +164,10 @@ def _bank_size(words: text_features.Words) -> str:
     return f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(chosen) or 'none'}"
 
 
-def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say) -> dict:
-    """Scores the sets and writes everything."""
+def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say, watch=None):
+    """Scores the sets and writes everything; returns what results.json holds."""
     task = zero_shot_scoring.mixed(task)
-    scored = zero_shot_scoring.run(specs, task, resamples=config.bootstrap, say=say)
+    scored = zero_shot_scoring.run(specs, task, resamples=config.bootstrap, say=say, watch=watch)
     say("classes")
     predicted = {
         name: zero_shot_scoring.classify(task.bank.labels, found.embeddings)

@@ -120,6 +120,12 @@ class Model:
         """
         return _image_features(self.params, self.config, jnp.asarray(pixels), dtype=self.dtype)
 
+    def lowered_image(self, pixels: jax.Array) -> jax.stages.Lowered:
+        """What `encode_image` runs for these pixels, before compilation."""
+        return _image_features.lower(
+            self.params, self.config, jnp.asarray(pixels), dtype=self.dtype
+        )
+
     def encode_text(self, token_ids: jax.Array) -> jax.Array:
         """(B, L) integers, L <= context_length -> (B, embed_dim) float32, not normalised.
 
