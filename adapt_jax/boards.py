@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -168,4 +169,6 @@ def _tensorboard(folder: pathlib.Path, start: int) -> TensorBoard | None:
         from tensorboardX import SummaryWriter
     except ImportError:  # the core runs without it
         return None
-    return TensorBoard(SummaryWriter(str(folder), purge_step=start + 1 if start else None))
+    purge = start + 1 if start else None
+    suffix = f".{time.time_ns()}"  # two files of one second would have one name
+    return TensorBoard(SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix))
