@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -61,7 +62,9 @@ def test_tensorboard_gets_scalars_and_results(tmp_path):
 
 def test_wandb_continues_its_run(tmp_path, monkeypatch):
     """The real package, offline; only where it is installed."""
-    pytest.importorskip("wandb.sdk")
+    wandb = pytest.importorskip("wandb", reason="pip install wandb")
+    if not hasattr(wandb, "init"):
+        pytest.skip("a folder called wandb is not W&B")
     for name in ("WANDB_RUN_ID", "WANDB_DIR", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -77,10 +80,12 @@ def test_wandb_continues_its_run(tmp_path, monkeypatch):
         )
         book.record(start + 4, {"loss": 0.5})
         book.close()
+        time.sleep(1.1)  # W&B names folders of offline runs by the second
     boards.summarise(config, tmp_path, RESULTS)
+    wandb.teardown()  # as at the end of a process: waits for its files
     known = json.loads((tmp_path / "wandb.json").read_text())["id"]
     written = list((tmp_path / "wandb").glob(f"offline-run-*-{known}"))
-    assert len(written) >= 1
+    assert len(written) == 3
     content = b"".join(p.read_bytes() for d in written for p in d.glob("*.wandb"))
     for name in (b"loss", b"results/knn/near/auroc", b"proto_momentum"):
         assert name in content
@@ -116,6 +121,6 @@ def test_dispatches_get_as_long_as_can_be_waited_for(monkeypatch):
     clock[0] = 5.0  # the step took 5 s
     assert pace.steps(1) == 3
     clock[0] = 5.003  # three steps took 3 ms
-    assert pace.steps(4) == 15_000
+    assert pace.steps(4) == pytest.approx(15_000, abs=1)
     clock[0] = 1000.0
     assert pace.steps(5) == 1
