@@ -59,7 +59,7 @@ def image_features(params: Params, config: Config, pixels: jax.Array, dtype="flo
         raise InputError(
             f"pixels are {pixels.dtype}; give normalised floats, or uint8 to have them normalised"
         )
-    with _precision(dtype):
+    with _precision(dtype), jax.named_scope("forward"):
         pixels = pixels.astype(dtype)
         if isinstance(config.vision, ModifiedResNet):
             out = resnet.features(params["visual"], config.vision, pixels)
