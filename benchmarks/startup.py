@@ -4,13 +4,15 @@
 
 Every repetition is a cold start, with an empty cache of programs, and a warm one after it; each a
 process of its own that trains one step and evaluates nothing. Decoded images are kept throughout.
-What is timed is from starting Python to the record of step 1 in metrics.jsonl.
+What is timed is from starting Python to the record of step 1 in metrics.jsonl. The CPU seconds are
+those of the whole process, its threads together: they hardly depend on what else the machine does.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import resource
 import shutil
 import statistics
 import subprocess
@@ -24,18 +26,20 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def start(config, workdir, environment, overrides):
-    """Seconds to the first step, and what the run said of compiling."""
+    """Seconds to the first step, what the run said of compiling, and CPU seconds in all."""
     command = [
         *(sys.executable, "-m", "adapt_jax.train", f"--config={config}", f"--workdir={workdir}"),
         *("--config.total_steps=1", "--config.log_every=1", "--config.ood=", *overrides),
     ]
-    began = time.time()
+    began, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     first = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[0])
     compiling = done.stdout.partition("compiled in ")[2].split()[0]
-    return first["time"] - began, float(compiling)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return first["time"] - began, float(compiling), used
 
 
 def main():
@@ -58,13 +62,16 @@ def main():
     device = jax.devices()[0].device_kind
     print(f"{args.config} {' '.join(overrides)}, {device}, jax {jax.__version__}")
     print(f"{args.repeats} repetitions; the cache then holds {size / 1e6:.1f} MB")
-    print("| | median s to the first step | min | max | of which compiling it, median |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    print(
+        "| | s to the first step, median | min | max | of which compiling it, median "
+        "| CPU seconds of the process, median |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, runs in found.items():
-        whole, compiling = zip(*runs)
+        whole, compiling, used = zip(*runs)
         print(
             f"| {name} | {statistics.median(whole):.1f} | {min(whole):.1f} | {max(whole):.1f} "
-            f"| {statistics.median(compiling):.1f} |"
+            f"| {statistics.median(compiling):.1f} | {statistics.median(used):.1f} |"
         )
 
 

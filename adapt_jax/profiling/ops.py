@@ -58,7 +58,7 @@ def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorde
       opcodes: of its instructions by name; what only waits for its body is left out.
     """
     seconds, starts, elsewhere, spans = defaultdict(float), defaultdict(list), 0.0, []
-    for event in _events(path):
+    for event in (event for line in lines(path) for event in line):
         if event.module not in ("", module) or event.op not in opcodes:
             elsewhere += event.own if opcodes.get(event.op) not in CONTROL else 0.0
             continue
@@ -74,16 +74,20 @@ def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorde
 
 
 def step_seconds(recorded: Recorded, steps: int) -> list[float]:
-    """Seconds from the beginning of one step to that of the next, one fewer than `steps`.
+    """Seconds from the beginning of one step to that of the next, one fewer than `steps`."""
+    starts = step_starts(recorded, steps)
+    return [b - a for a, b in zip(starts, starts[1:])]
 
-    Taken from an operation that runs once per step; [] where there is none.
+
+def step_starts(recorded: Recorded, steps: int) -> list[float]:
+    """When an operation that runs once per step began: of those, the first of a step.
+
+    [] where there is none.
     """
     once = [op for op, count in recorded.counts.items() if count == steps]
-    if steps < 2 or not once:
+    if not once:
         return []
-    first = min(once, key=lambda op: (-recorded.seconds[op], op))  # a long one: least jitter
-    starts = recorded.starts[first]
-    return [b - a for a, b in zip(starts, starts[1:])]
+    return min((recorded.starts[op] for op in once), key=lambda starts: starts[0])
 
 
 def by_phase(recorded: Recorded, scopes: Mapping[str, tuple[str, str, str]]) -> Times:
@@ -108,18 +112,18 @@ def spread(values: list[float]) -> dict[str, float]:
     }
 
 
-def _events(path: pathlib.Path) -> Iterator[Event]:
-    """Every operation on the first device, or on the threads of a CPU."""
+def lines(path: pathlib.Path) -> list[list[Event]]:
+    """Every operation by line: the streams of the first device, or the threads of a CPU."""
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
     devices = sorted((p for p in planes if p.name.startswith("/device:")), key=lambda p: p.name)
-    found = [list(_of_plane(plane)) for plane in devices]
-    first = next((events for events in found if events), None)
+    by_plane = ([line for line in _of_plane(plane) if line] for plane in devices)
+    first = next((found for found in by_plane if found), None)
     if first is None:
-        first = [e for p in planes if p.name == "/host:CPU" for e in _of_plane(p)]
-    yield from first
+        first = [line for p in planes if p.name == "/host:CPU" for line in _of_plane(p) if line]
+    return first
 
 
-def _of_plane(plane) -> Iterator[Event]:
+def _of_plane(plane) -> Iterator[list[Event]]:
     for line in plane.lines:
         raw = []
         for event in line.events:
@@ -130,7 +134,7 @@ def _of_plane(plane) -> Iterator[Event]:
             if op:
                 module = str(stats.get("hlo_module", "")).partition("(")[0]
                 raw.append((event.start_ns, -event.duration_ns, str(op), module))
-        yield from _own_times(raw)
+        yield list(_own_times(raw))
 
 
 def _own_times(raw: Iterable[tuple[float, float, str, str]]) -> Iterator[Event]:

@@ -5,6 +5,7 @@ the program after it was split over the devices.
 """
 
 import contextlib
+import gzip
 import json
 import pathlib
 import resource
@@ -19,6 +20,7 @@ from adapt_jax.profiling import device_peaks, hlo, ops
 from adapt_jax.score_files import write_atomically
 
 MOST = 5  # operations shown
+PROGRAM = "program.txt.gz"  # what was compiled, by which operations have names
 
 
 class Subject(NamedTuple):
@@ -52,8 +54,10 @@ class Recording(NamedTuple):
 
 
 def write(recording: Recording, subject: Subject) -> dict[str, Any]:
-    """Sums up, writes summary.txt, summary.json and memory.prof, and returns what they hold."""
-    found = summarise(recording, subject)
+    """Sums up, writes what `profiling` promises, and returns what summary.json holds."""
+    program = subject.program.as_text()
+    (recording.folder / PROGRAM).write_bytes(gzip.compress(program.encode(), mtime=0))
+    found = summarise(recording, subject, hlo.parse(program))
     write_atomically(recording.folder / "summary.json", json.dumps(found, indent=1).encode())
     write_atomically(recording.folder / "summary.txt", text(found).encode())
     with contextlib.suppress(RuntimeError, NotImplementedError):  # not on every backend
@@ -61,10 +65,9 @@ def write(recording: Recording, subject: Subject) -> dict[str, Any]:
     return found
 
 
-def summarise(recording: Recording, subject: Subject) -> dict[str, Any]:
+def summarise(recording: Recording, subject: Subject, program: hlo.Program) -> dict[str, Any]:
     """Everything on the page, as JSON has it; None is not known."""
     device = jax.local_devices()[0]
-    program = hlo.parse(subject.program.as_text())
     scopes = hlo.scopes(program)
     path = ops.newest(recording.folder)
     opcodes = {name: opcode for name, (_, _, opcode) in scopes.items()}
@@ -182,7 +185,7 @@ def text(found: dict[str, Any]) -> str:
     for op in found["ops"]:
         lines.append(
             f"{op['op'][:33]:<34}{op['phase']:<10}{1e3 * op['seconds']:12.3f} "
-            f"{_percent(op['share']):>6}  {_tail(op['from'])}"
+            f"{_percent(op['share']):>6}  {tail(op['from'])}"
         )
     return "\n".join(lines) + "\n"
 
@@ -264,7 +267,7 @@ def _si(value: float) -> str:
     return f"{value:.3g} "
 
 
-def _tail(stack: str) -> str:
+def tail(stack: str) -> str:
     """The last parts of a name stack that say something."""
     dull = ("while", "body", "closed_call", "cond", "branch_0_fun", "branch_1_fun")
     parts = [p for p in stack.split("/") if p not in dull and not p.startswith("jit(")]
