@@ -78,6 +78,7 @@ def _timeline(folder: pathlib.Path, found, program):
             ]
             axes.broken_barh(bars, (row - 0.4, 0.8), color=COLOURS[phase])
     axes.set_yticks(range(len(kept)), [f"{i}" for i in range(len(kept))])
+    axes.set_ylim(-0.5, len(kept) - 0.5)
     axes.set_xlim(0, 1e3 * length)
     axes.set_xlabel(f"ms of one {found['unit']}")
     axes.set_ylabel("thread or stream")
