@@ -181,6 +181,8 @@ def text(found: dict[str, Any]) -> str:
     total = found["op_seconds"] or 1.0
     for phase, seconds in found["phases"].items():
         lines.append(f"{phase:<12}{1e3 * seconds:12.3f}  {_percent(seconds / total):>6}")
+    if not found["phases"]:
+        lines.append("the trace has no operation of this program")
     lines += ["", f"{'operation':<34}{'phase':<10}{'ms per ' + unit:>12}  share  from"]
     for op in found["ops"]:
         lines.append(

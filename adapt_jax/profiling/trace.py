@@ -83,7 +83,7 @@ class Trace:
         self._last_reached = step
         if start <= step < stop:
             if not self._running:
-                jax.profiler.start_trace(str(self._folder))
+                jax.profiler.start_trace(str(_own(self._folder)))
                 self._running, self._first = True, step
             began = time.perf_counter()
             with jax.profiler.StepTraceAnnotation(self._unit, step_num=step):
@@ -131,6 +131,11 @@ class Trace:
             self._say(f"profile: recorded in {self._folder}, but not summed up: {e!r}")
             return
         self._say(summary.text(found).rstrip())
+
+
+def _own(folder: pathlib.Path) -> pathlib.Path:
+    """Where this process records: two on one machine would write one file."""
+    return folder if processes.is_main() else folder / f"process{jax.process_index()}"
 
 
 @contextlib.contextmanager
