@@ -13,6 +13,8 @@ image_size: side in pixels; other images are resized (shorter side) and centre-c
 mean, std: channel statistics on the scale 0..1; () takes those of the training set.
 eval_mean, eval_std: the same for evaluation; () uses those of training.
 batch_size: images per step over all devices; the network sees `views` of each.
+microbatches: parts of the batch that go through the network one after the other, where memory is
+  short: loss and gradient are those of the whole batch, batch normalisation sees one part.
 views: augmented copies of each image.
 epochs, total_steps: length of the run; total_steps wins when set.
 method.name, method.params: the objective and its hyper-parameters.
@@ -65,6 +67,7 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "eval_mean": (),
             "eval_std": (),
             "batch_size": 512,
+            "microbatches": 1,
             "views": 2,
             "epochs": 500,
             "total_steps": placeholder(int),

@@ -5,7 +5,7 @@
 Each set goes through the network once per checkpoint (cached in WORKDIR/features); detectors work
 on the cache. Writes results.json, results.csv, scores/<detector>/<set>.npz and report.html,
 replacing those of the last evaluation. With --from_features=DIR the outputs were made elsewhere,
-see `adapt_jax.from_features`.
+see `adapt_jax.from_features`; with an export as WORKDIR they go to --out.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from adapt_jax import (
     cli,
     detector_specs,
     experiment,
+    exported,
     from_features,
     inputs,
     logbook,
@@ -131,11 +132,12 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
     return found
 
 
-def evaluate_run(workdir: str, profile: str = "", **changes) -> dict:
+def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -> dict:
     """Evaluates a finished (or stopped) run again.
 
     Args:
-      workdir: of the run.
+      workdir: of the run, or an export.
+      out: where results go; by default to the run. An export stays as it is, so it needs one.
       profile: see `evaluate`.
       **changes: fields of its config that are different this time: `detectors`, `ood`,
         `val_data`, `ood_val_data`, `eval_checkpoint`, `linear_probe`, `full_spectrum`, `search`,
@@ -150,18 +152,34 @@ def evaluate_run(workdir: str, profile: str = "", **changes) -> dict:
             profiling.steps_range(profile, "--profile")
             config = _config(workdir, changes)
             experiment.check(config, training=False)
-            path = workdirs.prepare(workdir)
+            source = pathlib.Path(workdir).expanduser()
+            path = workdirs.prepare(_results_folder(source, out, changes))
             held.enter_context(workdirs.locked(path))
             data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
-            checkpoints.check_data(path, experiment.data_facts(config, data.train))
+            check = exported if exported.is_export(source) else checkpoints
+            check.check_data(source, experiment.data_facts(config, data.train))
         workdirs.check_shared(path)
         held.enter_context(logbook.failures(path))
         mesh = sharding.make_mesh()
         parts = experiment.build_for(config, mesh, data.train)
-        state = outputs.restore(config, path, parts, mesh)
+        state = outputs.restore(config, source, parts, mesh)
         return evaluate(
             config, path, data=data, parts=parts, mesh=mesh, state=state, profile=profile
         )
+
+
+def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Path:
+    """Where results go: to the run itself, those of an export to `out`."""
+    if not exported.is_export(source):
+        if out:
+            raise InputError(f"--out is for exports; the results of a run go to {source}")
+        return source
+    if changes.get("eval_checkpoint"):
+        raise InputError(f"{source} is an export, of one checkpoint; leave --checkpoint out")
+    if not out:
+        raise InputError(f"{source} is an export and stays as it is; give --out=DIR for results")
+    exported.verify(source)
+    return out
 
 
 def _config(workdir: str, changes):
@@ -178,7 +196,8 @@ def _config(workdir: str, changes):
 
 
 if __name__ == "__main__":
-    WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+    WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or an export.")
+    OUT = flags.DEFINE_string("out", "", "Where the results of an export go.")
     FEATURES = flags.DEFINE_string("from_features", "", "Folder of outputs made elsewhere.")
     DETECTORS = flags.DEFINE_string("detectors", "", 'E.g. mahalanobis,knn?k=100; or "all".')
     OOD = flags.DEFINE_string("ood", "", 'Instead of the run\'s: "group/name=source,...".')
@@ -202,7 +221,7 @@ if __name__ == "__main__":
         }
         if FEATURES.value:
             given = ("ood", "suite", "val_data", "ood_val_data", "linear_probe", "checkpoint")
-            for name in (*given, "profile"):
+            for name in ("out", *given, "profile"):
                 if flags.FLAGS[name].present:
                     raise InputError(f"--{name} does not go with --from_features: files say it all")
             from_features.evaluate_features(FEATURES.value, WORKDIR.value, **changes)
@@ -211,7 +230,8 @@ if __name__ == "__main__":
             raise InputError("--ood and --suite both say which sets; give one of them")
         evaluate_run(
             WORKDIR.value,
-            PROFILE.value,
+            out=OUT.value,
+            profile=PROFILE.value,
             **changes,
             ood=OOD.value or SUITE.value,
             val_data=VAL.value,

@@ -54,7 +54,7 @@ def check(config, *, training: bool = True) -> None:
     _check_fields(config)
     mesh = sharding.make_mesh()
     if training:
-        sharding.check_batch(mesh, config.batch_size)
+        sharding.check_batch(mesh, config.batch_size, config.microbatches)
     profile_range(config)
     if training:
         boards.check(config.tracking)
@@ -81,7 +81,7 @@ def _check_fields(config) -> None:
         if not key.startswith(free):
             word = "has no field" if key in given else "lacks the field"
             raise InputError(f"the config {word} {key!r}; see adapt_jax/config.py for all of them")
-    counts = ("batch_size", "image_size", "views", "log_every", "checkpoint_every")
+    counts = ("batch_size", "microbatches", "image_size", "views", "log_every", "checkpoint_every")
     for field in (*counts, "eval_batch_size"):
         if config[field] < 1:
             raise InputError(f"config field {field} must be at least 1, got {config[field]}")

@@ -96,32 +96,45 @@ def cached(
 
 
 def remember(
-    folder: pathlib.Path, checkpoint: str, keys: Mapping[str, str], sources: Mapping[str, str]
+    folder: pathlib.Path,
+    checkpoint: str,
+    keys: Mapping[str, str],
+    sources: Mapping[str, str],
+    dtype: str,
 ) -> None:
-    """Notes in FOLDER/index.json which outputs the last evaluation used, and what of.
+    """Notes in FOLDER/index.json which outputs the last evaluation used, of what, in which dtype.
 
     Files of other evaluations of the same checkpoint may lie beside them.
     """
     sets = {name: {"key": key, "source": sources.get(name, "")} for name, key in keys.items()}
     if processes.is_main():
-        content = json.dumps({"checkpoint": checkpoint, "sets": sets}, indent=1) + "\n"
+        index = {"checkpoint": checkpoint, "dtype": dtype, "sets": sets}
+        content = json.dumps(index, indent=1) + "\n"
         write_atomically(folder / _INDEX, content.encode())
 
 
 def recall(folder: pathlib.Path, checkpoint: str) -> dict[str, tuple[str, Arrays]]:
     """The outputs the last evaluation used, by set: (source, arrays); {} of another checkpoint."""
-    try:
-        index = json.loads((folder / _INDEX).read_text())
-    except (OSError, ValueError):
-        return {}
-    if index["checkpoint"] != checkpoint:
-        return {}
     found = {}
-    for name, entry in index["sets"].items():
+    for name, entry in _index(folder, checkpoint).get("sets", {}).items():
         arrays = _read(path_of(folder, name, checkpoint), entry["key"])
         if arrays is not None:
             found[name] = entry["source"], arrays
     return found
+
+
+def dtype(folder: pathlib.Path, checkpoint: str) -> str | None:
+    """What the network computed in when those outputs were made; None where it was not noted."""
+    return _index(folder, checkpoint).get("dtype")
+
+
+def _index(folder: pathlib.Path, checkpoint: str) -> dict[str, Any]:
+    """{} where there is none, or one of another checkpoint."""
+    try:
+        index = json.loads((folder / _INDEX).read_text())
+    except (OSError, ValueError):
+        return {}
+    return index if index["checkpoint"] == checkpoint else {}
 
 
 def stored(folder: pathlib.Path, checkpoint: str, name: str) -> Arrays | None:

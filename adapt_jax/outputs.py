@@ -5,7 +5,16 @@ import pathlib
 import jax
 import numpy as np
 
-from adapt_jax import checkpoints, experiment, extract, image_scores, inputs, scoring, sharding
+from adapt_jax import (
+    checkpoints,
+    experiment,
+    exported,
+    extract,
+    image_scores,
+    inputs,
+    scoring,
+    sharding,
+)
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.detectors import Head, Outputs
@@ -76,7 +85,7 @@ def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, s
         key = extract.key(checkpoint, dataset, mean_std, dtype)
         outputs[name] = extract.cached(path, key, dataset, read, anew=watch is not None)
         keys[name] = key
-    extract.remember(pathlib.Path(workdir) / "features", checkpoint, keys, _sources(config))
+    extract.remember(pathlib.Path(workdir) / "features", checkpoint, keys, _sources(config), dtype)
     return outputs
 
 
@@ -109,11 +118,13 @@ def training_outputs(arrays: extract.Arrays, method: Method, method_state) -> Ou
 
 
 def restore(config, workdir, parts, mesh) -> TrainState:
-    """The state the config evaluates: the last checkpoint or the best.
+    """The state the config evaluates: the last checkpoint or the best; of an export, its only one.
 
     Raises:
       InputError: the run has no checkpoint, or one of another shape.
     """
+    if exported.is_export(pathlib.Path(workdir)):
+        return exported.restore(pathlib.Path(workdir), _abstract_state(config, parts, mesh), mesh)
     store = checkpoints.Checkpoints(workdir)
     try:
         best = config.eval_checkpoint == "best"

@@ -3,10 +3,11 @@
     python -m adapt_jax.predict --workdir=runs/mine [--detector=knn?k=50] [--tpr=0.95] IMAGE|DIR...
 
 Needs an evaluated run, and none of its images: the detector is fitted on the cached outputs of the
-training set. An image counts as in-distribution if its score reaches the threshold that keeps the
-share --tpr of the last evaluation's held-out ID images (val_data, else the ID test set). Lines go
-to stdout in the order of the arguments; an image that cannot be read has "error" in place of the
-rest and makes the exit code 2, after all others are done.
+training set. An export (`adapt_jax.export`) will do as well, and brings its detector with it. An
+image counts as in-distribution if its score reaches the threshold that keeps the share --tpr of the
+last evaluation's held-out ID images (val_data, else the ID test set). Lines go to stdout in the
+order of the arguments; an image that cannot be read has "error" in place of the rest and makes the
+exit code 2, after all others are done.
 """
 
 import json
@@ -18,23 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from adapt_jax import (
-    checkpoints,
-    cli,
-    detector_specs,
-    experiment,
-    extract,
-    outputs,
-    probes,
-    scoring,
-    sharding,
-)
-from adapt_jax.config import completed
+from adapt_jax import cli, fitted
+from adapt_jax import judge as judges
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import augment, decode, sources
-from adapt_jax.detectors import Head, ImageDetector, Outputs
-
-_BLOCK = 256  # images decoded and scored together
+from adapt_jax.data import decode
+from adapt_jax.fitted import BLOCK
 
 
 class Predictor(NamedTuple):
@@ -42,91 +31,49 @@ class Predictor(NamedTuple):
 
     `predict(images (N, S, S, 3) uint8) -> (scores (N,), classes (N,) or None)`; `threshold`: scores
     from there on are in-distribution; `calibrated_on`: whose images gave it; `predicted_by`: what
-    names the class.
+    names the class; `tpr`: the share of those images that the threshold keeps.
     """
 
     predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
     square: tuple[int, int | str | None]
     detector: str
+    tpr: float
     threshold: float
     calibrated_on: str
     predicted_by: str | None
     class_names: tuple[str, ...]
 
 
-def load(workdir: str, *, detector: str = "", tpr: float = 0.95) -> Predictor:
-    """Restores a run and calibrates it.
+def load(workdir: str, *, detector: str = "", tpr: float | None = None) -> Predictor:
+    """Restores a run or an export and calibrates it.
 
     Args:
-      workdir: of an evaluated run.
-      detector: e.g. "knn?k=50"; by default the first of the run's.
-      tpr: share of held-out ID images the threshold keeps.
+      workdir: of an evaluated run, or an export.
+      detector: e.g. "knn?k=50"; by default the first of the run's, or the export's.
+      tpr: share of held-out ID images the threshold keeps; by default 0.95, or the export's.
 
     Raises:
       InputError: no such run, it was not evaluated, or the detector does not fit.
     """
-    if not 0 < tpr <= 1:
-        raise InputError(f"--tpr is a share in (0, 1], got {tpr:g}")
-    if not workdir or not pathlib.Path(workdir).expanduser().is_dir():
-        raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    path = pathlib.Path(workdir).expanduser()
-    config = completed(checkpoints.recall_config(path))
-    facts = checkpoints.recall_data(path)
-    if "mean" not in facts:
-        raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
-    specs = detector_specs.parse(detector or _first_named(config.detectors))
-    if detector and len(specs) > 1:
-        raise InputError(f"--detector takes one detector, got {detector!r}")
-    made = specs[0].make()
-    if isinstance(made, ImageDetector):
-        raise InputError(
-            f"{specs[0].text} needs images to be calibrated, and a run keeps outputs only; "
-            "use another detector"
-        )
-    mesh = sharding.make_mesh()
-    mean_std = tuple(facts["mean"]), tuple(facts["std"])
-    parts = experiment.build(
-        config,
-        mesh=mesh,
-        num_classes=facts["num_classes"],
-        num_images=facts["num_images"],
-        mean_std=mean_std,
-    )
-    state = outputs.restore(config, path, parts, mesh)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    checkpoint = checkpoints.digest(experiment.host(variables))
-    known = extract.recall(path / "features", checkpoint)
-    for name in ("train", scoring.ID):
-        if name not in known:
-            raise InputError(
-                f"{path} has no outputs of its {name} set at this checkpoint; run "
-                f"python -m adapt_jax.evaluate --workdir={workdir} first"
-            )
-    held_out = scoring.VAL if scoring.VAL in known else scoring.ID
-    source, arrays = known[held_out]
-    labelled = outputs.as_outputs(known["train"][1])
-    train = outputs.training_outputs(known["train"][1], parts.method, state.method_state)
-    head = parts.model.classifier(variables)
-    head = head and Head(*map(np.asarray, head))
-    calibration = outputs.as_outputs(arrays)
-    fitted = made.fit(train, val=calibration if held_out == scoring.VAL else train, head=head)
-    kept = made.score(fitted, calibration)
-    normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
-    run = extract.make(parts.model, variables, normalize, mesh, min(config.eval_batch_size, _BLOCK))
-    classify, by = _classifier(labelled, head)
+    if tpr is not None:
+        judges.check_tpr(tpr)
+    found = fitted.load(workdir, detector=detector)
+    judge = found.judge
 
     def predict(images: np.ndarray):
-        found = outputs.as_outputs(run(images))
-        return made.score(fitted, found), classify(found)
+        seen = found.outputs(images)
+        return judge.detector.score(judge.state, seen), judges.classify(judge, seen)
 
+    tpr = found.tpr if tpr is None else tpr
     return Predictor(
         predict=predict,
-        square=(config.image_size, sources.parse(source).resize),
-        detector=specs[0].text,
-        threshold=threshold(kept, tpr),
-        calibrated_on=f"{len(kept)} images of {source}",
-        predicted_by=by,
-        class_names=tuple(facts["class_names"]),
+        square=found.square,
+        detector=judge.spec.text,
+        tpr=tpr,
+        threshold=judges.threshold(judge.calibration, tpr),
+        calibrated_on=judge.calibrated_on,
+        predicted_by=judge.by,
+        class_names=tuple(found.facts["class_names"]),
     )
 
 
@@ -136,23 +83,10 @@ def _is_image(path: pathlib.Path) -> bool:
     return path.suffix.lower() in decode.SUFFIXES and not hidden
 
 
-def _first_named(text: str) -> str:
-    """The first detector of a run that works on outputs; kNN where it asks for all there are."""
-    named = (s for s in detector_specs.parse(text) if s.named)
-    return next((s.text for s in named if not isinstance(s.make(), ImageDetector)), "knn")
-
-
-def threshold(scores: np.ndarray, tpr: float) -> float:
-    """The largest value that at least the share `tpr` of the scores (N,) reach."""
-    descending = np.sort(scores)[::-1]
-    # The small term: 0.95 * 20 is 19.000000000000004 in floating point.
-    return float(descending[int(np.ceil(tpr * len(scores) - 1e-9)) - 1])
-
-
 def lines(predictor: Predictor, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, Any]]:
     """One record per image, in order; what could not be read has "error" in it."""
-    for start in range(0, len(paths), _BLOCK):
-        chosen, decoded = paths[start : start + _BLOCK], {}
+    for start in range(0, len(paths), BLOCK):
+        chosen, decoded = paths[start : start + BLOCK], {}
         records: list[dict[str, Any]] = [{"image": str(p)} for p in chosen]
         for i, path in enumerate(chosen):
             try:
@@ -198,28 +132,18 @@ def expand(arguments: Sequence[str]) -> list[pathlib.Path]:
     return paths
 
 
-def _classifier(train: Outputs, head: Head | None):
-    """What predicts a class: the network's own classifier, else the nearest class mean."""
-    if head is not None:
-        return lambda found: found.logits.argmax(axis=1), "classifier"
-    if train.labels is None:
-        return lambda found: None, None
-    nearest = probes.nearest_mean(train)
-    return lambda found: nearest(found.features), "nearest class mean"
-
-
 if __name__ == "__main__":
-    WORKDIR = flags.DEFINE_string("workdir", None, "Folder of an evaluated run.")
+    WORKDIR = flags.DEFINE_string("workdir", None, "Folder of an evaluated run, or an export.")
     DETECTOR = flags.DEFINE_string("detector", "", "E.g. knn?k=50; the run's first by default.")
-    TPR = flags.DEFINE_float("tpr", 0.95, "Share of held-out ID images that are kept.")
+    TPR = flags.DEFINE_float("tpr", None, "Share of held-out ID images that are kept; 0.95.")
 
     def main(arguments: list[str]) -> None:
         """Predicts; exits with 2 if an image could not be read."""
         paths = expand(arguments)
-        predictor = load(WORKDIR.value, detector=DETECTOR.value, tpr=TPR.value)
+        predictor = load(WORKDIR.value or "", detector=DETECTOR.value, tpr=TPR.value)
         print(
             f"{predictor.detector}, threshold {predictor.threshold:.6g} keeps "
-            f"{100 * TPR.value:g} % of {predictor.calibrated_on}",
+            f"{100 * predictor.tpr:g} % of {predictor.calibrated_on}",
             file=sys.stderr,
         )
         unreadable = 0

@@ -6,6 +6,7 @@ learning, e.g. Chen et al. 2020). Neither looks at an OOD image.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -36,15 +37,20 @@ def nearest_mean(train: Outputs) -> Callable[[np.ndarray], np.ndarray]:
     Raises:
       InputError: labels are missing or do not fit, or features are not finite.
     """
+    return partial(nearest, mean_directions(train))
+
+
+def mean_directions(train: Outputs) -> np.ndarray:
+    """The directions (C, D) float64 of the classes' mean unit features; errors as above."""
     features = features_of(train, "nearest_mean")
     labels, classes = labels_of(train._replace(logits=None), "nearest_mean")
-    directions = gaussian.class_directions(features, labels, classes)
+    return gaussian.class_directions(features, labels, classes)
 
-    def classify(rows: np.ndarray) -> np.ndarray:
-        # Their length does not change the nearest.
-        return np.argmax(np.asarray(rows, np.float64) @ directions.T, axis=1)
 
-    return classify
+def nearest(directions: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """The direction (C, D) closest to each feature (M, D): (M,) int."""
+    # The features' length does not change the nearest.
+    return np.argmax(np.asarray(features, np.float64) @ directions.T, axis=1)
 
 
 def linear_probe_accuracy(

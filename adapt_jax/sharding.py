@@ -56,10 +56,11 @@ def shard_batch(mesh: Mesh, array: np.ndarray) -> jax.Array:
     return jax.make_array_from_callback(array.shape, over_batch(mesh), lambda index: array[index])
 
 
-def check_batch(mesh: Mesh, batch_size: int) -> None:
-    """Raises InputError unless the global batch splits evenly over the devices."""
-    if batch_size % mesh.size:
+def check_batch(mesh: Mesh, batch_size: int, parts: int = 1) -> None:
+    """Raises InputError unless every part of the global batch splits evenly over the devices."""
+    if batch_size % (mesh.size * parts):
+        over = f" times {parts} microbatches" if parts > 1 else ""
         raise InputError(
-            f"batch_size {batch_size} is not divisible by the {mesh.size} devices; "
-            f"use a multiple of {mesh.size}"
+            f"batch_size {batch_size} is not divisible by the {mesh.size} devices{over}; "
+            f"use a multiple of {mesh.size * parts}"
         )

@@ -127,7 +127,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
     console.print(
         f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
         f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
-        f"({config.batch_size // mesh.size} per device); "
+        f"({_per_device(config, mesh)}); "
         f"compiled in {compiled.seconds:.1f} s",
         highlight=False,
     )  # fmt: skip
@@ -192,6 +192,7 @@ def _compile_loop(config, parts, mesh, num_images, max_steps):
         parts.schedule,
         parts.augment,
         replicate=lambda x: jax.lax.with_sharding_constraint(x, whole),
+        parts=config.microbatches,
     )
     loop = train_state.make_loop(
         step,
@@ -201,6 +202,12 @@ def _compile_loop(config, parts, mesh, num_images, max_steps):
         shard=lambda x: jax.lax.with_sharding_constraint(x, split),
     )
     return jax.jit(loop, donate_argnums=0, out_shardings=whole)
+
+
+def _per_device(config, mesh) -> str:
+    share, parts = config.batch_size // mesh.size, config.microbatches
+    split = f" in {parts} micro-batches of {share // parts}" if parts > 1 else ""
+    return f"{share} per device{split}"
 
 
 def _stop_if_lost(window: logbook.Window, step: int) -> None:

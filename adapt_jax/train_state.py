@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from adapt_jax import microbatches
 from adapt_jax.methods.base import Method
 from adapt_jax.models.base import Model
 from adapt_jax.schedules import Schedule
@@ -85,6 +86,7 @@ def make_step(
     schedule: Schedule,
     augment: Callable[[jax.Array, jax.Array], jax.Array],
     replicate: Callable[[jax.Array], jax.Array] = lambda x: x,
+    parts: int = 1,
 ) -> Step:
     """Builds `step(state, images, labels) -> (state, metrics)`.
 
@@ -98,29 +100,30 @@ def make_step(
       schedule: step -> learning rate.
       augment: (key, images) -> (B, V, h, w, 3) float views.
       replicate: constrains the small (V, B, D) embeddings to live whole on every device.
+      parts: micro-batches the network sees one after the other, see `microbatches`.
     """
 
     def step(state: TrainState, images: jax.Array, labels: jax.Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, AUGMENT), state.step)
         with jax.named_scope("augment"):
             views = augment(key, images)  # (B, V, h, w, 3): the views of an image stay adjacent
-        batch, num_views = views.shape[:2]
-        rows = views.reshape(batch * num_views, *views.shape[2:])
 
-        def loss_fn(params):
+        def encode(params, views):
+            batch, num_views = views.shape[:2]
+            rows = views.reshape(batch * num_views, *views.shape[2:])
             variables = {"params": params, "batch_stats": state.batch_stats}
             with jax.named_scope("forward"):
                 outputs, batch_stats = model.apply(variables, rows, train=True)
             seen = getattr(outputs, method.reads)  # (B*V, D)
             seen = jnp.swapaxes(seen.reshape(batch, num_views, -1), 0, 1)  # (V, B, D)
-            with jax.named_scope("loss"):
-                loss, (method_state, metrics) = method.loss(
-                    replicate(seen), replicate(labels), state.method_state
-                )
-            return loss, (batch_stats, method_state, metrics)
+            return seen, batch_stats
 
-        (loss, aux), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-        batch_stats, method_state, metrics = aux
+        def loss_fn(seen):
+            with jax.named_scope("loss"):
+                return method.loss(replicate(seen), replicate(labels), state.method_state)
+
+        run = microbatches.value_and_grad(encode, loss_fn, parts)
+        loss, (method_state, metrics), batch_stats, gradient = run(state.params, views)
         with jax.named_scope("update"):
             rate = schedule(state.step)
             direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)

@@ -7,7 +7,7 @@ import re
 import secrets
 import socket
 
-from adapt_jax import processes
+from adapt_jax import exported, processes
 from adapt_jax.core.errors import InputError
 
 try:
@@ -20,13 +20,15 @@ def prepare(workdir: str | None) -> pathlib.Path:
     """Creates the folder and makes sure that files can be written there.
 
     Raises:
-      InputError: none given, a bucket, or it cannot be written.
+      InputError: none given, a bucket, an export, or it cannot be written.
     """
     if not workdir:
         raise InputError("--workdir=DIR is needed: the folder for checkpoints and results")
     if re.match(r"\w+://", str(workdir)):
         raise InputError(f"--workdir {workdir} is not a folder; give one, or a mounted bucket")
     path = pathlib.Path(workdir).expanduser()
+    if exported.is_export(path):
+        raise InputError(f"{path} is an export, which stays as it is; choose another folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable{os.getpid()}{socket.gethostname()}"

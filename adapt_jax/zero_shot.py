@@ -8,12 +8,13 @@ predictions/<set>.csv and report.html. With --from_features=DIR the embeddings w
 see `adapt_jax.zero_shot_features`; of the config then only the detectors and the stream count.
 """
 
+import contextlib
 import copy
 import csv
 import io
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from absl import flags
@@ -58,21 +59,32 @@ def zero_shot(config, workdir: str) -> dict:
       InputError: a mistake in the config, weights, words or images that are not there; as far as
         can be, before any long work.
     """
-    specs, settings = _check(config)
-    words = text_features.read_words(config, image_features.names_of_classes(config))
-    image_features.check(config)
-    console, path = logbook.console(), _prepare(workdir)
-    with workdirs.locked(path), logbook.doing(console) as say:
-        encode = encoder.load(config, sharding.make_mesh(), say)
-        transform = image_features.cut(config, encode.model)
-        opened, groups = image_features.open_sets(config, transform, logbook.printer(console))
-        names = image_features.names_of_classes(config, opened["id"])
-        words = text_features.read_words(config, names)
-        console.print(_bank_size(words), highlight=False)
-        zero_shot_scoring.check(specs, groups, len(names), sum(words.counts.values()))
-        text = text_features.build(config, words, encode, path)
-        with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
-            sets = image_features.embed(config, opened, transform, encode, path, watch)
+    console = logbook.console()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            specs, settings = _check(config)
+            text_features.read_words(config, image_features.names_of_classes(config))
+            image_features.check(config)
+            path = _prepare(workdir, held)
+        say = _begin(path, console, held)
+        with processes.together():
+            encode = encoder.load(config, sharding.make_mesh(), say)
+            transform = image_features.cut(config, encode.model)
+            opened, groups = image_features.open_sets(config, transform, logbook.printer(console))
+            names = image_features.names_of_classes(config, opened["id"])
+            words = text_features.read_words(config, names)
+            console.print(_bank_size(words), highlight=False)
+            zero_shot_scoring.check(specs, groups, len(names), sum(words.counts.values()))
+        lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
+        processes.same("the CLIP weights", encode.fingerprint)
+        processes.same("the images", lists)
+        try:
+            text = text_features.build(config, words, encode, path)
+            with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
+                sets = image_features.embed(config, opened, transform, encode, path, watch)
+        except InputError as e:
+            processes.leave_alone(e)
+            raise
         model = encode.model
         facts = {
             "id": image_features.plan(config).id_test.source,
@@ -83,7 +95,7 @@ def zero_shot(config, workdir: str) -> dict:
             "preprocess": {k: str(v) for k, v in transform.keywords.items()},
             "prompts": words.prompts._asdict(),
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
-            "lists_sha256": suites.protocol_hash({k: s.names for k, s in opened.items()}),
+            "lists_sha256": lists,
         }
         task = Task(text.bank, sets, groups, settings)
         return _finish(config, path, specs, task, text, facts, console, say)
@@ -100,7 +112,36 @@ def from_features(config, folder: str, workdir: str) -> dict:
     Raises:
       InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
     """
-    specs, settings = _check(config)
+    console = logbook.console()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            specs, settings = _check(config)
+            text, sets, groups = _loaded(config, folder)
+            negatives = len(text.bank.negatives)
+            zero_shot_scoring.check(specs, groups, len(text.bank.labels), negatives)
+            path = _prepare(workdir, held)
+        for name, found in sets.items():
+            count, width = found.embeddings.shape
+            console.print(f"{name}: {count:,} x {width}", highlight=False)
+        say = _begin(path, console, held)
+        digest = zero_shot_features.digest(text, sets)
+        processes.same("the embeddings", digest)
+        config = copy.deepcopy(config)
+        config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
+        facts = {
+            "id": "id",
+            "model": str(folder),
+            "checkpoint_sha256": digest,
+            "from_features": str(folder),
+        }
+        task = Task(text.bank, sets, groups, settings)
+        mesh = sharding.make_mesh()
+        with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
+            return _finish(config, path, specs, task, text, facts, console, say, watch)
+
+
+def _loaded(config, folder: str):
+    """The bank, sets and groups of a folder, as far as the config wants them."""
     text, sets, groups = zero_shot_features.load(folder)
     if not config.full_spectrum:
         groups = {name: group for name, group in groups.items() if group != suites.SHIFTED}
@@ -109,24 +150,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
     sets = {name: found for name, found in sets.items() if name in ("id", *groups)}
     if not set(groups.values()) - {suites.SHIFTED}:
         raise InputError(f"{folder} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
-    zero_shot_scoring.check(specs, groups, len(text.bank.labels), len(text.bank.negatives))
-    console, path = logbook.console(), _prepare(workdir)
-    for name, found in sets.items():
-        count, width = found.embeddings.shape
-        console.print(f"{name}: {count:,} x {width}", highlight=False)
-    with workdirs.locked(path), logbook.doing(console) as say:
-        config = copy.deepcopy(config)
-        config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
-        facts = {
-            "id": "id",
-            "model": str(folder),
-            "checkpoint_sha256": zero_shot_features.digest(text, sets),
-            "from_features": str(folder),
-        }
-        task = Task(text.bank, sets, groups, settings)
-        mesh = sharding.make_mesh()
-        with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
-            return _finish(config, path, specs, task, text, facts, console, say, watch)
+    return text, sets, groups
 
 
 def _check(config):
@@ -136,10 +160,12 @@ def _check(config):
     return specs, streams.parse(config)
 
 
-def _prepare(workdir: str) -> pathlib.Path:
+def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
+    """The folder, locked for as long as `held` is."""
     path = workdirs.prepare(workdir)
     if (path / "config.json").exists():
         raise InputError(f"{path} holds a training run; give zero_shot a folder of its own")
+    held.enter_context(workdirs.locked(path))
     return path
 
 
@@ -156,6 +182,13 @@ def _profiled(config, path: pathlib.Path, console, mesh, what: str, unit: str = 
         dtype="float32" if steps else config.clip.dtype,
         images=config.stream.batch_size if steps else config.image_batch_size,
     )
+
+
+def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[[str], None]:
+    """`say` of a job whose processes see one folder."""
+    workdirs.check_shared(path)
+    held.enter_context(logbook.failures(path))
+    return held.enter_context(logbook.doing(console))
 
 
 def _bank_size(words: text_features.Words) -> str:

@@ -1,12 +1,20 @@
-"""Eight CPU devices for every test, no silent broadcasting, caches that are the tests' own."""
+"""Eight CPU devices for every test, no silent broadcasting, caches that are the tests' own.
+
+Programs are compiled without LLVM's optimisations: most tests run a program once, and compiling it
+is most of their time. XLA_FLAGS=--xla_backend_optimization_level=3 has users' programs instead.
+"""
 
 import contextlib
 import os
 import pathlib
 
-import jax
-import numpy as np
-import pytest
+_LEVEL = "--xla_backend_optimization_level"
+if _LEVEL not in os.environ.get("XLA_FLAGS", ""):  # before JAX starts; child processes inherit it
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}=0".strip()
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from adapt_jax import schedules, sharding, train_state
+from adapt_jax import methods, schedules, sharding, train_state
 from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.methods.base import Method
 from adapt_jax.models.base import Model, ModelOutputs
@@ -43,14 +43,15 @@ def augment(key, images):
     return images[:, None].astype(jnp.float32) / 255 + 0.1 * noise
 
 
-def setup(model=None, method=None, rate=0.1):
+def setup(model=None, method=None, rate=0.1, **options):
     model, method = model or linear_model(), method or pull_to_label()
     optimizer = train_state.sgd(momentum=0.9, nesterov=True, weight_decay=1e-4)
     state = train_state.create(
         jax.random.key(0), model, method, optimizer, (SIZE, SIZE, 3), jnp.float32
     )
     schedule = schedules.make("constant", base_lr=rate, total_steps=100, steps_per_epoch=10)
-    return state, train_state.make_step(model, method, optimizer, schedule, augment)
+    step = train_state.make_step(model, method, optimizer, schedule, augment, **options)
+    return state, step
 
 
 def data(count=10):
@@ -132,6 +133,40 @@ def test_learning_reduces_the_loss():
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.usefixtures("x64")
+def test_micro_batches_have_the_gradient_of_the_whole_batch():
+    supcon = methods.make("supcon")  # compares every image of the batch with every other
+    images, labels = data(32)
+    state, step = setup(method=supcon)
+    whole, metrics = jax.jit(step)(state, images, labels)
+    for parts in (2, 4):
+        _, step = setup(method=supcon, parts=parts)
+        new, m = jax.jit(step)(state, images, labels)
+        np.testing.assert_allclose(m["loss"], metrics["loss"], rtol=1e-6)
+        np.testing.assert_allclose(m["gradient_norm"], metrics["gradient_norm"], rtol=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+            (new.params, new.batch_stats),
+            (whole.params, whole.batch_stats),
+        )
+
+
+def test_micro_batches_of_a_batch_over_devices_need_no_exchange():
+    images, labels = data(32)
+    mesh = sharding.make_mesh()
+    state, step = setup(method=methods.make("supcon"), parts=2)
+    alone = jax.jit(step)(state, images, labels)[1]["loss"]
+    inputs = (
+        sharding.replicate(mesh, state),
+        *(sharding.shard_batch(mesh, np.asarray(x)) for x in (images, labels)),
+    )
+    program = jax.jit(step).lower(*inputs).compile()
+    np.testing.assert_allclose(program(*inputs)[1]["loss"], alone, rtol=1e-5)
+    assert "all-to-all" not in program.as_text()
+
+
 def test_a_batch_that_does_not_split_is_refused():
     with pytest.raises(ValueError, match=r"batch_size 20 is not divisible by the 8 devices"):
         sharding.check_batch(sharding.make_mesh(), 20)
+    with pytest.raises(ValueError, match=r"8 devices times 3 microbatches; use a multiple of 24"):
+        sharding.check_batch(sharding.make_mesh(), 32, 3)

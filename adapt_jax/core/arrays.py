@@ -12,6 +12,11 @@ def working_dtype(dtype) -> jnp.dtype:
     return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
 
 
+def traced(tree) -> bool:
+    """Whether any array in `tree` is being traced, so that its values are not there to look at."""
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
+
+
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     """`a @ b` at full float32 precision on every device.
 

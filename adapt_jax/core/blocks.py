@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adapt_jax.core.arrays import working_dtype
+from adapt_jax.core.arrays import traced, working_dtype
 
 
 def map_rows(
@@ -18,6 +18,9 @@ def map_rows(
     The last block is padded with copies of its first row. Every row therefore meets the same
     compiled program whatever N is, and its result does not depend on which rows it arrived with.
 
+    Rows that are being traced (`jax.jit`, `jax.export`) go through `function` as they are: then it
+    is for the caller to say how many there are at a time.
+
     Args:
       function: (block, ...) -> (block, ...), row i of the result from row i alone; jitted.
       rows: (N, ...) with N >= 1, or a tuple of such arrays, which `function` then gets as a tuple;
@@ -27,6 +30,9 @@ def map_rows(
     Returns:
       (N, ...) on the host.
     """
+
+    if traced(rows):
+        return function(jax.tree.map(lambda x: x.astype(working_dtype(x.dtype)), rows))
 
     def part(start: int, array: np.ndarray) -> np.ndarray:
         piece = np.asarray(array[start : start + block], working_dtype(array.dtype))

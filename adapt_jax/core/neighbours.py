@@ -137,7 +137,7 @@ def largest_products(
         kept = jnp.take_along_axis(indices, jnp.minimum(pick, k - 1), axis=1)
         return (values, jnp.where(pick < k, kept, index * block + pick - k)), None
 
-    shape = (len(queries), k)
+    shape = (queries.shape[0], k)  # no len: it may be symbolic
     dtype = jnp.result_type(queries, rows)
     start = (jnp.full(shape, -jnp.inf, dtype), jnp.zeros(shape, jnp.int32))
     order = jnp.arange(blocks, dtype=jnp.int32)

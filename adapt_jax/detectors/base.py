@@ -36,7 +36,8 @@ class Detector(NamedTuple):
 
     `fit(train, val=None, head=None) -> state`: sees outputs of ID data only.
     `score(state, outputs) -> (N,) float32`: larger = more in-distribution, always; any split of the
-    rows into batches gives the same scores.
+    rows into batches gives the same scores. Traceable in the outputs: it then looks at shapes only,
+    not at values, and returns what is traced.
     `needs`: what `fit` or `score` cannot do without, of `NEEDS`: "labels" of the training set,
     "logits" of every set, the "head" that made them, a "val" set of held-out ID images.
     `minimum_images`: how many training images `fit` needs, so that a job can refuse to start.

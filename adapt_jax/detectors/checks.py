@@ -1,7 +1,11 @@
-"""What every detector asks of its input, with messages that name the culprit."""
+"""What every detector asks of its input, with messages that name the culprit.
+
+Of arrays that are being traced only the shapes are checked: their values are not there yet.
+"""
 
 import numpy as np
 
+from adapt_jax.core.arrays import traced
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Head, Outputs
 
@@ -17,16 +21,20 @@ def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.nd
     Raises:
       InputError: naming what is wrong, with counts.
     """
-    features = np.asarray(outputs.features)
+    features = outputs.features
+    if not traced(features):
+        features = np.asarray(features)
     if features.ndim != 2:
         raise InputError(f"{where}: features must have shape (N, D), got {features.shape}.")
-    if features.size == 0:
+    if 0 in features.shape:
         raise InputError(f"{where}: there are no features (shape {features.shape}).")
     if width is not None and features.shape[1] != width:
         raise InputError(
             f"{where}: features have {features.shape[1]} dimensions, but the detector was fitted "
             f"on {width}; use the same network for both."
         )
+    if traced(features):
+        return features
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         raise InputError(
@@ -79,14 +87,18 @@ def logits_of(outputs: Outputs, where: str, classes: int | None = None) -> np.nd
         raise InputError(
             f"{where}: needs logits, got logits=None; use a network with a classifier."
         )
-    logits = np.asarray(outputs.logits)
-    if logits.ndim != 2 or logits.shape[0] != len(outputs.features) or not logits.size:
+    logits, count = outputs.logits, np.shape(outputs.features)[0]
+    if not traced(logits):
+        logits = np.asarray(logits)
+    if logits.ndim != 2 or logits.shape[0] != count or 0 in logits.shape:
         raise InputError(
-            f"{where}: logits must have shape (N, C) with N = {len(outputs.features)} as the "
-            f"features have, got {logits.shape}."
+            f"{where}: logits must have shape (N, C) with N = {count} as the features have, got "
+            f"{logits.shape}."
         )
     if classes is not None and logits.shape[1] != classes:
         raise InputError(f"{where}: logits are of {logits.shape[1]} classes, not {classes}.")
+    if traced(logits):
+        return logits
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         raise InputError(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import working_dtype
+from adapt_jax.core.arrays import traced, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -52,6 +52,8 @@ def make(*, centered: bool = True) -> Detector:
         features = features_of(outputs, "fdbd.score", width=len(state.center))
         logits = logits_of(outputs, "fdbd.score", classes=len(state.slope))
         scores = map_rows(partial(_score, model=state), (features, logits), _BLOCK)
+        if traced(scores):
+            return scores
         lost = ~np.isfinite(scores)
         if lost.any():
             what = "equal to the training mean" if centered else "zero (try centered=True)"

@@ -78,5 +78,5 @@ def _score(rows: tuple[jax.Array, jax.Array], graph: Graph, power: float) -> jax
         relation = cosine * matmul(probabilities, block.probabilities.T)
         return total + jnp.sum(jnp.where(relation > _WEAKEST, relation**power, 0.0), axis=1), None
 
-    start = jnp.zeros(len(features), jnp.result_type(features, probabilities, *graph))
+    start = jnp.zeros(features.shape[0], jnp.result_type(features, probabilities, *graph))
     return jax.lax.scan(add, start, graph)[0]

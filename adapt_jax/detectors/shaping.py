@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.arrays import matmul, traced, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Head, Outputs
@@ -175,6 +175,8 @@ def _of_activations(outputs: Outputs, where: str, width: int | None = None) -> n
     itself, so that it passes in any batch or in none.
     """
     features = features_of(outputs, where, width)
+    if traced(features):
+        return features
     negative = features.sum(axis=1) < -1e-6 * np.abs(features).max(axis=1)
     if negative.any():
         raise InputError(
@@ -203,7 +205,7 @@ def _clip(rows: jax.Array, state: Clip) -> jax.Array:
 @partial(jax.jit, static_argnames="k")
 def _ash(rows: jax.Array, head: Head, k: int) -> jax.Array:
     _, index = jax.lax.top_k(rows, k)
-    kept = jnp.put_along_axis(jnp.zeros_like(rows), index, 1.0, axis=1, inplace=False)
+    kept = jax.vmap(lambda row, i: row.at[i].set(1.0))(jnp.zeros_like(rows), index)
     return _energy(kept * (jnp.sum(rows, axis=1, keepdims=True) / k), head)
 
 

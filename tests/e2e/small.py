@@ -1,6 +1,7 @@
 """A run small enough for tests: the demo's config with a tiny network and few steps."""
 
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -60,3 +61,21 @@ def start(command, env, **kwargs):
         text=True,
         **kwargs,
     )
+
+
+def start_together(commands, env, devices=1):
+    """Starts one process per command, on `devices` CPU devices each; several find each other."""
+    env = env | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    if len(commands) == 1:
+        return [start(commands[0], env)]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    env |= {"ADAPT_JAX_COORDINATOR": address, "ADAPT_JAX_NUM_PROCESSES": str(len(commands))}
+    return [start([*command, f"--process_id={i}"], env) for i, command in enumerate(commands)]
+
+
+def finish(started, timeout=240):
+    """Return codes and error outputs of all processes."""
+    ended = [p.communicate(timeout=timeout) for p in started]
+    return [p.returncode for p in started], [err for _, err in ended]

@@ -13,14 +13,6 @@ from adapt_jax.data import sources
 from tests.e2e import small
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(sharding, "make_mesh", lambda devices=None: every(jax.devices()[:1]))
-        yield
-
-
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory):
     """192 digits in a file that says nothing about what they are."""

@@ -6,27 +6,16 @@ import shutil
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
-from adapt_jax import cli, compare, config_diff, results, sharding, side_by_side, train
+from adapt_jax import cli, compare, config_diff, results, side_by_side, train
 from adapt_jax.core.errors import InputError
 from tests.e2e import small
 
 CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("palm", "reweightood")]
 SMALL = small.SMALL | {"total_steps": 4, "checkpoint_every": 2, "log_every": 2}
 SET = [f"{key}={value}".replace(" ", "") for key, value in SMALL.items()]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
 
 
 def run(workdir, **changes):

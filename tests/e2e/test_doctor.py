@@ -6,25 +6,14 @@ import shutil
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
-from adapt_jax import doctor, results, sharding, train
+from adapt_jax import doctor, results, train
 from adapt_jax.checkup import FAIL, OK, WARN
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from tests.e2e import small
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
 
 
 @pytest.fixture(scope="module")

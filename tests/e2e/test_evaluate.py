@@ -5,28 +5,17 @@ import pathlib
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from adapt_jax import detectors, evaluate, from_features, merge, predict, results, sharding, train
+from adapt_jax import detectors, evaluate, from_features, merge, predict, results, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
 SEARCHED = {"searched": {"msp": {"chosen": {}}}}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
 
 
 @pytest.fixture(scope="module")

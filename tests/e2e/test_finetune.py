@@ -12,16 +12,6 @@ from tests.e2e import small
 CHOICES = {"ood": "", "total_steps": 6, "log_every": 2, "checkpoint_every": 3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A file in pytorch/vision's names that fits the small network, with a classifier, and it."""

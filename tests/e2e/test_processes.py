@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import time
 
 import numpy as np
@@ -23,37 +22,10 @@ HEARTBEAT = 10
 def launch(workdir, count, devices=1, workdirs=None, **overrides):
     """Starts `count` processes of one run; float64, because float32 training is chaotic."""
     folders = [workdir / name for name in workdirs] if workdirs else [workdir] * count
-    env = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_X64": "1",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "ADAPT_JAX_HEARTBEAT": str(HEARTBEAT),
-    }
+    env = os.environ | {"JAX_ENABLE_X64": "1", "ADAPT_JAX_HEARTBEAT": str(HEARTBEAT)}
     choices = {"model__dtype": "float64", **LENGTH, **overrides}
     commands = [small.arguments(folder, **choices) for folder in folders]
-    if count == 1:
-        return [small.start(commands[0], env)]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    return [
-        small.start(
-            [
-                *commands[i],
-                f"--coordinator={address}",
-                f"--num_processes={count}",
-                f"--process_id={i}",
-            ],
-            env,
-        )
-        for i in range(count)
-    ]
-
-
-def finish(started, timeout=240):
-    """Return codes and error outputs of all processes."""
-    ended = [p.communicate(timeout=timeout) for p in started]
-    return [p.returncode for p in started], [err for _, err in ended]
+    return small.start_together(commands, env, devices)
 
 
 def records(workdir):
@@ -62,11 +34,11 @@ def records(workdir):
 
 
 def wait_for_step(workdir, step, started):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if (workdir / "metrics.jsonl").exists() and len(records(workdir)) >= step:
             return
-        assert all(p.poll() is None for p in started), finish(started)
+        assert all(p.poll() is None for p in started), small.finish(started)
         time.sleep(0.02)
     raise AssertionError("the run did not get that far")
 
@@ -75,7 +47,7 @@ def wait_for_step(workdir, step, started):
 def reference(tmp_path_factory):
     """The same run in one process on one device."""
     workdir = tmp_path_factory.mktemp("one")
-    codes, errors = finish(launch(workdir, 1))
+    codes, errors = small.finish(launch(workdir, 1))
     assert codes == [0], errors
     return workdir
 
@@ -98,10 +70,10 @@ def test_two_processes_stop_together_and_four_finish(reference, tmp_path):
     started = launch(tmp_path, 2, devices=2)
     wait_for_step(tmp_path, 5, started)
     started[1].send_signal(signal.SIGTERM)
-    codes, errors = finish(started)
+    codes, errors = small.finish(started)
     assert codes == [143, 143], errors
     assert len(records(tmp_path)) < LENGTH["total_steps"]
-    codes, errors = finish(launch(tmp_path, 4))
+    codes, errors = small.finish(launch(tmp_path, 4))
     assert codes == [0] * 4, errors
     assert_same_run(tmp_path, reference)
 
@@ -111,30 +83,30 @@ def test_a_lost_process_ends_the_others_soon_and_fewer_go_on(reference, tmp_path
     wait_for_step(tmp_path, 5, started)
     started[1].kill()
     began = time.monotonic()
-    codes, errors = finish(started, timeout=90)
+    codes, errors = small.finish(started, timeout=90)
     assert time.monotonic() - began < 3 * HEARTBEAT
     assert codes[1] == -signal.SIGKILL
     assert codes[0] in (75, -signal.SIGABRT), errors[0]
     assert "process 0: error: lost another process" in errors[0] or codes[0] != 75
-    codes, errors = finish(launch(tmp_path, 1))
+    codes, errors = small.finish(launch(tmp_path, 1))
     assert codes == [0], errors
     assert_same_run(tmp_path, reference)
 
 
 def test_one_mistake_stops_all_with_its_reason(tmp_path):
     started = launch(tmp_path, 2, train_data="npz:nowhere.npz")
-    codes, errors = finish(started)
+    codes, errors = small.finish(started)
     assert codes == [2, 2]
     assert "nowhere.npz" in errors[0]
     command = small.arguments(tmp_path, **LENGTH)
     env = os.environ | {"ADAPT_JAX_COORDINATOR": "localhost:1", "JAX_PLATFORMS": "cpu"}
-    codes, errors = finish([small.start(command, env)])
+    codes, errors = small.finish([small.start(command, env)])
     assert codes == [2]
     assert "num_processes is missing" in errors[0]
 
 
 def test_folders_that_are_not_shared_are_refused(tmp_path):
     started = launch(tmp_path, 2, workdirs=("a", "b"))
-    codes, errors = finish(started)
+    codes, errors = small.finish(started)
     assert codes == [2, 2]
     assert "do not see one --workdir" in errors[0]

@@ -15,17 +15,6 @@ from adapt_jax.core.errors import InputError, TrainingFailed
 from tests.e2e import small
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    """Runs use one device here; the tests of sharding ask for more themselves."""
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run and what it returned."""
@@ -105,7 +94,7 @@ def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_pa
 def test_kill_and_resume_is_bit_identical(finished, tmp_path):
     """kill -9 in the middle of a run; the same command finishes it."""
     workdir, _ = finished
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, log_every=1, checkpoint_every=3)
     whole = tmp_path.parent / "whole"
     reference = small.start(small.arguments(whole, log_every=1, checkpoint_every=3), env)
@@ -131,7 +120,7 @@ def test_kill_and_resume_is_bit_identical(finished, tmp_path):
 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, total_steps=100_000, checkpoint_every=100_000)
     running = small.start(command, env)
     while not logbook.read(tmp_path):

@@ -2,10 +2,10 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,16 +18,6 @@ from tests.e2e import small
 # Every image is remembered, and nothing of the static score is left.
 ADAPTIVE = "adaneg?groups=3&gap=0.0&logit_scale=5&score=adaptive"
 OOD = "near/digits6-9=digits:test?classes=6-9,far/china=photos:grey?limit=90"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +256,22 @@ def test_the_command_line(model, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.strip().endswith("give zero_shot a folder of its own")
+
+
+def test_two_processes_give_the_scores_of_one(model, tmp_path):
+    zero_shot.zero_shot(config(model), str(tmp_path / "one"))
+    file, workdir = tmp_path / "mine.py", tmp_path / "run"
+    chosen = config(model).to_json()
+    file.write_text(
+        "import json\nfrom ml_collections import ConfigDict\n"
+        f"def get_config():\n    return ConfigDict(json.loads({chosen!r}))\n"
+    )
+    command = [sys.executable, "-m", "adapt_jax.zero_shot", f"--config={file}"]
+    command.append(f"--workdir={workdir}")
+    codes, errors = small.finish(small.start_together([command] * 2, os.environ, devices=2))
+    assert codes == [0, 0], errors
+    folders = workdir, tmp_path / "one"
+    for detector in ("mcm", ADAPTIVE):
+        for name in ("digits6-9", "china"):
+            ours, theirs = (scores(w, detector, name).scores for w in folders)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4)

@@ -1,0 +1,31 @@
+"""What the fitted state of a detector looks like, so that it can be read from a file."""
+
+import typing
+from typing import Any
+
+import jax
+import numpy as np
+
+from adapt_jax.detectors.base import Detector
+
+
+def like(detector: Detector) -> Any:
+    """The pytree that `detector.fit` returns, a zero in place of every array.
+
+    The annotation of `fit` says it: an array, a NamedTuple of such, or an empty tuple.
+
+    Raises:
+      TypeError: it does not, or says something else.
+    """
+    return _like(typing.get_type_hints(detector.fit).get("return"))
+
+
+def _like(kind: Any) -> Any:
+    if kind in (jax.Array, np.ndarray):
+        return 0
+    if hasattr(kind, "_fields"):
+        fields = typing.get_type_hints(kind)
+        return kind(*(_like(fields[name]) for name in kind._fields))
+    if (typing.get_origin(kind) or kind) is tuple and not typing.get_args(kind):
+        return ()
+    raise TypeError(f"a detector's state is arrays in NamedTuples, not {kind}")

@@ -1,0 +1,296 @@
+"""A run as one directory: loaded here, scored without the package, refused when tampered with."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from jax import export as jax_export
+from PIL import Image
+
+from adapt_jax import detectors, evaluate, export, exported, predict, results, sharding, train
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import sources
+from tests.e2e import small
+
+OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
+HELD_OUT = "digits:test?classes=0-5&limit=120"
+# The package cannot be imported, wherever it is installed.
+GUARD = """
+import runpy, sys
+sys.modules["adapt_jax"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_device():
+    with pytest.MonkeyPatch.context() as patch:
+        every = sharding.make_mesh
+        patch.setattr(
+            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A classifier after a few steps, and prototypes and an embedding before the first."""
+    folder = tmp_path_factory.mktemp("runs")
+    classifier = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
+    config = small.config(
+        method=classifier, total_steps=4, ood=OOD, val_data=HELD_OUT, detectors="msp,mahalanobis"
+    )
+    train.train(config, str(folder / "classifier"))
+    config = small.config(total_steps=0, ood=OOD, detectors="mahalanobis,knn?k=5")
+    train.train(config, str(folder / "prototypes"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exports(runs, tmp_path_factory):
+    """Where `prototypes` lies with kNN and `classifier` with its first detector."""
+    folder = tmp_path_factory.mktemp("exports")
+    export.export(str(runs / "classifier"), str(folder / "classifier"), tpr=0.9)
+    export.export(str(runs / "prototypes"), str(folder / "prototypes"), detector="knn?k=5")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "detector"),
+    [
+        ("classifier", "msp"),
+        ("classifier", "mahalanobis?covariance=within"),
+        ("prototypes", "knn?k=5"),
+        ("prototypes", "mahalanobis"),
+    ],
+)
+def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path, name, detector):
+    folder = exports / name
+    if exported.read_json(folder, exported.DETECTOR)["detector"] != detector:
+        folder = export.export(str(runs / name), str(tmp_path / "out"), detector=detector, tpr=0.9)
+    images = sources.load(HELD_OUT, 8).images
+    run = predict.load(str(runs / name), detector=detector)
+    ours = predict.load(str(folder), tpr=0.95)
+    (scores, classes), (same, also) = run.predict(images), ours.predict(images)
+    np.testing.assert_array_equal(same, scores)
+    np.testing.assert_array_equal(also, classes)
+    assert ours._replace(predict=None) == run._replace(predict=None)
+
+    program = jax_export.deserialize(bytearray((folder / exported.SCORER).read_bytes()))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    for batch in (images, images[:1], images[:7]):
+        found = program.call(batch)
+        assert found["score"].dtype == np.float32
+        # An untrained network's covariance has nearly empty directions; they magnify rounding.
+        rtol = 1e-4 if "mahalanobis" in detector else 1e-5
+        np.testing.assert_allclose(found["score"], scores[: len(batch)], rtol=rtol, atol=1e-6)
+        np.testing.assert_array_equal(found["class"], classes[: len(batch)])
+    assert len(np.unique(classes)) > 1
+    assert 0 < np.mean(scores >= ours.threshold) < 1
+
+
+def test_every_detector_works_on_a_loaded_export(runs, exports):
+    found = export.load(exports / "prototypes")
+    images = sources.load(HELD_OUT, 8).images
+    seen = found.outputs(images)
+    detector = detectors.make("nearest_mean")
+    labels = sources.load(HELD_OUT, 8).labels
+    assert detector.score(detector.fit(seen._replace(labels=labels)), seen).shape == (120,)
+    assert found.method_state.prototypes.shape == (6, 6, 16)
+    with pytest.raises(InputError, match="is no export"):
+        export.load(runs / "prototypes")
+
+
+def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
+    out = tmp_path / "moved" / "here"
+    command = [sys.executable, "-m", "adapt_jax.export", f"--workdir={runs / 'classifier'}"]
+    command += [f"--out={out}", "--detector=mahalanobis", "--tpr=0.9", "--platforms=cpu"]
+    subprocess.run(command, check=True, cwd=small.ROOT, capture_output=True)
+    rng = np.random.default_rng(0)
+    for name, array in {
+        "square.png": rng.integers(0, 256, (8, 8, 3), np.uint8),
+        "wide.png": rng.integers(0, 256, (30, 71, 3), np.uint8),
+        "tall.png": rng.integers(0, 256, (33, 9, 4), np.uint8),  # with alpha
+        "deep.png": rng.integers(0, 65536, (20, 20), np.uint16),
+    }.items():
+        Image.fromarray(array).save(tmp_path / name)
+    (tmp_path / "zz.png").write_bytes(b"no image")
+    paths = sorted(tmp_path.glob("*.png"))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", GUARD, str(out / exported.SCRIPT), *map(str, paths)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    theirs = [json.loads(line) for line in done.stdout.splitlines()]
+    ours = list(predict.lines(predict.load(str(out)), paths))
+    assert [r["image"] for r in theirs] == [r["image"] for r in ours]
+    for a, b in zip(theirs, ours):
+        assert a.keys() == b.keys()
+        if "error" not in a:
+            assert a.pop("score") == pytest.approx(b.pop("score"), rel=1e-5)
+            assert a == b
+    assert ["error" in r for r in theirs] == [False] * 4 + [True]
+
+
+def test_evaluating_an_export_gives_the_rows_of_its_run(runs, exports, tmp_path):
+    folder = exports / "prototypes"
+    before = {p.name: exported.digest(p) for p in folder.iterdir()}
+    with pytest.raises(InputError, match="give --out=DIR"):
+        evaluate.evaluate_run(str(folder))
+    with pytest.raises(InputError, match="stays as it is; choose another folder"):
+        evaluate.evaluate_run(str(folder), out=str(exports / "classifier"))
+    with pytest.raises(InputError, match="--out is for exports"):
+        evaluate.evaluate_run(str(runs / "prototypes"), out=str(tmp_path))
+    found = evaluate.evaluate_run(str(folder), out=str(tmp_path / "results"))
+    known = results.read(runs / "prototypes")
+    assert found["rows"] == known["rows"]
+    assert found["checkpoint_sha256"] == known["checkpoint_sha256"]
+    assert {p.name: exported.digest(p) for p in folder.iterdir()} == before
+    other = shutil.copytree(folder, tmp_path / "other")
+    config = exported.read_json(folder, exported.CONFIG)
+    config["train_data"] = "digits:train?classes=0-5&limit=200"
+    _rewrite(other, exported.CONFIG, json.dumps(config).encode())
+    with pytest.raises(InputError, match="other images than train_data"):
+        evaluate.evaluate_run(str(other), out=str(tmp_path / "results"))
+
+
+def test_the_card_says_what_it_is(runs, exports):
+    card = exported.verify(exports / "classifier")
+    known = results.read(runs / "classifier")
+    assert card["results"]["rows"] == known["rows"]
+    assert card["checkpoint_sha256"] == known["checkpoint_sha256"]
+    assert card["data"]["fingerprint"] == sources.load("digits:train?classes=0-5", 8).fingerprint
+    assert card["detector"]["calibrated_on"] == f"120 images of {HELD_OUT}"
+    assert card["detector"]["tpr"] == 0.9
+    assert card["versions"]["jax"] == jax.__version__
+    assert card["scorer"]["relative_difference"] < 1e-5
+    assert card["scorer"]["checked_on"] == "cpu"
+    text = (exports / "classifier" / exported.README).read_text()
+    assert text.startswith("---\nlicense: unknown\nlibrary_name: adapt_jax\n")
+    row = next(r for r in known["rows"] if (r["detector"], r["ood"]) == ("msp", "grey"))
+    assert f"{100 * row['auroc']:.2f}" in text
+    assert "None" not in text
+    config = exported.read_json(exports / "classifier", exported.CONFIG)
+    assert config["model"]["dtype"] == "float32"  # not "auto": it is what was calibrated
+
+
+def _rewrite(folder, name, content):
+    """Changes a file and the card with it, as somebody would who means to."""
+    (folder / name).write_bytes(content)
+    card = exported.read_json(folder, exported.CARD)
+    card["files"][name]["sha256"] = exported.digest(folder / name)
+    (folder / exported.CARD).write_text(json.dumps(card))
+
+
+def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
+    folder = tmp_path / "copy"
+
+    def broken(name, change):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(exports / "prototypes", folder)
+        change(folder / name)
+        with pytest.raises(InputError) as caught:
+            predict.load(str(folder))
+        return str(caught.value)
+
+    def flip(path):
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+
+    def arrays(function):
+        def change(path):
+            found = safetensors.numpy.load_file(path)
+            function(found)
+            _rewrite(path.parent, path.name, safetensors.numpy.save(found))
+
+        return change
+
+    for name in exported.FILES:
+        assert f"{name} is not the file that was exported" in broken(name, flip)
+    assert "scorer.stablehlo is missing" in broken(exported.SCORER, lambda path: path.unlink())
+    weights, judge = exported.WEIGHTS, exported.DETECTOR_ARRAYS
+    said = broken(weights, arrays(lambda found: found.pop("method.prototypes")))
+    assert "lacks method.prototypes" in said
+    said = broken(judge, arrays(lambda found: found.update(extra=np.zeros(2))))
+    assert "nothing here uses: extra" in said
+    said = broken(weights, arrays(lambda a: a.update({"method.prototypes": np.zeros((6, 6, 15))})))
+    assert "method.prototypes is float64 of shape (6, 6, 15), expected float32" in said
+    said = broken(judge, arrays(lambda a: a.update({"state.center": np.zeros(31, np.float32)})))
+    assert "state.center is float32 of shape (31,)" in said
+    newer = {"format": "adapt_jax export 2"}
+    said = broken(exported.CARD, lambda path: path.write_text(json.dumps(newer)))
+    assert "is of the format 'adapt_jax export 2'" in said
+
+
+def test_what_cannot_be_exported_is_refused_and_nothing_is_written(runs, exports, tmp_path):
+    run, out = str(runs / "classifier"), tmp_path / "out"
+    (mine := tmp_path / "mine").mkdir()
+    (mine / "thesis.tex").touch()
+    for choices, words in (
+        ({"detector": "odin"}, "odin needs images to be calibrated"),
+        ({"detector": "knn?k=5&sharded=true"}, "export it without sharded=true"),
+        ({"detector": "msp,mls"}, "takes one detector"),
+        ({"tpr": 95}, r"share in \(0, 1\]"),
+        ({"platforms": ("cpu", "gpu")}, "some of cpu, cuda, tpu, rocm, got gpu"),
+        ({"platforms": ("tpu",)}, "lacks cpu, on which the scorer is checked"),
+        ({"out": ""}, "--out=DIR is needed"),
+        ({"out": str(mine), "overwrite": True}, "is no export"),
+        ({"out": str(exports / "classifier")}, "replace it with --overwrite"),
+        ({"workdir": str(exports / "classifier"), "detector": "knn"}, "holds the detector msp"),
+        ({"workdir": str(tmp_path / "none")}, "is not a folder"),
+    ):
+        with pytest.raises(InputError, match=words):
+            export.export(**({"workdir": run, "out": str(out)} | choices))
+    with pytest.raises(InputError, match="holds the detector msp and not knn"):
+        predict.load(str(exports / "classifier"), detector="knn")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_export_can_be_exported_again(exports, tmp_path):
+    """Programs age, arrays do not."""
+    before = exports / "prototypes"
+    after = export.export(str(before), str(tmp_path / "new"), tpr=0.5, platforms=("cpu",))
+    for name in (exported.CONFIG, exported.DATA, exported.WEIGHTS, exported.DETECTOR_ARRAYS):
+        assert (after / name).read_bytes() == (before / name).read_bytes()
+    old, new = (predict.load(str(folder)) for folder in (before, after))
+    assert (old.tpr, new.tpr) == (0.95, 0.5)
+    assert new.threshold > old.threshold
+    cards = [exported.read_json(folder, exported.CARD) for folder in (before, after)]
+    assert cards[0]["results"] == cards[1]["results"]
+
+
+def test_an_export_computes_in_what_its_run_was_evaluated_in(runs, tmp_path):
+    """An accelerator's bfloat16, say; not in what this machine would choose."""
+    run = shutil.copytree(runs / "classifier", tmp_path / "run")
+    index = json.loads((run / "features" / "index.json").read_text())
+    assert index["dtype"] == "float32"
+    (run / "features" / "index.json").write_text(json.dumps(index | {"dtype": "bfloat16"}))
+    out = export.export(str(run), str(tmp_path / "out"), platforms=("cpu",))
+    assert exported.read_json(out, exported.CONFIG)["model"]["dtype"] == "bfloat16"
+    images = sources.load(HELD_OUT, 8).images
+    (wide, _), (narrow, _) = (
+        predict.load(str(folder)).predict(images) for folder in (runs / "classifier", out)
+    )
+    assert 0 < np.abs(wide - narrow).max() < 0.05
+
+
+def test_an_export_is_replaced_whole(runs, exports, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(exports / "prototypes", out)
+    (out / "left over").touch()
+    export.export(str(runs / "classifier"), str(out), overwrite=True, platforms=("cpu",))
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        (*exported.FILES, exported.CARD, exported.README, exported.SCRIPT)
+    )
+    assert predict.load(str(out)).detector == "msp"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
