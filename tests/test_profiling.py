@@ -141,12 +141,12 @@ def test_names_change_no_operation(monkeypatch):
 
 def test_evaluation_traces_its_batches_and_gives_the_same_rows(profiled):
     workdir, _, results = profiled
-    assert evaluate.evaluate_run(str(workdir), "2:5")["rows"] == results["rows"]
+    assert evaluate.evaluate_run(str(workdir), profile="2:5")["rows"] == results["rows"]
     found = json.loads((workdir / "profile" / "evaluate" / "summary.json").read_text())
     assert (found["unit"], found["steps"], found["images_per_step"]) == ("batch", [2, 5], 128)
     assert found["phases"]["forward"] > 0.5 * found["op_seconds"]
     with pytest.raises(InputError, match="--profile must be"):
-        evaluate.evaluate_run(str(workdir), "5:2")
+        evaluate.evaluate_run(str(workdir), profile="5:2")
 
 
 def test_a_job_without_those_steps_says_so(tmp_path):
