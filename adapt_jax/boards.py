@@ -19,6 +19,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.score_files import write_atomically
 
 KNOWN = ("", "wandb")
+_ID = "wandb.json"
 
 
 class Board(Protocol):
@@ -75,10 +76,10 @@ def open_all(config, workdir: pathlib.Path, start: int) -> list[Board]:
 def summarise(config, workdir: pathlib.Path, results: Mapping[str, Any]) -> None:
     """Sends the results of an evaluation to the boards: every group's means, and accuracies.
 
-    Where W&B has gone since training, results.json has them all the same.
+    W&B's run is continued where `workdir` has one, and W&B is still there.
     """
     config = config.copy_and_resolve_references()
-    if not installed():
+    if not (installed() and (pathlib.Path(workdir) / _ID).exists()):
         config.tracking = ""
     step = results.get("step", 0)
     values = headlines(results)
@@ -131,7 +132,7 @@ class WandB:
         """
         import wandb
 
-        path = workdir / "wandb.json"
+        path = workdir / _ID
         known = json.loads(path.read_text())["id"] if path.exists() else None
         chosen = known or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
         try:

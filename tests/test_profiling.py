@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from adapt_jax import compilation, evaluate, profiling, sharding, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.models import conv
+from adapt_jax.profiling import __main__ as drawing
 from adapt_jax.profiling import device_peaks, hlo, ops, summary
 from tests.e2e import small
 
@@ -62,6 +64,15 @@ def test_the_summary_of_a_run_adds_up(profiled):
     page = (workdir / "profile" / "summary.txt").read_text()
     assert page.strip() in printed
     assert (workdir / "profile" / "memory.prof").stat().st_size > 0
+
+
+def test_a_profile_can_be_drawn(profiled):
+    workdir, _, _ = profiled
+    for path in drawing.draw(workdir / "profile"):
+        with Image.open(path) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5  # not blank
+    with pytest.raises(InputError, match="no summary.json"):
+        drawing.draw(workdir)
 
 
 def test_flops_are_those_of_three_forward_passes(profiled):
