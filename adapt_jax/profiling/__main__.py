@@ -57,7 +57,7 @@ def _phases(found):
 def _timeline(folder: pathlib.Path, found, program):
     scopes = hlo.scopes(program)
     kept = [
-        [e for e in line if e.module in ("", program.name) and e.op in scopes]
+        [e for e in line if e.module in ("", program.name) and _works(scopes.get(e.op))]
         for line in ops.lines(ops.newest(folder))
     ]
     kept = [line for line in kept if line]
@@ -72,7 +72,6 @@ def _timeline(folder: pathlib.Path, found, program):
                 (1e3 * (e.start - begin), 1e3 * (e.end - e.start))
                 for e in line
                 if scopes[e.op][0] == phase
-                and scopes[e.op][2] not in hlo.CONTROL
                 and begin <= e.start < begin + length
                 and e.end - e.start > _THIN * length
             ]
@@ -86,6 +85,11 @@ def _timeline(folder: pathlib.Path, found, program):
     patches = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[phase]) for phase in used]
     figure.legend(patches, used, loc="outside upper center", ncols=len(used), frameon=False)
     return figure
+
+
+def _works(scope) -> bool:
+    """Whether an operation is the program's, and does not only wait for others."""
+    return scope is not None and scope[2] not in hlo.CONTROL
 
 
 def _a_step(recorded, found) -> tuple[float, float]:
