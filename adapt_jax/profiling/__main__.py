@@ -56,15 +56,17 @@ def _phases(found):
 
 def _timeline(folder: pathlib.Path, found, program):
     scopes = hlo.scopes(program)
-    kept = [
-        [e for e in line if e.module in ("", program.name) and _works(scopes.get(e.op))]
-        for line in ops.lines(ops.newest(folder))
-    ]
-    kept = [line for line in kept if line]
-    recorded = ops.read(
-        ops.newest(folder), program.name, {name: scope[2] for name, scope in scopes.items()}
-    )
+    path = ops.newest(folder)
+    recorded = ops.read(path, program.name, {name: scope[2] for name, scope in scopes.items()})
     begin, length = _a_step(recorded, found)
+
+    def shown(e) -> bool:
+        ours = e.module in ("", program.name) and _works(scopes.get(e.op))
+        inside = begin <= e.start < begin + length
+        return ours and inside and e.end - e.start > _THIN * length
+
+    rows = ([e for e in line if shown(e)] for line in ops.lines(path))
+    kept = [line for line in rows if line]
     figure, axes = plt.subplots(figsize=(11, 0.9 + 0.45 * len(kept)), layout="constrained")
     for row, line in enumerate(kept):
         for phase in COLOURS:
@@ -72,8 +74,6 @@ def _timeline(folder: pathlib.Path, found, program):
                 (1e3 * (e.start - begin), 1e3 * (e.end - e.start))
                 for e in line
                 if scopes[e.op][0] == phase
-                and begin <= e.start < begin + length
-                and e.end - e.start > _THIN * length
             ]
             axes.broken_barh(bars, (row - 0.4, 0.8), color=COLOURS[phase])
     axes.set_yticks(range(len(kept)), [f"{i}" for i in range(len(kept))])
