@@ -208,7 +208,9 @@ if __name__ == "__main__":
     WHICH = flags.DEFINE_string("checkpoint", "", '"last" or "best", instead of the run\'s.')
     FULL = flags.DEFINE_bool("full_spectrum", None, "Count covariate-shifted ID sets as ID.")
     SEARCH = flags.DEFINE_bool("search", None, "Choose hyper-parameters on validation sets.")
-    PROFILE = flags.DEFINE_string("profile", "", "START:STOP, batches to trace; see docs.")
+    PROFILE = flags.DEFINE_string(
+        "profile", "", "START:STOP: batches to trace, see docs/profiling.md."
+    )
     BOOTSTRAP = flags.DEFINE_integer("bootstrap", None, "Resamples behind intervals; 0 for none.")
 
     def main():

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-PHASES = ("batch", "augment", "forward", "sinkhorn", "loss", "backward", "update", "score")
+PHASES = ("augment", "forward", "sinkhorn", "loss", "backward", "update", "score")
 OTHER = "other"  # what has no phase's name on it
 CONTROL = ("while", "call", "conditional", "async-start", "async-done")  # their time is the body's
 
