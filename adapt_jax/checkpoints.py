@@ -20,7 +20,7 @@ from adapt_jax.score_files import write_atomically
 FREE_TO_CHANGE = (
     "ood", "test_data", "detectors", "log_every", "checkpoint_every", "profile", "eval_batch_size",
     "eval_checkpoint", "eval_mean", "eval_std", "linear_probe", "report", "val_data",
-    "ood_val_data", "full_spectrum", "search", "bootstrap", "input_workers", "prefetch",
+    "ood_val_data", "full_spectrum", "search", "bootstrap", "input_workers", "prefetch", "tracking",
 )  # fmt: skip
 
 

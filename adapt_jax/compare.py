@@ -38,7 +38,7 @@ RECIPE = (
     "batch_size", "views", "epochs", "total_steps", "model", "augment", "input",
 )  # fmt: skip
 # What may differ between a finished run and the one asked for: no result depends on it.
-_NO_RESULT = ("log_every", "profile", "report", "input_workers", "prefetch")
+_NO_RESULT = ("log_every", "profile", "report", "tracking", "input_workers", "prefetch")
 
 
 class Run(NamedTuple):

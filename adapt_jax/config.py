@@ -39,7 +39,8 @@ detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normal
 eval_batch_size: images per forward pass over all devices.
 eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
 checkpoint_every, log_every: steps between saves, and between records.
-profile: "START:STOP" traces those steps into WORKDIR/profile; "" does not.
+profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
+tracking: "wandb" sends scalars to Weights & Biases as well, see `boards`; "" keeps them here.
 linear_probe: whether the evaluation also trains a linear classifier on the frozen features.
 report: whether the evaluation writes report.html.
 """
@@ -118,6 +119,7 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "checkpoint_every": 1000,
             "log_every": 100,
             "profile": "",
+            "tracking": "",
             "linear_probe": False,
             "report": True,
         }

@@ -25,10 +25,18 @@ class Encoder(NamedTuple):
     say: Callable[[str], None]
 
     def images(
-        self, blocks: Iterable[np.ndarray], count: int, batch_size: int, what: str
+        self,
+        blocks: Iterable[np.ndarray],
+        count: int,
+        batch_size: int,
+        what: str,
+        watch: Callable | None = None,
     ) -> np.ndarray:
-        """`count` images in uint8 blocks (n, S, S, 3) -> (count, D) float32 unit rows."""
-        run = partial(clip.encode_images, self.model, blocks)
+        """`count` images in uint8 blocks (n, S, S, 3) -> (count, D) float32 unit rows.
+
+        `watch` profiles the passes, see `clip.encode_images`.
+        """
+        run = partial(clip.encode_images, self.model, blocks, watch=watch)
         return self._unit(run, count, batch_size, what, "images")
 
     def texts(self, sentences: Sequence[str], batch_size: int, what: str) -> np.ndarray:

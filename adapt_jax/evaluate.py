@@ -15,6 +15,7 @@ import numpy as np
 from absl import flags
 
 from adapt_jax import (
+    boards,
     checkpoints,
     cli,
     detector_specs,
@@ -26,6 +27,7 @@ from adapt_jax import (
     outputs,
     probes,
     processes,
+    profiling,
     results_files,
     scoring,
     sharding,
@@ -36,7 +38,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.train_state import TrainState
 
 
-def evaluate(config, workdir, *, data, parts, mesh, state: TrainState) -> dict:
+def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: str = "") -> dict:
     """Scores every set with every detector of the config and writes the results.
 
     Args:
@@ -46,6 +48,8 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState) -> dict:
       parts: from `experiment.build`.
       mesh: the devices.
       state: the trained state.
+      profile: "START:STOP" traces these batches of the network's passes over all sets, which are
+        then made anew.
 
     Returns:
       What results.json holds.
@@ -61,9 +65,16 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState) -> dict:
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
     with logbook.doing(console) as say:
-        arrays = outputs.network_outputs(
-            config, workdir, data, parts, mesh, variables, checkpoint, say
-        )
+        with profiling.calls(
+            profiling.steps_range(profile, "--profile"),
+            workdir / "profile" / "evaluate",
+            logbook.printer(console),
+            unit="batch",
+            **experiment.described(config, mesh, evaluating=True),
+        ) as watch:
+            arrays = outputs.network_outputs(
+                config, workdir, data, parts, mesh, variables, checkpoint, say, watch
+            )
         task = outputs.task(config, data, parts, mesh, state, arrays)
         say("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
@@ -96,7 +107,9 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState) -> dict:
         prototypes=None if prototypes is None else np.asarray(prototypes),
         console=console,
     )
-    return results_files.read_or_raise(workdir, scored)
+    results = results_files.read_or_raise(workdir, scored)
+    boards.summarise(config, workdir, results)
+    return results
 
 
 def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
@@ -119,12 +132,13 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
     return found
 
 
-def evaluate_run(workdir: str, *, out: str = "", **changes) -> dict:
+def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -> dict:
     """Evaluates a finished (or stopped) run again.
 
     Args:
       workdir: of the run, or an export.
       out: where results go; by default to the run. An export stays as it is, so it needs one.
+      profile: see `evaluate`.
       **changes: fields of its config that are different this time: `detectors`, `ood`,
         `val_data`, `ood_val_data`, `eval_checkpoint`, `linear_probe`, `full_spectrum`, `search`,
         `bootstrap`. None and "" leave a field as it is.
@@ -135,6 +149,7 @@ def evaluate_run(workdir: str, *, out: str = "", **changes) -> dict:
     console = logbook.console()
     with contextlib.ExitStack() as held:
         with processes.together():
+            profiling.steps_range(profile, "--profile")
             config = _config(workdir, changes)
             experiment.check(config, training=False)
             source = pathlib.Path(workdir).expanduser()
@@ -148,7 +163,9 @@ def evaluate_run(workdir: str, *, out: str = "", **changes) -> dict:
         mesh = sharding.make_mesh()
         parts = experiment.build_for(config, mesh, data.train)
         state = outputs.restore(config, source, parts, mesh)
-        return evaluate(config, path, data=data, parts=parts, mesh=mesh, state=state)
+        return evaluate(
+            config, path, data=data, parts=parts, mesh=mesh, state=state, profile=profile
+        )
 
 
 def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Path:
@@ -191,6 +208,9 @@ if __name__ == "__main__":
     WHICH = flags.DEFINE_string("checkpoint", "", '"last" or "best", instead of the run\'s.')
     FULL = flags.DEFINE_bool("full_spectrum", None, "Count covariate-shifted ID sets as ID.")
     SEARCH = flags.DEFINE_bool("search", None, "Choose hyper-parameters on validation sets.")
+    PROFILE = flags.DEFINE_string(
+        "profile", "", "START:STOP: batches to trace, see docs/profiling.md."
+    )
     BOOTSTRAP = flags.DEFINE_integer("bootstrap", None, "Resamples behind intervals; 0 for none.")
 
     def main():
@@ -202,16 +222,8 @@ if __name__ == "__main__":
             "bootstrap": BOOTSTRAP.value,
         }
         if FEATURES.value:
-            given = (
-                "out",
-                "ood",
-                "suite",
-                "val_data",
-                "ood_val_data",
-                "linear_probe",
-                "checkpoint",
-            )
-            for name in given:
+            given = ("ood", "suite", "val_data", "ood_val_data", "linear_probe", "checkpoint")
+            for name in ("out", *given, "profile"):
                 if flags.FLAGS[name].present:
                     raise InputError(f"--{name} does not go with --from_features: files say it all")
             from_features.evaluate_features(FEATURES.value, WORKDIR.value, **changes)
@@ -221,6 +233,7 @@ if __name__ == "__main__":
         evaluate_run(
             WORKDIR.value,
             out=OUT.value,
+            profile=PROFILE.value,
             **changes,
             ood=OOD.value or SUITE.value,
             val_data=VAL.value,

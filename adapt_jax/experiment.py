@@ -10,11 +10,13 @@ import numpy as np
 import optax
 
 from adapt_jax import (
+    boards,
     bootstrap,
     detector_specs,
     inputs,
     methods,
     models,
+    profiling,
     schedules,
     sharding,
     train_state,
@@ -54,6 +56,8 @@ def check(config, *, training: bool = True) -> None:
     if training:
         sharding.check_batch(mesh, config.batch_size, config.microbatches)
     profile_range(config)
+    if training:
+        boards.check(config.tracking)
     parts = build(config, mesh=mesh, num_classes=2, num_images=None, mean_std=_fixed(config))
     if parts.method.targets == "indices" and config.views < 2:
         raise InputError(f"{config.method.name} without labels contrasts views: views must be >= 2")
@@ -276,12 +280,20 @@ def profile_range(config) -> tuple[int, int] | None:
     Raises:
       InputError: the field is not START:STOP.
     """
-    if not config.profile:
-        return None
-    start, _, stop = str(config.profile).partition(":")
-    if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
-        raise InputError(f'config field profile must be "START:STOP", got {config.profile!r}')
-    return int(start), int(stop)
+    return profiling.steps_range(config.profile, "config field profile")
+
+
+def described(config, mesh, *, evaluating: bool = False) -> dict[str, Any]:
+    """What a profile says of a run's steps, or forward passes, as `profiling.Subject` wants it."""
+    model = config.model
+    job = f"{config.method.name} on {config.train_data}, {model.name} of width {model.width}"
+    size = f"{config.batch_size} images x {config.views} views"
+    return {
+        "what": f"evaluating: {job}" if evaluating else f"training: {job}, {size}",
+        "devices": sharding.described(mesh),
+        "dtype": compute_dtype(model.dtype),
+        "images": config.eval_batch_size if evaluating else config.batch_size,
+    }
 
 
 def compute_dtype(name: str) -> str:

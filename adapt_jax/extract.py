@@ -20,11 +20,14 @@ from adapt_jax.score_files import write_atomically
 
 _INDEX = "index.json"
 Arrays = dict[str, np.ndarray]  # features (N, F), embeddings (N, D) or logits (N, C), labels (N,)
+Watch = Callable[[Callable, Callable], Callable]  # see `profiling.calls`
 Extract = Callable[[np.ndarray], Arrays]
 ExtractForAny = Callable[[Any, np.ndarray], Arrays]
 
 
-def make(model: Model, variables, normalize, mesh, batch_size: int) -> Extract:
+def make(
+    model: Model, variables, normalize, mesh, batch_size: int, watch: Watch | None = None
+) -> Extract:
     """Builds `extract(images (N, H, W, 3) uint8) -> {"features": ..., ...}`.
 
     Args:
@@ -34,20 +37,26 @@ def make(model: Model, variables, normalize, mesh, batch_size: int) -> Extract:
       mesh: the devices the batch is split over.
       batch_size: images per pass over all devices; rounded up to
         a multiple of the devices; the last batch is padded.
+      watch: goes around the compiled pass, to profile it.
     """
-    return partial(make_for_any(model, normalize, mesh, batch_size), variables)
+    return partial(make_for_any(model, normalize, mesh, batch_size, watch), variables)
 
 
-def make_for_any(model: Model, normalize, mesh, batch_size: int) -> ExtractForAny:
+def make_for_any(
+    model: Model, normalize, mesh, batch_size: int, watch: Watch | None = None
+) -> ExtractForAny:
     """The same for variables that change: `extract(variables, images)`, compiled once."""
     batch_size = -(-batch_size // mesh.size) * mesh.size
 
     def forward(variables, images):
-        outputs, _ = model.apply(variables, normalize(images), train=False)
+        with jax.named_scope("forward"):
+            outputs, _ = model.apply(variables, normalize(images), train=False)
         named = {k: v for k, v in outputs._asdict().items() if v is not None}
         return jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), named)
 
     forward = jax.jit(forward, out_shardings=sharding.replicated(mesh))
+    if watch is not None:
+        forward = watch(forward, forward.lower)
 
     rows = sharding.local_rows(mesh, batch_size)
 
@@ -71,7 +80,9 @@ def make_for_any(model: Model, normalize, mesh, batch_size: int) -> ExtractForAn
     return extract
 
 
-def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> Arrays:
+def cached(
+    path: pathlib.Path, key: str, dataset: Dataset, extract: Extract, *, anew: bool = False
+) -> Arrays:
     """The outputs of a set: from `path` if it holds those of `key`, else computed and kept there.
 
     Args:
@@ -79,8 +90,9 @@ def cached(path: pathlib.Path, key: str, dataset: Dataset, extract: Extract) -> 
       key: what the outputs depend on: checkpoint, images, preprocessing.
       dataset: the images and, where known, their labels.
       extract: from `make`.
+      anew: computes them whatever `path` holds.
     """
-    known = _read(path, key)
+    known = None if anew else _read(path, key)
     if processes.all_of(known is not None):  # a pass over the images takes all processes
         return _labelled(known, dataset)
     arrays = _labelled(extract(dataset.images), dataset)

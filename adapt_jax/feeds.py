@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
-from adapt_jax import experiment, inputs, processes, sharding, train_state
+from adapt_jax import compilation, experiment, inputs, processes, sharding, train_state
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.data.crops import Crops
 from adapt_jax.data.sources import Dataset
@@ -29,10 +29,16 @@ _GLANCE = 0.002  # seconds between two looks at whether the devices have run dry
 
 
 class Feed(Protocol):
-    """Runs steps. `max_steps` bounds `count`; `described` says where images are, in a few words."""
+    """Runs steps.
+
+    max_steps: bounds `count`. described: where images are, in a few words. program: what is
+    dispatched, and compiled: what compiling it took.
+    """
 
     max_steps: int
     described: str
+    program: jax.stages.Compiled
+    compiled: compilation.Timing
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         """Takes `count` steps within one epoch; metrics (count,) each, on the host."""
@@ -41,7 +47,15 @@ class Feed(Protocol):
         """Lets go of whatever it holds."""
 
 
-def make(config, parts: experiment.Parts, mesh, train_set: Dataset, state: TrainState) -> Feed:
+def make(
+    config,
+    parts: experiment.Parts,
+    mesh,
+    train_set: Dataset,
+    state: TrainState,
+    *,
+    names: bool = False,
+) -> Feed:
     """Compiles the step and prepares to feed it.
 
     Args:
@@ -50,11 +64,12 @@ def make(config, parts: experiment.Parts, mesh, train_set: Dataset, state: Train
       mesh: the devices.
       train_set: whose images decide which feed it is.
       state: where training starts; only its step, its key and its shapes matter.
+      names: see `compilation.timed`.
     """
     step = make_step(config, parts, mesh)
     targets = train_state.targets(parts.method, train_set.labels, len(train_set.images))
     kind = HostFeed if inputs.read_while_training(train_set) else DeviceFeed
-    return kind(config, mesh, train_set.images, targets, state, step)
+    return kind(config, mesh, train_set.images, targets, state, step, names)
 
 
 def make_step(config, parts: experiment.Parts, mesh) -> train_state.Step:
@@ -87,17 +102,18 @@ def make_loop(config, mesh, step: train_state.Step, num_images: int, max_steps: 
 class DeviceFeed:
     """The whole set lies on every device; many steps are one dispatch."""
 
-    def __init__(self, config, mesh, images, targets, state: TrainState, step: train_state.Step):
+    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool):
         """Places images (N, S, S, 3) and targets (N,), and compiles; see `make`."""
         self.max_steps = _longest(config, len(images))
         self.described = "all images on every device"
         self._data = sharding.replicate(mesh, images), sharding.replicate(mesh, targets)
         loop = make_loop(config, mesh, step, len(images), self.max_steps)
-        self._loop = loop.lower(state, *self._data, np.int32(1)).compile()
+        lowered = loop.lower(state, *self._data, np.int32(1))
+        self.program, self.compiled = compilation.timed(lowered, names=names)
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         """See `Feed`."""
-        state, metrics = self._loop(state, *self._data, np.int32(count))
+        state, metrics = self.program(state, *self._data, np.int32(count))
         return state, {k: np.asarray(v)[:count] for k, v in metrics.items()}
 
     def close(self) -> None:
@@ -118,7 +134,7 @@ class HostFeed:
     seconds before each step in which the devices had nothing to do for want of a batch.
     """
 
-    def __init__(self, config, mesh, images, targets, state: TrainState, step: train_state.Step):
+    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool):
         """Starts reading at the state's step, and compiles meanwhile; see `make`."""
         self._batch, self._images, self._targets = config.batch_size, images, targets
         self._mesh, self._rows = mesh, sharding.local_rows(mesh, config.batch_size)
@@ -144,7 +160,8 @@ class HostFeed:
         self._reader = threading.Thread(target=self._read, name="input", daemon=True)
         self._reader.start()
         try:
-            self._step = self._compiled(config, state, step)
+            lowered = self._lowered(config, state, step)
+            self.program, self.compiled = compilation.timed(lowered, names=names)
         except BaseException:
             self.close()
             raise
@@ -154,7 +171,7 @@ class HostFeed:
         log, waits = [], []
         for _ in range(count):
             batch, waited = self._next(log[-1]["loss"] if log else None)
-            state, metrics = self._step(state, *batch)
+            state, metrics = self.program(state, *batch)
             if log:
                 jax.block_until_ready(log[-1])  # two steps in flight hold two batches, no more
             log.append(metrics)
@@ -168,13 +185,13 @@ class HostFeed:
         self._workers.close()
         self._reader.join()
 
-    def _compiled(self, config, state, step):
+    def _lowered(self, config, state, step):
         whole, split = sharding.replicated(self._mesh), sharding.over_batch(self._mesh)
         shape = (config.batch_size, config.views, *self._images.shape[1:])
         images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=split)
         labels = jax.ShapeDtypeStruct(shape[:1], self._targets.dtype, sharding=split)
         jitted = jax.jit(step, donate_argnums=0, out_shardings=whole)
-        return jitted.lower(state, images, labels).compile()
+        return jitted.lower(state, images, labels)
 
     def _next(self, running: jax.Array | None) -> tuple[_Batch, float]:
         """The next batch, and how long the devices waited for it; `running` is their last step."""

@@ -170,6 +170,7 @@ def embed(
     transform: partial,
     encoder: Encoder,
     workdir: pathlib.Path,
+    watch: Callable | None = None,
 ) -> dict[str, ImageSet]:
     """Every set's embeddings, from WORKDIR/features or network.
 
@@ -179,6 +180,7 @@ def embed(
       transform: from `cut`.
       encoder: the CLIP.
       workdir: of the job.
+      watch: profiles the passes of CLIP; files are then written, not read.
 
     Raises:
       InputError: an image cannot be read; it is named.
@@ -191,10 +193,11 @@ def embed(
 
         def run(stream, name=name):
             count = len(stream.names)
-            rows = encoder.images(stream.blocks(), count, config.image_batch_size, name)
+            rows = encoder.images(stream.blocks(), count, config.image_batch_size, name, watch)
             return {"embeddings": rows}
 
         path = extract.path_of(pathlib.Path(workdir) / "features", name, key)
-        arrays = extract.cached(path, key, _Images(stream, stream.labels), run)
+        found = _Images(stream, stream.labels)
+        arrays = extract.cached(path, key, found, run, anew=watch is not None)
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
     return sets

@@ -1,4 +1,4 @@
-"""A run's scalars: console with progress, JSON lines, TensorBoard files with tensorboardX."""
+"""A run's scalars: console with progress, JSON lines, and what `boards` there are."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import pathlib
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -14,12 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from adapt_jax import processes
+from adapt_jax import boards, processes
 from adapt_jax.core.errors import InputError
 from adapt_jax.score_files import write_atomically
 
 FILE = "metrics.jsonl"
 WORTH_SAYING = 0.05  # of the time, waiting for input
+SILENCE = 60.0  # seconds after which a sign of life is printed between two records
+DISPATCH = 15.0  # seconds that steps taken at once should not exceed
 
 
 class Logbook:
@@ -30,19 +33,28 @@ class Logbook:
     where images are read while training, is the share of that time the devices had no batch.
     """
 
-    def __init__(self, workdir: pathlib.Path, *, total_steps: int, start: int, console: Console):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        total_steps: int,
+        start: int,
+        console: Console,
+        boards: Sequence[boards.Board] = (),
+    ):
         """Opens the files, dropping records after step `start` that a killed run left behind."""
         self._main = processes.is_main()
         self._console = console
         self._total = total_steps
-        self._file = self._board = self._progress = None
+        self._boards = boards
+        self._file = self._progress = None
+        self._recorded = self._said = time.monotonic()
         if not self._main:
             return
         path = pathlib.Path(workdir) / FILE
         kept = [r for r in read(workdir) if r["step"] <= start]
         write_atomically(path, "".join(json.dumps(r) + "\n" for r in kept).encode())
         self._file = path.open("a", buffering=1)
-        self._board = _tensorboard(pathlib.Path(workdir) / "tensorboard", start)
         if console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
@@ -59,9 +71,9 @@ class Logbook:
             return
         clean = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
         self._file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | clean) + "\n")
-        if self._board is not None:
-            for name, value in scalars.items():
-                self._board.add_scalar(name, value, step)
+        for board in self._boards:
+            board.scalars(step, scalars)
+        self._recorded = self._said = time.monotonic()
         shown = {k: scalars[k] for k in ("loss", "alignment", "accuracy") if k in scalars}
         speed = scalars.get("images_per_second", 0.0)
         note = " ".join(f"{k} {v:.4f}" for k, v in shown.items()) + f" {speed:,.0f} images/s"
@@ -70,19 +82,62 @@ class Logbook:
         if self._progress is not None:
             self._progress.update(self._task, completed=step, note=note)
         else:
-            self._console.print(
-                f"step {step}/{self._total} epoch {scalars.get('epoch', 0):.1f} {note}",
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
+            self._line(f"step {step}/{self._total} epoch {scalars.get('epoch', 0):.1f} {note}")
+
+    def alive(self, step: int) -> None:
+        """Told after steps that are no record: says so, if nothing was said for a minute.
+
+        Steps take all processes, so that one that is finished says that all of them are alive.
+        """
+        if not self._main:
+            return
+        now = time.monotonic()
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step)
+        elif now - self._said >= SILENCE:
+            self._said = now
+            count = jax.process_count()
+            others = f", {count} processes alive" if count > 1 else ""
+            self._line(
+                f"step {step}/{self._total}, {now - self._recorded:.0f} s since the last record"
+                f"{others}"
+            )
+
+    def _line(self, text: str) -> None:
+        clock = time.strftime("%H:%M:%S")
+        self._console.print(f"{clock} {text}", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Flushes and closes everything; safe to call twice."""
         if self._progress is not None:
             self._progress.stop()
-        for handle in (self._file, self._board):
-            if handle is not None:
-                handle.close()
-        self._file = self._board = self._progress = None
+        if self._file is not None:
+            self._file.close()
+        for board in self._boards:
+            board.close()
+        self._file = self._progress = None
+        self._boards = ()
+
+
+class Pace:
+    """How many steps fit into one dispatch of DISPATCH seconds, all processes agreeing.
+
+    A dispatch cannot be heard from, stopped or saved before it ends.
+    """
+
+    def __init__(self):
+        """The first dispatch is one step, to find out."""
+        self._steps, self._at = 1, None
+
+    def steps(self, step: int) -> int:
+        """The most steps to take now; called before every dispatch, with the next step."""
+        now = time.monotonic()
+        if self._at is not None:
+            before, then = self._at
+            each = max((now - then) / max(step - before, 1), 1e-9)
+            self._steps = max(1, min(int(DISPATCH / each), 2**30))
+        self._at = step, now
+        return processes.first(self._steps)
 
 
 class Window:
@@ -174,9 +229,6 @@ def console() -> Console:
     return Console(file=sys.stdout, width=width, force_terminal=terminal, force_jupyter=False)
 
 
-def _tensorboard(folder: pathlib.Path, start: int):
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:  # the core runs without it
-        return None
-    return SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+def printer(console: Console) -> Callable[[str], None]:
+    """`say(text)`: lines as they are, neither wrapped nor coloured."""
+    return lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)

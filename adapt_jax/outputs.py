@@ -55,7 +55,7 @@ def task(config, data: Data, parts, mesh, state: TrainState, arrays) -> scoring.
     return scoring.Task(train, head, sets, data.groups, on_images)
 
 
-def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, say):
+def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, say, watch=None):
     """The outputs of every set of `data.evaluated()` by name, from cache or network.
 
     Args:
@@ -67,10 +67,12 @@ def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, s
       variables: of the network.
       checkpoint: their digest.
       say: told which set is being read.
+      watch: profiles the passes, see `extract.make`; the cache is then written, not read.
     """
     mean_std = experiment.evaluation_mean_std(config, data.train)
     normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
-    run = extract.make(parts.model, variables, normalize, mesh, config.eval_batch_size)
+    batch_size = config.eval_batch_size
+    run = extract.make(parts.model, variables, normalize, mesh, batch_size, watch)
     dtype = experiment.compute_dtype(config.model.dtype)
     outputs, keys = {}, {}
     for name, dataset in data.evaluated().items():
@@ -81,7 +83,7 @@ def network_outputs(config, workdir, data, parts, mesh, variables, checkpoint, s
 
         path = extract.path_of(pathlib.Path(workdir) / "features", name, checkpoint)
         key = extract.key(checkpoint, dataset, mean_std, dtype)
-        outputs[name] = extract.cached(path, key, dataset, read)
+        outputs[name] = extract.cached(path, key, dataset, read, anew=watch is not None)
         keys[name] = key
     extract.remember(pathlib.Path(workdir) / "features", checkpoint, keys, _sources(config), dtype)
     return outputs

@@ -143,7 +143,7 @@ def scores(
 
 def compiled(step: Callable) -> Callable:
     """A detector's step that updates its state in place, instead of copying it for every batch."""
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(jax.named_scope("score")(step), donate_argnums=0)
 
 
 def is_static(step: Callable, state, width: int) -> bool:

@@ -8,13 +8,13 @@ The same command resumes a stopped run where its last checkpoint left off. Exit 
 
 import contextlib
 import math
-import time
 
 import jax
 import numpy as np
 from absl import flags
 
 from adapt_jax import (
+    boards,
     checkpoints,
     cli,
     epochs,
@@ -112,25 +112,37 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
         return state
 
     between = epochs.make(config, parts, mesh, train_set)
-    began = time.perf_counter()
-    feed = feeds.make(config, parts, mesh, train_set, state)
+    trace = profiling.Trace(
+        experiment.profile_range(config), workdir / "profile", logbook.printer(console)
+    )
+    feed = feeds.make(config, parts, mesh, train_set, state, names=trace.wanted)
+    trace.watch(
+        profiling.Subject(feed.program, feed.compiled, **experiment.described(config, mesh))
+    )
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     console.print(
         f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
         f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
         f"({_per_device(config, mesh)}), {feed.described}; "
-        f"compiled in {time.perf_counter() - began:.1f} s",
+        f"compiled in {feed.compiled.seconds:.1f} s",
         highlight=False,
     )  # fmt: skip
 
-    book = logbook.Logbook(workdir, total_steps=total, start=step, console=console)
-    trace = profiling.Trace(experiment.profile_range(config), workdir / "profile")
+    book = logbook.Logbook(
+        workdir,
+        total_steps=total,
+        start=step,
+        console=console,
+        boards=boards.open_all(config, workdir, step),
+    )
+    pace = logbook.Pace()
     window, losses = logbook.Window(config.batch_size), []
     try:
         with interrupts.Deferred() as interrupted:
             while step < total:
                 stops = [
                     step + feed.max_steps,
+                    step + pace.steps(step),
                     *(
                         step - step % n + n
                         for n in (config.log_every, config.checkpoint_every, per_epoch)
@@ -143,6 +155,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 with trace.around(step):
                     state, metrics = feed.run(state, count)
                 step += count
+                trace.reached(step)
                 window.add(metrics)
                 losses.append(metrics["loss"])
                 signal = processes.largest(interrupted.signal or 0)  # of any process
@@ -150,6 +163,8 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                 if step % config.log_every == 0 or ending:
                     _stop_if_lost(window, step)
                     book.record(step, {"epoch": step / per_epoch} | window.close())
+                else:
+                    book.alive(step)
                 if step % config.checkpoint_every == 0 or ending:
                     store.save(step, state, _finite_mean(np.concatenate(losses)))
                     losses = []
@@ -159,6 +174,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
                     raise SystemExit(128 + signal)
     finally:
         feed.close()
+        trace.close()
         book.close()
     return state
 

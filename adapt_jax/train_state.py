@@ -105,31 +105,36 @@ def make_step(
 
     def step(state: TrainState, images: jax.Array, labels: jax.Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, AUGMENT), state.step)
-        views = augment(key, images)  # (B, V, h, w, 3): the views of an image stay adjacent
+        with jax.named_scope("augment"):
+            views = augment(key, images)  # (B, V, h, w, 3): the views of an image stay adjacent
 
         def encode(params, views):
             batch, num_views = views.shape[:2]
             rows = views.reshape(batch * num_views, *views.shape[2:])
             variables = {"params": params, "batch_stats": state.batch_stats}
-            outputs, batch_stats = model.apply(variables, rows, train=True)
+            with jax.named_scope("forward"):
+                outputs, batch_stats = model.apply(variables, rows, train=True)
             seen = getattr(outputs, method.reads)  # (B*V, D)
             seen = jnp.swapaxes(seen.reshape(batch, num_views, -1), 0, 1)  # (V, B, D)
             return seen, batch_stats
 
         def loss_fn(seen):
-            return method.loss(replicate(seen), replicate(labels), state.method_state)
+            with jax.named_scope("loss"):
+                return method.loss(replicate(seen), replicate(labels), state.method_state)
 
         run = microbatches.value_and_grad(encode, loss_fn, parts)
         loss, (method_state, metrics), batch_stats, gradient = run(state.params, views)
-        rate = schedule(state.step)
-        direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, d: p - (rate * d).astype(p.dtype), state.params, direction)
-
-        norm = optax.tree.norm(gradient)
-        fine = jnp.isfinite(loss) & jnp.isfinite(norm)
-        new = (params, batch_stats, opt_state, method_state)
-        old = (state.params, state.batch_stats, state.opt_state, state.method_state)
-        kept = jax.tree.map(lambda n, o: jnp.where(fine, n, o), new, old)
+        with jax.named_scope("update"):
+            rate = schedule(state.step)
+            direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = jax.tree.map(
+                lambda p, d: p - (rate * d).astype(p.dtype), state.params, direction
+            )
+            norm = optax.tree.norm(gradient)
+            fine = jnp.isfinite(loss) & jnp.isfinite(norm)
+            new = (params, batch_stats, opt_state, method_state)
+            old = (state.params, state.batch_stats, state.opt_state, state.method_state)
+            kept = jax.tree.map(lambda n, o: jnp.where(fine, n, o), new, old)
         metrics = metrics | {
             "loss": loss,
             "learning_rate": rate,

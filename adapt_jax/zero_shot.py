@@ -26,6 +26,7 @@ from adapt_jax import (
     image_features,
     logbook,
     processes,
+    profiling,
     results_files,
     sharding,
     streams,
@@ -69,7 +70,7 @@ def zero_shot(config, workdir: str) -> dict:
         with processes.together():
             encode = encoder.load(config, sharding.make_mesh(), say)
             transform = image_features.cut(config, encode.model)
-            opened, groups = image_features.open_sets(config, transform, _printer(console))
+            opened, groups = image_features.open_sets(config, transform, logbook.printer(console))
             names = image_features.names_of_classes(config, opened["id"])
             words = text_features.read_words(config, names)
             console.print(_bank_size(words), highlight=False)
@@ -79,7 +80,8 @@ def zero_shot(config, workdir: str) -> dict:
         processes.same("the images", lists)
         try:
             text = text_features.build(config, words, encode, path)
-            sets = image_features.embed(config, opened, transform, encode, path)
+            with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
+                sets = image_features.embed(config, opened, transform, encode, path, watch)
         except InputError as e:
             processes.leave_alone(e)
             raise
@@ -133,7 +135,9 @@ def from_features(config, folder: str, workdir: str) -> dict:
             "from_features": str(folder),
         }
         task = Task(text.bank, sets, groups, settings)
-        return _finish(config, path, specs, task, text, facts, console, say)
+        mesh = sharding.make_mesh()
+        with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
+            return _finish(config, path, specs, task, text, facts, console, say, watch)
 
 
 def _loaded(config, folder: str):
@@ -165,15 +169,26 @@ def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
     return path
 
 
+def _profiled(config, path: pathlib.Path, console, mesh, what: str, unit: str = "batch"):
+    """The config's profile as a context, of images through CLIP or of a detector's steps."""
+    steps = unit == "step"
+    return profiling.calls(
+        profiling.steps_range(config.profile, "config field profile"),
+        path / "profile",
+        logbook.printer(console),
+        unit=unit,
+        what=f"zero-shot: {what}, {config.clip.path if not steps else config.detectors}",
+        devices=sharding.described(mesh),
+        dtype="float32" if steps else config.clip.dtype,
+        images=config.stream.batch_size if steps else config.image_batch_size,
+    )
+
+
 def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[[str], None]:
     """`say` of a job whose processes see one folder."""
     workdirs.check_shared(path)
     held.enter_context(logbook.failures(path))
     return held.enter_context(logbook.doing(console))
-
-
-def _printer(console) -> Callable[[str], None]:
-    return lambda text: console.print(text, highlight=False, markup=False)
 
 
 def _bank_size(words: text_features.Words) -> str:
@@ -182,10 +197,10 @@ def _bank_size(words: text_features.Words) -> str:
     return f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(chosen) or 'none'}"
 
 
-def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say) -> dict:
-    """Scores the sets and writes everything."""
+def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say, watch=None):
+    """Scores the sets and writes everything; returns what results.json holds."""
     task = zero_shot_scoring.mixed(task)
-    scored = zero_shot_scoring.run(specs, task, resamples=config.bootstrap, say=say)
+    scored = zero_shot_scoring.run(specs, task, resamples=config.bootstrap, say=say, watch=watch)
     say("classes")
     predicted = {
         name: zero_shot_scoring.classify(task.bank.labels, found.embeddings)

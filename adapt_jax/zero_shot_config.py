@@ -25,12 +25,15 @@ stream.batch_size: images adaptive detectors see at a time; their scores depend 
 stream.mix: "all", or a ratio ID:OOD such as "1:1" or "100:1"; as many images as every set has.
 text_batch_size, image_batch_size: texts and images per pass over all devices.
 bootstrap: resamples behind the intervals in results; 0 for none.
+profile: "START:STOP" traces these batches of images through CLIP, which are then embedded anew, or
+  with --from_features these steps of the streams, into WORKDIR/profile; "" does not.
 report: whether report.html is written.
 """
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from adapt_jax import profiling
 from adapt_jax.config_diff import flatten
 from adapt_jax.core.errors import InputError
 from adapt_jax.text_bank.corpus import SKIPPED
@@ -70,6 +73,7 @@ def default_config() -> ConfigDict:
             "text_batch_size": 512,
             "image_batch_size": 256,
             "bootstrap": 0,
+            "profile": "",
             "report": True,
         }
     )
@@ -87,6 +91,7 @@ def check_fields(config) -> None:
     for field in ("text_batch_size", "image_batch_size", "stream.batch_size"):
         if given[field] < 1:
             raise InputError(f"config field {field} must be at least 1, got {given[field]}")
+    profiling.steps_range(config.profile, "config field profile")
     for field in ("bootstrap", "preprocess.resize"):
         if given[field] < 0:
             raise InputError(f"config field {field} must not be negative, got {given[field]}")

@@ -67,7 +67,12 @@ def mixed(task: Task) -> Task:
 
 
 def run(
-    specs: Sequence[Spec], task: Task, *, resamples: int = 0, say: Callable[[str], None]
+    specs: Sequence[Spec],
+    task: Task,
+    *,
+    resamples: int = 0,
+    say: Callable[[str], None],
+    watch: Callable | None = None,
 ) -> Scored:
     """Scores every set with every detector; one that fails costs only itself.
 
@@ -76,6 +81,7 @@ def run(
       task: the embeddings.
       resamples: of the bootstrap behind the intervals in each row; 0 for none.
       say: told what is being done, and how fast.
+      watch: profiles the steps, see `profiling.calls`.
 
     Raises:
       InputError: no detector at all could be used; says why.
@@ -84,7 +90,7 @@ def run(
     for spec in specs:
         began = time.perf_counter()
         try:
-            adaptive, found = _score(spec, task, say)
+            adaptive, found = _score(spec, task, say, watch)
             rows = _rows(spec.text, found, task, adaptive, resamples)
         except InputError as e:
             (done.failed if spec.named else done.unfit)[spec.text] = str(e)
@@ -97,10 +103,12 @@ def run(
     return done
 
 
-def _score(spec: Spec, task: Task, say) -> tuple[bool, dict[str, np.ndarray]]:
+def _score(spec: Spec, task: Task, say, watch) -> tuple[bool, dict[str, np.ndarray]]:
     """Whether the detector adapts, and its scores by name."""
     detector: StreamDetector = spec.make()
     step, size = streams.compiled(detector.step), task.settings.batch_size
+    if watch is not None:
+        step = watch(step, step.lower)
     found: dict[str, np.ndarray] = {}
     if streams.is_static(detector.step, detector.init(task.bank), task.bank.labels.shape[1]):
         for name, one in task.sets.items():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adapt_jax import experiment, models, sharding, train_state
+from adapt_jax import experiment, feeds, models, sharding, train_state
 from benchmarks import hlo_collectives
 from benchmarks.hlo_collectives import Collective
 
@@ -74,22 +74,6 @@ def parts_for(config, mesh, data: Data) -> experiment.Parts:
     return parts._replace(model=model)
 
 
-def make_loop(config, parts, mesh, num_images: int):
-    """The jitted loop of `adapt_jax.train`."""
-    whole, split = sharding.replicated(mesh), sharding.over_batch(mesh)
-    step = train_state.make_step(
-        *parts[:5], replicate=lambda x: jax.lax.with_sharding_constraint(x, whole)
-    )
-    loop = train_state.make_loop(
-        step,
-        batch_size=config.batch_size,
-        num_images=num_images,
-        max_steps=config.log_every,
-        shard=lambda x: jax.lax.with_sharding_constraint(x, split),
-    )
-    return jax.jit(loop, donate_argnums=0, out_shardings=whole)
-
-
 def abstract_state(config, parts, place) -> train_state.TrainState:
     """Shapes of the state; `place(shape, dtype)` makes them."""
     image = (config.image_size, config.image_size, 3)
@@ -117,7 +101,9 @@ def compile_loop(config, mesh, data: Data):
         place((data.num_images,), jnp.int32),
         place((), jnp.int32),
     )
-    lowered = make_loop(config, parts, mesh, data.num_images).lower(*arguments)
+    step = feeds.make_step(config, parts, mesh)
+    loop = feeds.make_loop(config, mesh, step, data.num_images, config.log_every)
+    lowered = loop.lower(*arguments)
     cpu = mesh.devices.flat[0].platform == "cpu"
     return lowered.compile(compiler_options=QUICK if cpu else None)
 

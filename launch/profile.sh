@@ -6,7 +6,8 @@
 #
 # --steps     START:STOP, the steps traced; the run ends at STOP and evaluates nothing
 #
-# Use a workdir of its own: this run is a shorter one. The trace lies in WORKDIR/profile; to see it
+# Use a workdir of its own: this run is a shorter one. WORKDIR/profile has the trace and a page that
+# sums it up, summary.txt; docs/profiling.md reads one. To see all of it:
 #   pip install xprof && xprof --logdir=WORKDIR/profile --port=8791
 # or open the *.trace.json.gz in https://ui.perfetto.dev. Compilation is over before step 1.
 set -euo pipefail

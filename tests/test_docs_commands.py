@@ -19,7 +19,7 @@ from adapt_jax.data import catalogue, sources, suites
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("configs/*.py"))]
 ELSEWHERE = {"adapt_jax.results": "adapt_jax.merge"}  # where a job's flags are defined
-POSITIONAL = {"adapt_jax.results", "adapt_jax.predict"}
+POSITIONAL = {"adapt_jax.results", "adapt_jax.predict", "adapt_jax.profiling"}
 
 
 class Command(NamedTuple):

@@ -350,7 +350,7 @@ def test_skypilot_runs_the_command_on_every_machine(machine):
 
 def examples():
     """Every command line of a launcher in the documentation and in the launchers' headers."""
-    for page in [ROOT / "docs/launch.md", *SCRIPTS]:
+    for page in [ROOT / "docs/launch.md", ROOT / "docs/profiling.md", *SCRIPTS]:
         text = re.sub(r"\\\n(# )? *", "", page.read_text())
         for line in re.findall(
             r"^(?:#   |    )(?:\S+=\S+ |s?ba.*)?(launch/.*)", text, re.MULTILINE

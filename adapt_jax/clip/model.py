@@ -59,7 +59,7 @@ def image_features(params: Params, config: Config, pixels: jax.Array, dtype="flo
         raise InputError(
             f"pixels are {pixels.dtype}; give normalised floats, or uint8 to have them normalised"
         )
-    with _precision(dtype):
+    with _precision(dtype), jax.named_scope("forward"):
         pixels = pixels.astype(dtype)
         if isinstance(config.vision, ModifiedResNet):
             out = resnet.features(params["visual"], config.vision, pixels)
@@ -119,6 +119,12 @@ class Model:
           InputError: pixels of the wrong shape or kind.
         """
         return _image_features(self.params, self.config, jnp.asarray(pixels), dtype=self.dtype)
+
+    def lowered_image(self, pixels: jax.Array) -> jax.stages.Lowered:
+        """What `encode_image` runs for these pixels, before compilation."""
+        return _image_features.lower(
+            self.params, self.config, jnp.asarray(pixels), dtype=self.dtype
+        )
 
     def encode_text(self, token_ids: jax.Array) -> jax.Array:
         """(B, L) integers, L <= context_length -> (B, embed_dim) float32, not normalised.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from adapt_jax.core.arrays import NORM_FLOOR
 
 
+@jax.named_scope("sinkhorn")
 def sinkhorn(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Array:
     """Balanced assignment of N samples to P prototypes.
 

@@ -1,6 +1,7 @@
 """The zero-shot job from words and images to results with a random CLIP: mechanics only."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -121,7 +122,12 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
             arrays = {k: file[k] for k in ("embeddings", "labels") if k in file}
         np.savez(folder / group / f"{name}.npz", **arrays)
     (folder / "text.npz").write_bytes((workdir / "text" / "text.npz").read_bytes())
+    chosen.profile = "2:5"
     theirs = zero_shot.from_features(chosen, str(folder), str(tmp_path / "out"))
+    chosen.profile = ""
+    traced = json.loads((tmp_path / "out" / "profile" / "summary.json").read_text())
+    assert (traced["unit"], traced["steps"]) == ("step", [2, 5])
+    assert traced["phases"]["score"] > 0.5 * traced["op_seconds"]
     metrics = [{k: r[k] for k in ("detector", "ood", *results.METRICS)} for r in ours["rows"]]
     assert [{k: r[k] for k in m} for r, m in zip(theirs["rows"], metrics)] == metrics
     assert theirs["id_accuracy"] == ours["id_accuracy"]
@@ -145,6 +151,21 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         path.write_bytes(kept) if kept else path.unlink()
     with pytest.raises(InputError, match=r"text\.npz does not exist"):
         zero_shot.from_features(chosen, str(tmp_path), str(tmp_path / "out"))
+
+
+def test_a_profile_traces_batches_of_images_whatever_is_cached(run, model):
+    workdir, before = run
+    again = zero_shot.zero_shot(config(model, profile="2:5", detectors="mcm"), str(workdir))
+    assert again["rows"] == [
+        {k: v for k, v in r.items() if not k.endswith(("_low", "_high"))}
+        for r in before["rows"]
+        if r["detector"] == "mcm"
+    ]
+    found = json.loads((workdir / "profile" / "summary.json").read_text())
+    assert (found["unit"], found["steps"], found["images_per_step"]) == ("batch", [2, 5], 64)
+    assert found["phases"]["forward"] > 0.5 * found["op_seconds"]
+    with pytest.raises(InputError, match="profile must be"):
+        zero_shot.zero_shot(config(model, profile="5"), str(workdir))
 
 
 def test_images_are_cut_as_clip_wants_them(model, tmp_path):

@@ -1,0 +1,10 @@
+"""Traces of chosen steps with our phases named, and one page that says what they cost.
+
+Beside the trace lie summary.txt (the page), summary.json (the same), program.txt.gz (the compiled
+program), memory.prof (device memory, for pprof); `python -m adapt_jax.profiling FOLDER` draws it.
+"""
+
+from adapt_jax.profiling.summary import Subject
+from adapt_jax.profiling.trace import Trace, calls, steps_range
+
+__all__ = ["Subject", "Trace", "calls", "steps_range"]

@@ -1,0 +1,78 @@
+"""What devices can do at most, as their makers publish it; per JAX device, dense, not sparse.
+
+Sources: NVIDIA's data sheets of each card (bfloat16 on tensor cores without sparsity, float32 on
+CUDA cores, memory bandwidth); Google Cloud's pages of each TPU version (bfloat16 and bandwidth of a
+chip; up to v3 a JAX device is half a chip). None: not published, or not supported.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from adapt_jax.core.errors import InputError
+
+VARIABLE = "ADAPT_JAX_PEAK_FLOPS"
+
+
+class Peak(NamedTuple):
+    """Operations per second in bfloat16 and in float32, and bytes per second of its memory."""
+
+    bfloat16: float | None
+    float32: float | None
+    memory: float | None
+
+
+PEAKS: Mapping[str, Peak] = {
+    "NVIDIA B200": Peak(2250e12, 75e12, 8e12),
+    "NVIDIA H200": Peak(989e12, 67e12, 4.8e12),
+    "NVIDIA H100 80GB HBM3": Peak(989e12, 67e12, 3.35e12),
+    "NVIDIA H100 PCIe": Peak(756e12, 51e12, 2.0e12),
+    "NVIDIA A100-SXM4-80GB": Peak(312e12, 19.5e12, 2.039e12),
+    "NVIDIA A100-SXM4-40GB": Peak(312e12, 19.5e12, 1.555e12),
+    "NVIDIA A100 80GB PCIe": Peak(312e12, 19.5e12, 1.935e12),
+    "NVIDIA A100-PCIE-40GB": Peak(312e12, 19.5e12, 1.555e12),
+    "NVIDIA L40S": Peak(362e12, 91.6e12, 0.864e12),
+    "NVIDIA L4": Peak(121e12, 30.3e12, 0.3e12),
+    "NVIDIA A10": Peak(125e12, 31.2e12, 0.6e12),
+    "Tesla V100-SXM2-16GB": Peak(None, 15.7e12, 0.9e12),
+    "Tesla V100-SXM2-32GB": Peak(None, 15.7e12, 0.9e12),
+    "Tesla T4": Peak(None, 8.1e12, 0.32e12),
+    "TPU v2": Peak(23e12, None, 0.35e12),
+    "TPU v3": Peak(61.5e12, None, 0.45e12),
+    "TPU v4": Peak(275e12, None, 1.228e12),
+    "TPU v5 lite": Peak(197e12, None, 0.819e12),
+    "TPU v5": Peak(459e12, None, 2.765e12),
+    "TPU v5p": Peak(459e12, None, 2.765e12),
+    "TPU v6 lite": Peak(918e12, None, 1.64e12),
+}
+_UNKNOWN = Peak(None, None, None)
+
+
+def operations(kind: str, dtype: str) -> tuple[float | None, str]:
+    """Peak operations per second of one device, and where the number is from; None if unknown.
+
+    Args:
+      kind: `device.device_kind`. Only exact names count: cards of one family differ.
+      dtype: what the network computes in.
+
+    Raises:
+      InputError: ADAPT_JAX_PEAK_FLOPS, which wins, is no positive number.
+    """
+    if given := os.environ.get(VARIABLE):
+        try:
+            value = float(given)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            raise InputError(
+                f"{VARIABLE} is the device's peak in operations per second, such as 1e12, got "
+                f"{given!r}"
+            )
+        return value, f"${VARIABLE}"
+    value = PEAKS.get(kind, _UNKNOWN)._asdict().get(dtype)
+    return value, f"data sheet, {dtype}" if value else f"unknown; give ${VARIABLE}"
+
+
+def bandwidth(kind: str) -> float | None:
+    """Peak bytes per second between a device and its memory; None if unknown."""
+    return PEAKS.get(kind, _UNKNOWN).memory
