@@ -14,9 +14,8 @@ import numpy as np
 import optax
 from absl import flags
 
-from adapt_jax import cli, experiment, sharding, train, train_state
+from adapt_jax import cli, experiment, feeds, sharding, train, train_state
 from adapt_jax.core.arrays import l2_normalize
-from benchmarks import scaling_program
 
 CONFIG = cli.define_config()
 NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
@@ -27,7 +26,6 @@ REPEATS = flags.DEFINE_integer("repeats", 5, "Dispatches; the fastest counts.", 
 
 def main() -> None:
     config, classes = cli.required(CONFIG), NUM_CLASSES.value
-    config.log_every = STEPS.value
     mesh = sharding.make_mesh(jax.devices()[:1])
     parts = experiment.build(
         config, mesh=mesh, num_classes=classes, num_images=NUM_IMAGES.value, mean_std=None
@@ -40,7 +38,8 @@ def main() -> None:
     images = rng.integers(0, 256, (NUM_IMAGES.value, *sides), dtype=np.uint8)
     labels = train_state.targets(parts.method, np.arange(len(images)) % classes, len(images))
     given = sharding.replicate(mesh, (images, labels))
-    loop = scaling_program.make_loop(config, parts, mesh, len(images))
+    step = feeds.make_step(config, parts, mesh)
+    loop = feeds.make_loop(config, mesh, step, len(images), STEPS.value)
     update, loss = _update(parts), _loss(parts)
     width = parts.model.embedding_dim or classes
     shape = (config.views, config.batch_size, width)

@@ -128,8 +128,10 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
     traced = json.loads((tmp_path / "out" / "profile" / "summary.json").read_text())
     assert (traced["unit"], traced["steps"]) == ("step", [2, 5])
     assert traced["phases"]["score"] > 0.5 * traced["op_seconds"]
-    metrics = [{k: r[k] for k in ("detector", "ood", *results.METRICS)} for r in ours["rows"]]
-    assert [{k: r[k] for k in m} for r, m in zip(theirs["rows"], metrics)] == metrics
+    for a, b in zip(theirs["rows"], ours["rows"], strict=True):
+        assert (a["detector"], a["ood"]) == (b["detector"], b["ood"])
+        for name in results.METRICS:  # rows are made unit length once more: an image may change
+            assert a[name] == pytest.approx(b[name], abs=0.005), (a["detector"], a["ood"], name)
     assert theirs["id_accuracy"] == ours["id_accuracy"]
 
     x = np.ones((4, 12), np.float32)
