@@ -102,7 +102,7 @@ def make_loop(config, mesh, step: train_state.Step, num_images: int, max_steps: 
 class DeviceFeed:
     """The whole set lies on every device; many steps are one dispatch."""
 
-    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool):
+    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool = False):
         """Places images (N, S, S, 3) and targets (N,), and compiles; see `make`."""
         self.max_steps = _longest(config, len(images))
         self.described = "all images on every device"
@@ -134,7 +134,7 @@ class HostFeed:
     seconds before each step in which the devices had nothing to do for want of a batch.
     """
 
-    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool):
+    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool = False):
         """Starts reading at the state's step, and compiles meanwhile; see `make`."""
         self._batch, self._images, self._targets = config.batch_size, images, targets
         self._mesh, self._rows = mesh, sharding.local_rows(mesh, config.batch_size)

@@ -7,6 +7,7 @@ them gets) is agreed on here before it decides anything.
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import socket
@@ -23,6 +24,8 @@ HEARTBEAT = 30  # seconds without a sign of life after which the others give up
 _LOST = re.compile(r"(?i)gloo|connection|heartbeat|unavailable|deadline|barrier|peer|socket")
 EXIT_INPUT = 2  # wrong input
 PATIENCE = 240  # seconds to wait for process 0
+_MEETINGS = itertools.count()
+_LONGEST = 24 * 3600  # seconds that one process may decode or compile longer than another
 EXIT_LOST = 75  # another process is gone (sysexits' "try again"): start all of them again
 
 
@@ -81,6 +84,7 @@ def prefix() -> str:
 
 def all_of(flag: bool) -> bool:
     """Whether the flag is true on every process; every process must ask."""
+    wait("all_of")
     return bool(_gathered(flag).all())
 
 
@@ -106,6 +110,7 @@ def together():
         yield
     except InputError as e:
         mistake = e
+    wait("together")
     failed = np.flatnonzero(_gathered(mistake is not None))
     if mistake is not None:
         raise mistake
@@ -162,12 +167,19 @@ def first(number: int) -> int:
 
 
 def wait(name: str) -> None:
-    """Until every process is here."""
+    """Until every process is here, however much longer one of them takes to get here.
+
+    Collectives do not wait like that: on CPUs they give up after half a minute.
+    """
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        from orbax.checkpoint.multihost import get_barrier_sync_fn
+
+        key = f"adapt_jax {name} {next(_MEETINGS)}"  # every process counts the same
+        get_barrier_sync_fn()(key=key, timeout_ms=1000 * _LONGEST)
 
 
 def _gathered(value) -> np.ndarray:
+    """The value of every process, (processes,)."""
     if jax.process_count() == 1:
         return np.asarray([value])
     return np.asarray(multihost_utils.process_allgather(np.asarray(value))).reshape(-1)

@@ -116,6 +116,7 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
         experiment.profile_range(config), workdir / "profile", logbook.printer(console)
     )
     feed = feeds.make(config, parts, mesh, train_set, state, names=trace.wanted)
+    processes.wait("compiled")
     trace.watch(
         profiling.Subject(feed.program, feed.compiled, **experiment.described(config, mesh))
     )

@@ -33,16 +33,6 @@ IMAGES, BATCH = 44, 16  # three steps an epoch, the last one filled up
 STEPS = 40
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """JPEGs of 30 to 60 pixels a side from two photos, which are the classes."""
@@ -136,7 +126,7 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
     train.train(small.config(**chosen(folder)), str(whole))
     assert all(0 <= r["input_wait"] <= 1 for r in logbook.read(whole))
 
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "PYTHONUNBUFFERED": "1"}
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
     command = small.arguments(broken, **chosen(folder, input_workers=2, prefetch=3))
     running = small.start(command, env)
     until(lambda: len(logbook.read(broken)) >= 6, running)
