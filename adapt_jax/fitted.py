@@ -38,8 +38,8 @@ class Fitted(NamedTuple):
     facts: what data.json says of its training images.
     square: how `data.decode.read` cuts images: (size, resize).
     outputs: images (N, S, S, 3) uint8 -> what detectors score; N is any number.
-    model, normalize, variables: the same in parts: normalize(images) is what model.apply takes;
-      variables are on the host.
+    model, normalize, variables: the same in parts; normalize(images) is what model.apply takes, and
+    variables are on the host.
     method_state, step, checkpoint: of the training state; checkpoint is the digest of variables.
     judge: the detector; tpr: the share of held-out ID images its threshold keeps by default.
     """
