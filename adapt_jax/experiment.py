@@ -12,6 +12,7 @@ import optax
 from adapt_jax import (
     boards,
     bootstrap,
+    config_fields,
     detector_specs,
     inputs,
     methods,
@@ -21,8 +22,6 @@ from adapt_jax import (
     sharding,
     train_state,
 )
-from adapt_jax.config import default_config
-from adapt_jax.config_diff import flatten
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.data.sources import Dataset
@@ -51,7 +50,7 @@ def check(config, *, training: bool = True) -> None:
     Raises:
       InputError: names the field, what is wrong with it and what to do.
     """
-    _check_fields(config)
+    config_fields.check(config)
     mesh = sharding.make_mesh()
     if training:
         sharding.check_batch(mesh, config.batch_size, config.microbatches)
@@ -71,29 +70,6 @@ def check(config, *, training: bool = True) -> None:
     detector_specs.parse(config.detectors)
     bootstrap.check(config.bootstrap)
     inputs.check(config)
-
-
-def _check_fields(config) -> None:
-    """Names and ranges of the config's own fields."""
-    given, known = flatten(config.to_dict()), flatten(default_config().to_dict())
-    free = "method.params."
-    for key in sorted(given.keys() ^ known.keys()):
-        if not key.startswith(free):
-            word = "has no field" if key in given else "lacks the field"
-            raise InputError(f"the config {word} {key!r}; see adapt_jax/config.py for all of them")
-    counts = ("batch_size", "microbatches", "image_size", "views", "log_every", "checkpoint_every")
-    for field in (*counts, "eval_batch_size"):
-        if config[field] < 1:
-            raise InputError(f"config field {field} must be at least 1, got {config[field]}")
-    if config.prefetch < 1 or (config.input_workers or 0) < 0:
-        raise InputError(
-            "config field prefetch must be at least 1 and input_workers at least 0, got "
-            f"{config.prefetch} and {config.input_workers}"
-        )
-    if config.epochs < 0 or (config.total_steps or 0) < 0:
-        raise InputError("config fields epochs and total_steps must not be negative")
-    if config.eval_checkpoint not in ("last", "best"):
-        raise InputError(f'eval_checkpoint is "last" or "best", got {config.eval_checkpoint!r}')
 
 
 def load_data(config, say: Callable[[str], None] = lambda text: None) -> inputs.Data:
