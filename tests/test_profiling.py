@@ -9,22 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapt_jax import compilation, evaluate, profiling, sharding, train
+from adapt_jax import compilation, evaluate, profiling, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.models import conv
 from adapt_jax.profiling import __main__ as drawing
 from adapt_jax.profiling import device_peaks, hlo, ops, summary
 from tests.e2e import small
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
+from tests.e2e.conftest import _one_device  # noqa: F401  here, too
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import safetensors.numpy
 from jax import export as jax_export
 from PIL import Image
 
-from adapt_jax import detectors, evaluate, export, exported, predict, results, sharding, train
+from adapt_jax import detectors, evaluate, export, exported, predict, results, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 from tests.e2e import small
@@ -26,16 +26,6 @@ sys.modules["adapt_jax"] = None
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_device():
-    with pytest.MonkeyPatch.context() as patch:
-        every = sharding.make_mesh
-        patch.setattr(
-            sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
-        )
-        yield
 
 
 @pytest.fixture(scope="module")
