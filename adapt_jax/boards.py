@@ -11,7 +11,7 @@ import os
 import pathlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from adapt_jax import processes
@@ -51,13 +51,14 @@ def installed() -> bool:
     return found is not None and found.origin is not None
 
 
-def open_all(config, workdir: pathlib.Path, start: int) -> list[Board]:
+def open_all(config, workdir: pathlib.Path, start: int | None) -> list[Board]:
     """The boards of a run, on process 0; none elsewhere.
 
     Args:
       config: of the run.
       workdir: its folder.
-      start: the step it starts or resumes at; later records in TensorBoard's files are dropped.
+      start: the step it starts or resumes at, whose later records in TensorBoard's files are
+        dropped; None drops none.
 
     Raises:
       InputError: on every process, if W&B does not let us in.
@@ -73,19 +74,25 @@ def open_all(config, workdir: pathlib.Path, start: int) -> list[Board]:
     return found
 
 
-def summarise(config, workdir: pathlib.Path, results: Mapping[str, Any]) -> None:
+def summarise(
+    config, workdir: pathlib.Path, results: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
     """Sends the results of an evaluation to the boards: every group's means, and accuracies.
 
-    W&B's run is continued where `workdir` has one, and W&B is still there.
+    W&B's run is continued where `workdir` has one, and W&B is still there; `say` is told if it
+    does not let us in.
     """
     config = config.copy_and_resolve_references()
     if not (installed() and (pathlib.Path(workdir) / _ID).exists()):
         config.tracking = ""
     step = results.get("step", 0)
     values = headlines(results)
-    for board in open_all(config, workdir, step):
-        board.summary(step, values)
-        board.close()
+    try:
+        for board in open_all(config, workdir, None):
+            board.summary(step, values)
+            board.close()
+    except InputError as e:  # results are written; they are not lost for want of a board
+        say(f"results were not sent: {e}")
 
 
 def headlines(results: Mapping[str, Any]) -> dict[str, float]:
@@ -165,11 +172,11 @@ class WandB:
         self._run.finish()
 
 
-def _tensorboard(folder: pathlib.Path, start: int) -> TensorBoard | None:
+def _tensorboard(folder: pathlib.Path, start: int | None) -> TensorBoard | None:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:  # the core runs without it
         return None
-    purge = start + 1 if start else None
+    purge = None if start is None else start + 1
     suffix = f".{time.time_ns()}"  # two files of one second would have one name
     return TensorBoard(SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix))

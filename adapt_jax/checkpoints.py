@@ -27,8 +27,12 @@ FREE_TO_CHANGE = (
 class Checkpoints:
     """The `checkpoints/` folder of a work directory: the latest state and the best by loss."""
 
-    def __init__(self, workdir: pathlib.Path):
-        """Opens the folder, creating it if need be."""
+    def __init__(self, workdir: pathlib.Path, *, read_only: bool = False):
+        """Opens the folder, creating it if need be.
+
+        Only who holds the work directory may open it to write: what an earlier, killed program left
+        half written is removed.
+        """
         newest = policies.LatestN(n=1)
         # Orbax's best-n alone would delete the newest whenever it is not among the best.
         best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1)
@@ -36,7 +40,8 @@ class Checkpoints:
             best_fn=_loss,  # without it no metrics are saved at all
             best_mode="min",
             preservation_policy=policies.AnyPreservationPolicy([newest, best]),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
         )
         folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(folder, options=options)

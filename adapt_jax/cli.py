@@ -55,6 +55,10 @@ def run(job: Callable[..., None], *, arguments: bool = False) -> None:
         compilation.use_cache()
         job(*([argv[1:]] if arguments else []))
 
+    for module, found in flags.FLAGS.flags_by_module_dict().items():
+        if "adapt_jax" in module:
+            for flag in found:  # --help shows those of the main module, and what is called its own
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     try:
         app.run(main, flags_parser=_parse)
     except InputError as e:

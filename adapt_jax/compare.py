@@ -35,7 +35,7 @@ from adapt_jax.core.errors import InputError
 RECIPE = (
     "train_data", "test_data", "val_data", "ood", "ood_val_data", "full_spectrum", "image_size",
     "mean", "std", "eval_mean", "eval_std",
-    "batch_size", "views", "epochs", "total_steps", "model", "augment", "input",
+    "batch_size", "microbatches", "views", "epochs", "total_steps", "model", "augment", "input",
 )  # fmt: skip
 # What may differ between a finished run and the one asked for: no result depends on it.
 _NO_RESULT = ("log_every", "profile", "report", "tracking", "input_workers", "prefetch")

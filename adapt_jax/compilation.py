@@ -1,5 +1,6 @@
 """Compiled programs are kept between runs: the second start of a job takes seconds."""
 
+import threading
 import time
 from typing import Any, NamedTuple
 
@@ -38,8 +39,10 @@ def timed(lowered: jax.stages.Lowered, *, names: bool = False) -> tuple[Any, Tim
     """
     hits = []
 
+    here = threading.get_ident()
+
     def listen(event: str, **_) -> None:
-        if event == _HIT:
+        if event == _HIT and threading.get_ident() == here:
             hits.append(event)
 
     before = getattr(jax.config, _NAMES)

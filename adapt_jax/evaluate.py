@@ -108,7 +108,7 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
         console=console,
     )
     results = results_files.read_or_raise(workdir, scored)
-    boards.summarise(config, workdir, results)
+    boards.summarise(config, workdir, results, logbook.printer(console))
     return results
 
 

@@ -77,7 +77,8 @@ def export(
     say(f"fitting on the outputs in {workdir}")
     found = fitted.load(workdir, detector=detector)
     evaluation = _results(pathlib.Path(workdir).expanduser(), found)
-    found.config.model.dtype = experiment.compute_dtype(found.config.model.dtype)  # not "auto"
+    if found.config.model.dtype == "auto":
+        found.config.model.dtype = experiment.compute_dtype("auto")
     about, arrays = judges.files(found.judge, tpr)
     say(f"compiling for {', '.join(platforms)}")
     program = export_scorer.build(found, platforms)

@@ -7,9 +7,13 @@ import json
 import pathlib
 import sys
 
-import numpy as np
-from jax import export
-from PIL import Image
+try:
+    import flatbuffers  # noqa: F401  jax reads the program with it
+    import numpy as np
+    from jax import export
+    from PIL import Image
+except ImportError as e:
+    sys.exit(f"{e}. {__doc__}")
 
 HERE = pathlib.Path(__file__).resolve().parent
 DATA = json.loads((HERE / "data.json").read_text())
@@ -51,7 +55,7 @@ def records(paths: list[str], scorer: export.Exported) -> list[dict]:
     for i, path in enumerate(paths):
         try:
             images[i] = read(path)
-        except (OSError, ValueError, SyntaxError) as e:
+        except Exception as e:  # decoders raise whatever they like
             found[i]["error"] = str(e)
     if not images:
         return found
@@ -83,6 +87,6 @@ def main(paths: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         sys.exit(__doc__)
     sys.exit(main(sys.argv[1:]))

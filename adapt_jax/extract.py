@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax import processes, sharding
+from adapt_jax.core.errors import InputError
 from adapt_jax.data.sources import Dataset
 from adapt_jax.models.base import Model
 from adapt_jax.score_files import write_atomically
@@ -70,7 +71,12 @@ def make_for_any(
         with ThreadPoolExecutor(1) as ahead:  # reads while the network works
             coming = ahead.submit(read, images, 0)
             for start in range(0, len(images), batch_size):
-                batch = sharding.from_local_rows(mesh, batch_size, rows, coming.result())
+                try:
+                    local = coming.result()
+                except InputError as e:  # of this process's share; the others are in a step
+                    processes.leave_alone(e)
+                    raise
+                batch = sharding.from_local_rows(mesh, batch_size, rows, local)
                 coming = ahead.submit(read, images, start + batch_size)
                 out = forward(variables, batch)
                 count = min(batch_size, len(images) - start)

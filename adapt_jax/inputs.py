@@ -151,11 +151,12 @@ def read_while_training(train: Dataset) -> bool:
 
 def _kept(config, train: Dataset) -> str:
     """Where the training images are, and why."""
-    size = train.images.nbytes / 2**30
+    size = train.images.nbytes
+    size = f"{size / 2**30:.2f} GiB" if size >> 30 else f"{size / 2**20:.1f} MiB"
     if not read_while_training(train):
-        return f"decoded, {size:.2f} GiB"
+        return f"decoded, {size}"
     why = f"more than {AT_MOST >> 30} GiB" if config.input == "auto" else "input=host"
-    return f"read when needed ({size:.2f} GiB decoded, {why})"
+    return f"read when needed ({size} decoded, {why})"
 
 
 def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:

@@ -12,8 +12,11 @@ from adapt_jax.core.errors import InputError
 
 COLUMNS = (
     ("auroc", "area under the ROC curve; ties count one half"),
-    ("fpr95", "OOD positive: share of ID images rejected when 95 % of OOD images are"),
-    ("fpr95_idpos_first", "ID positive: share of OOD images accepted when 95 % of ID images are"),
+    ("fpr95", "OOD positive: share of ID images rejected along with 95 % of OOD images"),
+    (
+        "fpr95_idpos_first",
+        "ID positive: share of OOD images accepted along with 95 % of ID images",
+    ),
     ("fpr95_idpos_nearest", "ID positive, at the ID recall nearest to 95 %, loosest threshold"),
     ("fpr95_idpos_pct", "ID positive: share of OOD scores above the 5th percentile of ID scores"),
     ("aupr_in", "area under the precision-recall curve by trapezoids, ID positive"),

@@ -13,6 +13,7 @@ import re
 import socket
 import sys
 import time
+import traceback
 
 import jax
 import numpy as np
@@ -110,6 +111,11 @@ def together():
         yield
     except InputError as e:
         mistake = e
+    except Exception as e:  # the others wait for this process to agree
+        if jax.process_count() > 1:
+            traceback.print_exc()
+        leave_alone(e, 1)
+        raise
     wait("together")
     failed = np.flatnonzero(_gathered(mistake is not None))
     if mistake is not None:

@@ -30,7 +30,17 @@ __all__ = [
 METRICS = tuple(name for name, _ in metrics.COLUMNS if not name.startswith("n_"))
 # Config fields that may differ between runs of one table.
 NO_RESULT = frozenset(
-    ("seed", "log_every", "checkpoint_every", "profile", "report", "tracking", "from_features")
+    (
+        "seed",
+        "log_every",
+        "checkpoint_every",
+        "profile",
+        "report",
+        "tracking",
+        "from_features",
+        "input_workers",
+        "prefetch",
+    )
 )
 _FACTS = ("protocol", "id", "seed", "method", "model", "checkpoint_sha256")
 

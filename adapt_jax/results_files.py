@@ -122,8 +122,12 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     for detector, found in scored.searched.items():
         chosen = ", ".join(f"{k}={v}" for k, v in found["chosen"].items())
         notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {chosen}")
+    reasons = {}
     for detector, reason in scored.unfit.items():
-        notes.append(f"left out: {detector}: {reason}")
+        what = reason.removeprefix(f"{detector.partition('?')[0]}.fit: ")
+        reasons.setdefault(what.removesuffix("."), []).append(detector)
+    for reason, left in reasons.items():
+        notes.append(f"left out: {', '.join(left)}: {reason}")
     accuracies = {k: v for k, v in header.items() if k.endswith("accuracy")}
     if accuracies:
         named = (f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in accuracies.items())

@@ -66,10 +66,10 @@ def fit(detector: Detector | ImageDetector, task: Task) -> Callable[[str], np.nd
       InputError: the detector cannot work with these outputs.
     """
     if isinstance(detector, ImageDetector):
-        if task.on_images is None:
-            raise InputError("needs images and the network, there are only its outputs")
         if task.head is None:
             raise InputError("needs a network with a classifier")
+        if task.on_images is None:
+            raise InputError("needs images and the network, there are only its outputs")
         measured = None
         if detector.measure is not None:
             measured = task.on_images(detector.measure)(VAL, detector.maximum_val)

@@ -115,68 +115,64 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
     trace = profiling.Trace(
         experiment.profile_range(config), workdir / "profile", logbook.printer(console)
     )
-    feed = feeds.make(config, parts, mesh, train_set, state, names=trace.wanted)
-    processes.wait("compiled")
-    trace.watch(
-        profiling.Subject(feed.program, feed.compiled, **experiment.described(config, mesh))
-    )
-    parameters = sum(x.size for x in jax.tree.leaves(state.params))
-    console.print(
-        f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
-        f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
-        f"({_per_device(config, mesh)}), {feed.described}; "
-        f"compiled in {feed.compiled.seconds:.1f} s",
-        highlight=False,
-    )  # fmt: skip
-
-    book = logbook.Logbook(
-        workdir,
-        total_steps=total,
-        start=step,
-        console=console,
-        boards=boards.open_all(config, workdir, step),
-    )
-    pace = logbook.Pace()
-    window, losses = logbook.Window(config.batch_size), []
-    try:
-        with interrupts.Deferred() as interrupted:
-            while step < total:
-                stops = [
-                    step + feed.max_steps,
-                    step + pace.steps(step),
-                    *(
-                        step - step % n + n
-                        for n in (config.log_every, config.checkpoint_every, per_epoch)
-                    ),
-                    total,
-                    *trace.boundaries(step),
-                ]
-                count = min(stops) - step
-                state = between(state, step)
-                with trace.around(step):
-                    state, metrics = feed.run(state, count)
-                step += count
-                trace.reached(step)
-                window.add(metrics)
-                losses.append(metrics["loss"])
-                signal = processes.largest(interrupted.signal or 0)  # of any process
-                ending = step == total or signal
-                if step % config.log_every == 0 or ending:
-                    _stop_if_lost(window, step)
-                    book.record(step, {"epoch": step / per_epoch} | window.close())
-                else:
-                    book.alive(step)
-                if step % config.checkpoint_every == 0 or ending:
-                    store.save(step, state, _finite_mean(np.concatenate(losses)))
-                    losses = []
-                if ending and step < total:  # not .signal: it may have come after the save
-                    store.close()
-                    console.print(f"interrupted at step {step}: saved; the same command resumes")
-                    raise SystemExit(128 + signal)
-    finally:
-        feed.close()
-        trace.close()
-        book.close()
+    with contextlib.ExitStack() as held:
+        held.callback(trace.close)
+        tracked = boards.open_all(config, workdir, step)
+        console.print(f"compiling for {sharding.described(mesh)} ...", highlight=False)
+        feed = feeds.make(config, parts, mesh, train_set, state, names=trace.wanted)
+        held.callback(feed.close)
+        processes.wait("compiled")
+        trace.watch(
+            profiling.Subject(feed.program, feed.compiled, **experiment.described(config, mesh))
+        )
+        parameters = sum(x.size for x in jax.tree.leaves(state.params))
+        console.print(
+            f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
+            f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
+            f"({_per_device(config, mesh)}), {feed.described}; "
+            f"compiled in {feed.compiled.seconds:.1f} s",
+            highlight=False,
+        )
+        book = logbook.Logbook(
+            workdir, total_steps=total, start=step, console=console, boards=tracked
+        )
+        held.callback(book.close)
+        interrupted = held.enter_context(interrupts.Deferred())
+        pace = logbook.Pace()
+        window, losses = logbook.Window(config.batch_size), []
+        while step < total:
+            stops = [
+                step + feed.max_steps,
+                step + pace.steps(step),
+                *(
+                    step - step % n + n
+                    for n in (config.log_every, config.checkpoint_every, per_epoch)
+                ),
+                total,
+                *trace.boundaries(step),
+            ]
+            count = min(stops) - step
+            state = between(state, step)
+            with trace.around(step):
+                state, metrics = feed.run(state, count)
+            step += count
+            trace.reached(step)
+            window.add(metrics)
+            losses.append(metrics["loss"])
+            signal = processes.largest(interrupted.signal or 0)  # of any process
+            ending = step == total or signal
+            if step % config.log_every == 0 or ending:
+                _stop_if_lost(window, step)
+                book.record(step, {"epoch": step / per_epoch} | window.close())
+            else:
+                book.alive(step)
+            if step % config.checkpoint_every == 0 or ending:
+                store.save(step, state, _finite_mean(np.concatenate(losses)))
+                losses = []
+            if ending and step < total:  # not .signal: it may have come after the save
+                store.close()
+                console.print(f"interrupted at step {step}: saved; the same command resumes")
+                raise SystemExit(128 + signal)
     return state
 
 

@@ -53,7 +53,7 @@ def test_tensorboard_gets_scalars_and_results(tmp_path):
     )
     book.record(4, {"loss": 0.5})
     book.close()
-    boards.summarise(config, tmp_path, RESULTS)
+    boards.summarise(config, tmp_path, RESULTS, print)
     content = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard").iterdir())
     for name in (b"loss", b"results/knn/near/auroc", b"results/id_accuracy"):
         assert name in content
@@ -81,7 +81,7 @@ def test_wandb_continues_its_run(tmp_path, monkeypatch):
         book.record(start + 4, {"loss": 0.5})
         book.close()
         time.sleep(1.1)  # W&B names folders of offline runs by the second
-    boards.summarise(config, tmp_path, RESULTS)
+    boards.summarise(config, tmp_path, RESULTS, print)
     wandb.teardown()  # as at the end of a process: waits for its files
     known = json.loads((tmp_path / "wandb.json").read_text())["id"]
     written = list((tmp_path / "wandb").glob(f"offline-run-*-{known}"))

@@ -26,7 +26,10 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
     kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
     assert kept == {"1", "4"}
 
-    store = checkpoints.Checkpoints(tmp_path)
+    being_written = tmp_path / "checkpoints" / "5.orbax-checkpoint-tmp"
+    being_written.mkdir()
+    store = checkpoints.Checkpoints(tmp_path, read_only=True)
+    assert being_written.exists()  # by whoever trains there
     assert (store.latest_step(), store.best_step()) == (4, 1)
     restored = store.restore(1, state(0))
     store.close()

@@ -103,6 +103,27 @@ def test_inner_loops_are_counted_as_often_as_they_run():
     assert once == forward + forward / 6
 
 
+def test_work_that_libraries_do_in_loops_is_not_guessed():
+    call = 'custom_call_target="__cudnn$convForward"'
+    program = """HloModule jit_f
+body {
+  %p = f32[2]{0} parameter(0)
+  ROOT %c = f32[2]{0} custom-call(f32[2]{0} %p), CALL
+}
+ENTRY main {
+  %x = f32[2]{0} parameter(0)
+  ROOT %w = f32[2]{0} while(f32[2]{0} %x), condition=cond, body=body, backend_config={TRIPS}
+}
+"""
+    for trips, target, hidden in (
+        ('"known_trip_count":{"n":"4"}', call, True),
+        ("", call, False),  # the loop over steps
+        ('"known_trip_count":{"n":"4"}', 'custom_call_target="Sharding"', False),
+    ):
+        text = program.replace("CALL", target).replace("TRIPS", trips)
+        assert hlo.hides_products(hlo.parse(text)) == hidden
+
+
 def test_phases_come_from_the_name_stack():
     named = {
         "jit(loop)/while/body/augment/jit(_uniform)/while": "augment",

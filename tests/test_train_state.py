@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from adapt_jax import methods, schedules, sharding, train_state
+from adapt_jax import methods, microbatches, schedules, sharding, train_state
 from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.methods.base import Method
 from adapt_jax.models.base import Model, ModelOutputs
@@ -149,6 +149,18 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch():
             (new.params, new.batch_stats),
             (whole.params, whole.batch_stats),
         )
+
+
+def test_statistics_that_parts_agree_on_stay_as_they_are():
+    frozen = jnp.asarray(np.random.default_rng(0).normal(size=1000), jnp.float32)
+    run = microbatches.value_and_grad(
+        lambda params, views: (params * jnp.swapaxes(views, 0, 1), frozen),
+        lambda seen: (jnp.sum(seen**2), None),
+        3,
+    )
+    _, _, statistics, gradient = run(jnp.float32(2), jnp.ones((6, 1, 5)))
+    np.testing.assert_array_equal(statistics, frozen)
+    assert gradient == 2 * 2 * 30
 
 
 def test_micro_batches_of_a_batch_over_devices_need_no_exchange():

@@ -123,7 +123,7 @@ def verify(arguments) -> None:
     def say(name: str, problem: str, fine: str) -> None:
         nonlocal wrong, checked
         checked, wrong = checked + 1, wrong + bool(problem)
-        print(f"{'WRONG' if problem else 'ok':<7}{name:<27}{problem or fine}", flush=True)
+        print(f"{'WRONG' if problem else 'ok':<7}{name:<26} {problem or fine}", flush=True)
 
     for name in arguments.names:
         if ":" in name:

@@ -236,7 +236,7 @@ def mean_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for c in range(3):
             total[c] += int(sums[c])
             square[c] += int(squares[c])
-    n = images.size // 3
+    n = math.prod(images.shape[:3])
     mean = np.array([t / (255 * n) for t in total])
     variance = [(n * q - t * t) / (n * n) for q, t in zip(square, total)]
     return mean, np.sqrt(np.array(variance)) / 255

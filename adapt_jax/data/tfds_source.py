@@ -26,7 +26,7 @@ def check_tfds(source: Source) -> None:
         if importlib.util.find_spec(module) is None:
             raise InputError(
                 f"{source.text!r} needs TensorFlow Datasets (TensorFlow itself is not needed): "
-                "pip install 'adapt_jax[tfds]'."
+                "pip install -e '.[tfds]'."
             )
     name, _ = _name_and_split(source)
     if _find(source, name) is None and importlib.util.find_spec("tensorflow") is None:

@@ -16,6 +16,7 @@ _CALLED = re.compile(
     r"\b(calls|body|condition|to_apply|branch_computations)=(?:\{([^}]*)\}|%?([\w.\-]+))"
 )
 _TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
+_LIBRARY = re.compile(r'custom_call_target="[^"]*(cudnn|cublas|gemm|conv|miopen)', re.IGNORECASE)
 _SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 _WRAPPED = re.compile(r"^(?:\w+\()*([\w.<>\-]*)\)*$")
 
@@ -113,6 +114,21 @@ def matrix_flops(program: Program) -> tuple[float, float]:
     shapes = {c: {i.name: i.shape for i in found} for c, found in program.computations.items()}
     once = _walk(program, program.entry, lambda i: 1, shapes)
     return once, _walk(program, program.entry, _trips, shapes)
+
+
+def hides_products(program: Program, name: str = "", repeated: bool = False) -> bool:
+    """Whether a loop that runs several times holds library calls, whose work is not in the text.
+
+    On NVIDIA GPUs convolutions and products are such calls.
+    """
+    for i in program.computations.get(name or program.entry, ()):
+        if repeated and i.opcode == "custom-call" and _LIBRARY.search(i.rest):
+            return True
+        for role, target in i.called:
+            more = repeated or (role == "body" and _trips(i) > 1)
+            if hides_products(program, target, more):
+                return True
+    return False
 
 
 def _walk(program: Program, name: str, trips: Callable[[Instruction], int], shapes) -> float:

@@ -124,6 +124,8 @@ def _work(subject: Subject, program, kind: str, seconds: float | None) -> dict[s
     costs = subject.program.cost_analysis() or {}
     once, often = hlo.matrix_flops(program)
     flops = costs["flops"] + often - once if "flops" in costs else None
+    if hlo.hides_products(program):
+        flops = None
     peak, source = device_peaks.operations(kind, subject.dtype)
     rate = flops / seconds if flops and seconds else None
     moved = costs.get("bytes accessed")
@@ -207,6 +209,8 @@ def _step(found) -> str:
 
 
 def _flops(found) -> str:
+    if found["flops"] is None and found["flops_compiler"] is not None:
+        return "not known: inner loops call libraries, and the compiler counts them once"
     if found["flops"] is None:
         return "the compiler does not say"
     loops = f", {_si(found['flops_in_loops'])} of them in inner loops, which XLA counts once"

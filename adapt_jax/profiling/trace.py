@@ -107,11 +107,15 @@ class Trace:
         if step >= stop and self._running:
             self._finish(step)
 
-    def close(self) -> None:
-        """Ends a trace that the end of the job, or an exception, cuts short."""
+    def cut(self) -> None:
+        """Ends a trace that is being recorded, if one is."""
         if self._running:
             self._finish(self._last_reached)
-        elif self._steps is not None:
+
+    def close(self) -> None:
+        """Ends a trace that the end of the job, or an exception, cuts short."""
+        self.cut()
+        if self._steps is not None:
             self._say(
                 f"profile: nothing recorded; the job took no {self._unit} of {self._steps[0]}:"
                 f"{self._steps[1]} (they count from 0)"
@@ -131,6 +135,7 @@ class Trace:
             self._say(f"profile: recorded in {self._folder}, but not summed up: {e!r}")
             return
         self._say(summary.text(found).rstrip())
+        self._say(f"profile: {self._folder / 'summary.txt'}")
 
 
 def _own(folder: pathlib.Path) -> pathlib.Path:
@@ -177,6 +182,9 @@ class _Calls:
             if not self.trace.wanted:
                 return function(*arguments)
             if self._known is not function:
+                self.trace.cut()  # a page is about one program
+                if not self.trace.wanted:
+                    return function(*arguments)
                 program, timing = compilation.timed(lower(*arguments), names=True)
                 self.trace.watch(summary.Subject(program, timing, **self._about))
                 self._known = function

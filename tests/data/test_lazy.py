@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import decode, sources
+from adapt_jax.data import augment, decode, sources
 from adapt_jax.data.__main__ import main
 
 
@@ -38,6 +38,9 @@ def test_lazy_images_are_those_of_the_decoded_set(folder, options):
     whole = [decode.fit(decode.opened(lazy.images.encoded(i)), 16) for i in range(len(lazy.names))]
     if "resize" not in options:
         np.testing.assert_array_equal(whole, decoded.images)
+    means, deviations = zip(augment.mean_std(lazy.images), augment.mean_std(decoded.images))
+    np.testing.assert_array_equal(*means)
+    np.testing.assert_array_equal(*deviations)
     with pytest.raises(TypeError, match="a batch at a time"):
         np.asarray(lazy.images)
 

@@ -136,7 +136,7 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
     assert len(its_workers) == 2
     until(lambda: not any(map(alive, its_workers)), seconds=20)
     assert len(logbook.read(broken)) < STEPS
-    assert "read when needed (0.00 GiB decoded, input=host)" in " ".join(out.split())
+    assert "MiB decoded, input=host)" in " ".join(out.split())
     assert "images read by 2 workers, 3 batches ahead" in " ".join(out.split())
 
     reached = len(logbook.read(broken)) + 3
