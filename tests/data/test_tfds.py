@@ -129,7 +129,7 @@ def test_not_prepared_and_no_tensorflow(data_dir, monkeypatch):
     with pytest.raises(InputError, match="pip install tensorflow-cpu"):
         load("tfds:tiny_things:2.0.0:test", 8)
     missing.add("tensorflow_datasets")
-    with pytest.raises(InputError, match="pip install 'adapt_jax"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[tfds"):
         check("tfds:tiny_things:test")
 
 
