@@ -27,11 +27,11 @@ FREE_TO_CHANGE = (
 class Checkpoints:
     """The `checkpoints/` folder of a work directory: the latest state and the best by loss."""
 
-    def __init__(self, workdir: pathlib.Path, *, read_only: bool = False):
+    def __init__(self, workdir: pathlib.Path, *, cleanup: bool = True):
         """Opens the folder, creating it if need be.
 
-        Only who holds the work directory may open it to write: what an earlier, killed program left
-        half written is removed.
+        `cleanup` removes what a killed program left half written: only for who holds the work
+        directory, since it may be a program that is writing now.
         """
         newest = policies.LatestN(n=1)
         # Orbax's best-n alone would delete the newest whenever it is not among the best.
@@ -40,8 +40,7 @@ class Checkpoints:
             best_fn=_loss,  # without it no metrics are saved at all
             best_mode="min",
             preservation_policy=policies.AnyPreservationPolicy([newest, best]),
-            cleanup_tmp_directories=not read_only,
-            read_only=read_only,
+            cleanup_tmp_directories=cleanup,
         )
         folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._manager = ocp.CheckpointManager(folder, options=options)

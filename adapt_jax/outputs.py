@@ -125,7 +125,7 @@ def restore(config, workdir, parts, mesh) -> TrainState:
     """
     if exported.is_export(pathlib.Path(workdir)):
         return exported.restore(pathlib.Path(workdir), _abstract_state(config, parts, mesh), mesh)
-    store = checkpoints.Checkpoints(workdir, read_only=True)
+    store = checkpoints.Checkpoints(workdir, cleanup=False)
     try:
         best = config.eval_checkpoint == "best"
         step = store.best_step() if best else store.latest_step()

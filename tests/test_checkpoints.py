@@ -28,7 +28,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
 
     being_written = tmp_path / "checkpoints" / "5.orbax-checkpoint-tmp"
     being_written.mkdir()
-    store = checkpoints.Checkpoints(tmp_path, read_only=True)
+    store = checkpoints.Checkpoints(tmp_path, cleanup=False)
     assert being_written.exists()  # by whoever trains there
     assert (store.latest_step(), store.best_step()) == (4, 1)
     restored = store.restore(1, state(0))

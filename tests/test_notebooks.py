@@ -87,6 +87,7 @@ def test_what_they_show_is_clean(name):
     words = printed(notebook)
     assert not re.search("warning|traceback|error:", words, re.IGNORECASE)
     assert not MACHINE.search(words)
+    assert "\x1b" not in words  # colours of a terminal
     assert set(notebook.metadata) == {"kernelspec", "language_info", "colab"}
 
 
