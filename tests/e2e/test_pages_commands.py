@@ -1,0 +1,75 @@
+"""The commands of the first pages, typed as they stand there; only the training is shorter."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from adapt_jax.data import sources
+from tests.e2e import small
+
+SHORTER = {"adapt_jax.train": "--config.epochs=2 --config.model.width=4"}
+
+
+def commands(page):
+    """Every line of the page that runs this project's Python, continued lines joined."""
+    text = re.sub(r" *\\\n\s*", " ", (small.ROOT / page).read_text())
+    return re.findall(r"^    (python (?:-m adapt_jax|exports).*)$", text, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which the pages' paths are there."""
+    root = tmp_path_factory.mktemp("reader")
+    (root / "configs").symlink_to(small.ROOT / "configs")
+    for name in ("cat.jpg", "photos/1.jpg", "signs/1.jpg", "signs/2.jpg", "signs/3.jpg"):
+        (root / name).parent.mkdir(exist_ok=True)
+        image = sources.load("photos:colour", 32).images[len(list(root.rglob("*.jpg")))]
+        Image.fromarray(image).save(root / name)
+    return root
+
+
+def run(folder, line):
+    for module, option in SHORTER.items():
+        line += f" {option}" if module in line else ""
+    env = os.environ | {
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(small.ROOT),
+        "JAX_PLATFORMS": "cpu",
+    }
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_getting_started_then_export(folder):
+    train, evaluate, predict = commands("docs/start.md")
+    assert "report.html" in run(folder, train)
+    assert "knn?k=10" in run(folder, evaluate)
+    assert run(folder, predict).count('"score"') == 2
+    shutil.copytree(folder / "runs/first", folder / "runs/mine")
+    export, score, again, anew = commands("docs/export.md")[:4]
+    assert "scorer.stablehlo" in run(folder, export)
+    assert '"threshold"' in run(folder, score)
+    assert run(folder, again).count('"score"') == 2
+    assert "signs" in run(folder, anew)
+    assert (folder / "runs/again/results.json").exists()
+
+
+def test_what_the_readme_does_with_a_run(folder):
+    lines = [line for line in commands("README.md") if "runs/mine" in line]
+    (merge,) = [line for line in lines if "adapt_jax.results" in line]
+    (doctor,) = [line for line in lines if "adapt_jax.doctor" in line]
+    shutil.copytree(folder / "runs/mine", folder / "runs/other")
+    path = folder / "runs/other/results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 1}))
+    assert "tabular" in run(folder, merge)
+    assert "OK" in run(folder, doctor)
