@@ -1,8 +1,9 @@
 """What devices can do at most, as their makers publish it; per JAX device, dense, not sparse.
 
-Sources: NVIDIA's data sheets of each card (bfloat16 on tensor cores without sparsity, float32 on
-CUDA cores, memory bandwidth); Google Cloud's pages of each TPU version (bfloat16 and bandwidth of a
-chip; up to v3 a JAX device is half a chip). None: not published, or not supported.
+NVIDIA's cards: bfloat16 on tensor cores without sparsity, float32 on CUDA cores, memory bandwidth;
+TPUs: bfloat16 and bandwidth of a chip. They are the data sheets' figures, many of them read in
+other people's tables of those; none has met a measurement here. None: not published, or not
+supported.
 """
 
 import os
@@ -23,7 +24,6 @@ class Peak(NamedTuple):
 
 
 PEAKS: Mapping[str, Peak] = {
-    "NVIDIA B200": Peak(2250e12, 75e12, 8e12),
     "NVIDIA H200": Peak(989e12, 67e12, 4.8e12),
     "NVIDIA H100 80GB HBM3": Peak(989e12, 67e12, 3.35e12),
     "NVIDIA H100 PCIe": Peak(756e12, 51e12, 2.0e12),
@@ -33,17 +33,14 @@ PEAKS: Mapping[str, Peak] = {
     "NVIDIA A100-PCIE-40GB": Peak(312e12, 19.5e12, 1.555e12),
     "NVIDIA L40S": Peak(362e12, 91.6e12, 0.864e12),
     "NVIDIA L4": Peak(121e12, 30.3e12, 0.3e12),
-    "NVIDIA A10": Peak(125e12, 31.2e12, 0.6e12),
     "Tesla V100-SXM2-16GB": Peak(None, 15.7e12, 0.9e12),
     "Tesla V100-SXM2-32GB": Peak(None, 15.7e12, 0.9e12),
     "Tesla T4": Peak(None, 8.1e12, 0.32e12),
-    "TPU v2": Peak(23e12, None, 0.35e12),
-    "TPU v3": Peak(61.5e12, None, 0.45e12),
     "TPU v4": Peak(275e12, None, 1.228e12),
     "TPU v5 lite": Peak(197e12, None, 0.819e12),
     "TPU v5": Peak(459e12, None, 2.765e12),
     "TPU v5p": Peak(459e12, None, 2.765e12),
-    "TPU v6 lite": Peak(918e12, None, 1.64e12),
+    "TPU v6 lite": Peak(918e12, None, 1.6e12),
 }
 _UNKNOWN = Peak(None, None, None)
 
