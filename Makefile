@@ -11,7 +11,7 @@ demo: $(VENV)/.core
 	$(BIN)/python -m adapt_jax.train --config=configs/digits_adapt.py --workdir=$(WORKDIR)
 
 demo-zero-shot: $(VENV)/.core
-	$(BIN)/python -m adapt_jax.digits_clip --out=runs/digits-clip
+	$(BIN)/python -m examples.tiny_clip.digits_clip --out=runs/digits-clip
 	$(BIN)/python -m adapt_jax.zero_shot --config=configs/digits_zero_shot.py --workdir=runs/demo-zero-shot
 
 # Executes colab/*.ipynb from the start and keeps their outputs, two or three minutes on 2 cores.

@@ -16,20 +16,14 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from adapt_jax import (
-    checkpoints,
-    cli,
-    config_diff,
-    experiment,
-    logbook,
-    pretrained,
-    processes,
-    results,
-    side_by_side,
-    train,
-    workdirs,
-)
+from adapt_jax import train
+from adapt_jax.config import diff as config_diff
 from adapt_jax.core.errors import InputError
+from adapt_jax.experiment import checks, pretrained
+from adapt_jax.report import comparison
+from adapt_jax.results import result_files
+from adapt_jax.runtime import cli, processes, terminal
+from adapt_jax.workdir import checkpoints, folders
 
 # What configs must share for their methods to be compared, sections included.
 RECIPE = (
@@ -74,7 +68,7 @@ def compare(
       InputError: anything wrong with any config, seed, image set or folder, before any training.
       TrainingFailed: a run lost its loss; the finished ones are kept.
     """
-    console = logbook.console()
+    console = terminal.console()
     chosen = _load(configs, overrides)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
@@ -86,11 +80,11 @@ def compare(
             "--set=key=value, or give --allow_different"
         )
     for config in chosen.values():
-        experiment.check(config)
+        checks.check_config(config)
         pretrained.check(config)
         if not config.ood.strip():
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
-    path = workdirs.prepare(workdir)
+    path = folders.prepare(workdir)
     runs = _runs(path, chosen, seeds)
     found = [finished(run) for run in runs]
     _check_unfinished([run for run, result in zip(runs, found) if result is None])
@@ -108,12 +102,12 @@ def compare(
     by_label: dict[str, list[dict]] = {}
     for run, result in zip(runs, found):
         by_label.setdefault(run.label, []).append(result)
-    content = side_by_side.content(
+    content = comparison.content(
         by_label, files=dict(zip(by_label, configs)), differences=differing, overrides=overrides
     )
     if processes.is_main():
-        side_by_side.write(path, content)
-        console.print(side_by_side.table(content))
+        comparison.write(path, content)
+        console.print(comparison.table(content))
         console.print(f"comparison: {path / 'compare.md'}, .csv, .json, .png, .svg")
     return content
 
@@ -121,7 +115,7 @@ def compare(
 def finished(run: Run) -> dict | None:
     """The run's results if it was trained to its end and evaluated as its config says, or None."""
     try:
-        found = results.read(run.workdir)
+        found = result_files.read(run.workdir)
     except InputError:
         return None
     changed = config_diff.differences(found.get("config", {}), run.config.to_dict())
@@ -174,10 +168,10 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
     seen = set()
     for run in runs:
         checkpoints.check_config(run.workdir, run.config.to_dict())
-        workdirs.prepare(str(run.workdir))
+        folders.prepare(str(run.workdir))
         images = ("train_data", "test_data", "val_data", "ood", "image_size", "batch_size")
         if (key := tuple(run.config[k] for k in images)) not in seen:
-            experiment.load_data(run.config)
+            checks.load_data(run.config)
             seen.add(key)
 
 

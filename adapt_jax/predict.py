@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from adapt_jax import cli, fitted
-from adapt_jax import judge as judges
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode
-from adapt_jax.fitted import BLOCK
+from adapt_jax.inference import calibrated, pipeline
+from adapt_jax.inference.pipeline import BLOCK
+from adapt_jax.runtime import cli
 
 
 class Predictor(NamedTuple):
@@ -56,13 +56,13 @@ def load(workdir: str, *, detector: str = "", tpr: float | None = None) -> Predi
       InputError: no such run, it was not evaluated, or the detector does not fit.
     """
     if tpr is not None:
-        judges.check_tpr(tpr)
-    found = fitted.load(workdir, detector=detector)
+        calibrated.check_tpr(tpr)
+    found = pipeline.load(workdir, detector=detector)
     judge = found.judge
 
     def predict(images: np.ndarray):
         seen = found.outputs(images)
-        return judge.detector.score(judge.state, seen), judges.classify(judge, seen)
+        return judge.detector.score(judge.state, seen), calibrated.classify(judge, seen)
 
     tpr = found.tpr if tpr is None else tpr
     return Predictor(
@@ -70,7 +70,7 @@ def load(workdir: str, *, detector: str = "", tpr: float | None = None) -> Predi
         square=found.square,
         detector=judge.spec.text,
         tpr=tpr,
-        threshold=judges.threshold(judge.calibration, tpr),
+        threshold=calibrated.threshold(judge.calibration, tpr),
         calibrated_on=judge.calibrated_on,
         predicted_by=judge.by,
         class_names=tuple(found.facts["class_names"]),

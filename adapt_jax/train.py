@@ -13,25 +13,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from adapt_jax import (
-    boards,
-    checkpoints,
-    cli,
-    epochs,
-    evaluate,
-    experiment,
-    feeds,
-    interrupts,
-    logbook,
-    outputs,
-    pretrained,
-    processes,
-    profiling,
-    sharding,
-    train_state,
-    workdirs,
-)
+from adapt_jax import profiling
 from adapt_jax.core.errors import TrainingFailed
+from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.experiment import build, checks, derived, pretrained
+from adapt_jax.inference.restore import restore
+from adapt_jax.runtime import cli, interrupts, processes, sharding, terminal
+from adapt_jax.training import epoch_hooks, feeds, train_loop, train_state
+from adapt_jax.workdir import checkpoints, folders, logbook, trackers
 
 
 def train(config, workdir: str) -> dict:
@@ -48,37 +37,37 @@ def train(config, workdir: str) -> dict:
       InputError: anything wrong with config, data or folder, before training starts.
       TrainingFailed: a whole log interval of steps had no finite loss.
     """
-    console = logbook.console()
+    console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            experiment.check(config)
+            checks.check_config(config)
             pretrained.check(config)
-            workdir = workdirs.prepare(workdir)
-            held.enter_context(workdirs.locked(workdir))
-        workdirs.check_shared(workdir)
-        held.enter_context(logbook.failures(workdir))
+            workdir = folders.prepare(workdir)
+            held.enter_context(folders.locked(workdir))
+        folders.check_shared(workdir)
+        held.enter_context(terminal.failures(workdir))
         return _train(config, workdir, console)
 
 
 def _train(config, workdir, console) -> dict:
     with processes.together():
         checkpoints.remember_config(workdir, config.to_dict())
-        data = experiment.load_data(config, lambda text: console.print(text, highlight=False))
-        checkpoints.check_data(workdir, experiment.data_facts(config, data.train))
+        data = checks.load_data(config, lambda text: console.print(text, highlight=False))
+        checkpoints.check_data(workdir, derived.data_facts(config, data.train))
     processes.same("the training images", data.train.fingerprint)
     mesh = sharding.make_mesh()
-    parts = experiment.build_for(config, mesh, data.train)
+    parts = build.build_for(config, mesh, data.train)
     store = checkpoints.Checkpoints(workdir)
     try:
         state = fit(config, workdir, data.train, parts, mesh, store, console)
     finally:
         store.close()
     if config.eval_checkpoint == "best":
-        state = outputs.restore(config, workdir, parts, mesh)
+        state = restore(config, workdir, parts, mesh)
     if not data.ood:
         console.print("no OOD sets in the config: nothing to evaluate")
         return {}
-    return evaluate.evaluate(config, workdir, data=data, parts=parts, mesh=mesh, state=state)
+    return evaluate_job.evaluate(config, workdir, data=data, parts=parts, mesh=mesh, state=state)
 
 
 def initial_state(config, parts, mesh) -> train_state.TrainState:
@@ -97,8 +86,8 @@ def initial_state(config, parts, mesh) -> train_state.TrainState:
 def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.TrainState:
     """Runs the optimiser from the newest checkpoint (or the start) to the last step."""
     num_images = len(train_set.images)
-    per_epoch = train_state.steps_per_epoch(num_images, config.batch_size)
-    total = experiment.total_steps(config, num_images)
+    per_epoch = train_loop.steps_per_epoch(num_images, config.batch_size)
+    total = derived.total_steps(config, num_images)
     state = initial_state(config, parts, mesh)
     if (newest := store.latest_step()) is not None:
         state = store.restore(newest, state)
@@ -111,19 +100,19 @@ def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.
             store.save(step, state, math.inf)  # an untrained network can be evaluated too
         return state
 
-    between = epochs.make(config, parts, mesh, train_set)
+    between = epoch_hooks.make(config, parts, mesh, train_set)
     trace = profiling.Trace(
-        experiment.profile_range(config), workdir / "profile", logbook.printer(console)
+        derived.profile_range(config), workdir / "profile", terminal.printer(console)
     )
     with contextlib.ExitStack() as held:
         held.callback(trace.close)
-        tracked = boards.open_all(config, workdir, step)
+        tracked = trackers.open_all(config, workdir, step)
         console.print(f"compiling for {sharding.described(mesh)} ...", highlight=False)
         feed = feeds.make(config, parts, mesh, train_set, state, names=trace.wanted)
         held.callback(feed.close)
         processes.wait("compiled")
         trace.watch(
-            profiling.Subject(feed.program, feed.compiled, **experiment.described(config, mesh))
+            profiling.Subject(feed.program, feed.compiled, **derived.described(config, mesh))
         )
         parameters = sum(x.size for x in jax.tree.leaves(state.params))
         console.print(

@@ -22,7 +22,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from adapt_jax.data import crops, sources, worker, workers
+from adapt_jax.data import sources
+from adapt_jax.data.augment import host_crops
+from adapt_jax.data.workers import pool as workers
+from adapt_jax.data.workers import process
 
 SIZE, BATCH, SCALE, RATIO, CHUNK = 224, 64, (0.2, 1.0), (3 / 4, 4 / 3), 8
 TICK = os.sysconf("SC_CLK_TCK")
@@ -93,14 +96,14 @@ def torch_batches(root, views, count):
 
 def our_batches(root, views, count):
     images = sources.load(f"folder:{root}", SIZE, at_most=0).images
-    cut = crops.Crops(SIZE, views, SCALE, (0, 1))
+    cut = host_crops.Crops(SIZE, views, SCALE, (0, 1))
     pool = workers.Workers(count, cut, 2 * BATCH)
     order, pending, step = np.random.default_rng(0), [], 0
     try:
         while True:
             for chosen in order.permutation(len(images)).reshape(-1, BATCH):
                 first = step % 2 * BATCH
-                items = [worker.Item(images.encoded(i), images.name(i), int(i)) for i in chosen]
+                items = [process.Item(images.encoded(i), images.name(i), int(i)) for i in chosen]
                 jobs = [
                     pool.submit(first + k, step, items[k : k + CHUNK])
                     for k in range(0, BATCH, CHUNK)

@@ -16,8 +16,8 @@ import time
 import jax
 from absl import flags
 
-from adapt_jax import cli, sharding
 from adapt_jax.core.errors import InputError
+from adapt_jax.runtime import cli, sharding
 from benchmarks import chips, scaling_program, scaling_tables
 from benchmarks.scaling_program import Data
 from benchmarks.scaling_time import Assumptions, Measured

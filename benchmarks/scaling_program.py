@@ -10,7 +10,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adapt_jax import experiment, feeds, models, sharding, train_state
+from adapt_jax import models
+from adapt_jax.experiment import build
+from adapt_jax.runtime import sharding
+from adapt_jax.training import sharded, train_state
+from adapt_jax.training.parts import Parts
 from benchmarks import hlo_collectives
 from benchmarks.hlo_collectives import Collective
 
@@ -50,12 +54,12 @@ class Data(NamedTuple):
     num_classes: int
 
 
-def parts_for(config, mesh, data: Data) -> experiment.Parts:
+def parts_for(config, mesh, data: Data) -> Parts:
     """The run's parts, with the network that accelerators compute."""
     config = copy.deepcopy(config)
     if config.model.dtype == "auto":
         config.model.dtype = "bfloat16"
-    parts = experiment.build(config, mesh=mesh, mean_std=None, **data._asdict())
+    parts = build.build(config, mesh=mesh, mean_std=None, **data._asdict())
     model = models.make(
         config.model.name,
         width=config.model.width,
@@ -101,8 +105,8 @@ def compile_loop(config, mesh, data: Data):
         place((data.num_images,), jnp.int32),
         place((), jnp.int32),
     )
-    step = feeds.make_step(config, parts, mesh)
-    loop = feeds.make_loop(config, mesh, step, data.num_images, config.log_every)
+    step = sharded.sharded_step(config, parts, mesh)
+    loop = sharded.sharded_loop(config, mesh, step, data.num_images, config.log_every)
     lowered = loop.lower(*arguments)
     cpu = mesh.devices.flat[0].platform == "cpu"
     return lowered.compile(compiler_options=QUICK if cpu else None)

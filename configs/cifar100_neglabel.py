@@ -17,7 +17,7 @@ positive) / AUROC from OpenOOD-VLM's log: near 75.20 / 71.00, far 59.32 / 76.00,
 NegLabel has no such row. Ours: not yet run on real weights.
 """
 
-from adapt_jax.zero_shot_config import default_config
+from adapt_jax.config.zero_shot import default_config
 
 
 def get_config(suite: str = "classic_cifar100"):

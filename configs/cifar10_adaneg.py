@@ -15,7 +15,7 @@ temperature 1 on scaled cosines), FPR95 (OOD positive) / AUROC: near 30.86 / 91.
 95.54, accuracy 90.09. Ours: not yet run on real weights.
 """
 
-from adapt_jax.zero_shot_config import default_config
+from adapt_jax.config.zero_shot import default_config
 
 ADAPTIVE_GAP = (
     "adaptive_gap=True&proxy=sample&groups=1&memory_length=30&threshold=0.001&gap=0.0&beta=1.0"

@@ -1,6 +1,6 @@
 """Zero-shot detection with a CLIP made here in a minute or two: no download, no accelerator.
 
-    python -m adapt_jax.digits_clip --out=runs/digits-clip
+    python -m examples.tiny_clip.digits_clip --out=runs/digits-clip
     python -m adapt_jax.zero_shot --config=configs/digits_zero_shot.py --workdir=runs/demo-zero-shot
 
 `make demo-zero-shot` runs both. A model in another folder: --config=configs/digits_zero_shot.py:DIR
@@ -15,7 +15,7 @@ digits 0-5 are named rightly. Words find what is unlike digits; no word here is 
 so that negatives do not help there. With the usual fraction of 0.15 they harm: 52.4 and 69.6.
 """
 
-from adapt_jax.zero_shot_config import default_config
+from adapt_jax.config.zero_shot import default_config
 
 
 def get_config(model: str = "runs/digits-clip"):

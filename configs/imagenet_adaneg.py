@@ -31,7 +31,7 @@ OpenOOD-VLM; SSB-hard and NINCO of AdaNeg against 50,000 ID images:
 Ours: not yet run on real weights.
 """
 
-from adapt_jax.zero_shot_config import default_config
+from adapt_jax.config.zero_shot import default_config
 
 
 def get_config(suite: str = "mos_imagenet"):

@@ -22,7 +22,7 @@ The log is of another variant: --config.prompts.labels='a photo of a {}.'
 --config.preprocess.resize=256. Ours: not yet run on real weights.
 """
 
-from adapt_jax.zero_shot_config import default_config
+from adapt_jax.config.zero_shot import default_config
 
 
 def get_config(suite: str = "mos_imagenet"):

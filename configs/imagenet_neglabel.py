@@ -19,7 +19,7 @@ Reported, FPR95 / AUROC in percent; FPR95 with ID positive (`fpr95_idpos_nearest
 The log's variant is the `neglabel` of imagenet_adaneg.py. Ours: not yet run on real weights.
 """
 
-from adapt_jax.zero_shot_config import default_config
+from adapt_jax.config.zero_shot import default_config
 
 
 def get_config(suite: str = "mos_imagenet"):

@@ -8,11 +8,11 @@ from adapt_jax.clip.config import (
     VisionTransformer,
 )
 from adapt_jax.clip.encode import encode_images, encode_texts
-from adapt_jax.clip.initialize import init
-from adapt_jax.clip.load import load
 from adapt_jax.clip.model import Model, Params, image_features, text_features
 from adapt_jax.clip.preprocess import normalize, pixels_uint8, preprocess
-from adapt_jax.clip.save import save
+from adapt_jax.clip.towers.initialize import init
+from adapt_jax.clip.weights.load import load
+from adapt_jax.clip.weights.save import save
 
 __all__ = [
     "RELEASED",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.clip.model import Model, check_ids
-from adapt_jax.clip.text import end_position
+from adapt_jax.clip.towers.text import end_position
 from adapt_jax.core.checks import positive_int
 
 Put = Callable[[np.ndarray], jax.Array]

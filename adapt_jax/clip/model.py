@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.clip import resnet, text, vision
 from adapt_jax.clip.config import Config, ModifiedResNet
 from adapt_jax.clip.preprocess import normalize
-from adapt_jax.clip.transformer import array
+from adapt_jax.clip.towers import resnet, text, vision
+from adapt_jax.clip.towers.transformer import array
 from adapt_jax.core.arrays import working_dtype
 from adapt_jax.core.errors import InputError
 

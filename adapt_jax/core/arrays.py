@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 HIGHEST = jax.lax.Precision.HIGHEST
 NORM_FLOOR = 1e-12
@@ -38,3 +39,8 @@ def l2_normalize(x: jax.Array, axis: int = -1, floor: float = NORM_FLOOR) -> jax
 def l1_normalize(x: jax.Array, axis: int = -1, floor: float = NORM_FLOOR) -> jax.Array:
     """`x / max(sum |x|, floor)` along `axis`."""
     return x / jnp.maximum(jnp.sum(jnp.abs(x), axis=axis, keepdims=True), floor)
+
+
+def to_host(tree):
+    """A tree of device arrays as NumPy arrays."""
+    return jax.tree.map(np.asarray, tree)

@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import catalogue, sources, store, suites
-from adapt_jax.data.catalogue import ARCHIVES, NEEDS, Archive
+from adapt_jax.data import sources, suites
+from adapt_jax.data.download import catalogue, store
+from adapt_jax.data.download.catalogue import ARCHIVES, NEEDS, Archive
+from adapt_jax.data.set_names import SHIFTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -159,7 +161,7 @@ def verify(arguments) -> None:
 
 def _hashes(suite: suites.Suite, names: dict) -> None:
     """What results of the suite have as `lists_sha256`, where all its lists are here."""
-    plain = ["id", *(s.name for s in suite.sets if s.group != suites.SHIFTED)]
+    plain = ["id", *(s.name for s in suite.sets if s.group != SHIFTED)]
     full = ["id", *(s.name for s in suite.sets)]
     for kind, chosen in {"": plain, " (full-spectrum)": full}.items():
         if names.keys() >= set(chosen) and (not kind or full != plain):

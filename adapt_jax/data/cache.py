@@ -13,16 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from adapt_jax.core.files import cache_folder
+
 DIGEST_BYTES = 32
-
-
-def directory(cache_dir: str | os.PathLike | None = None) -> Path:
-    """`cache_dir`, else $ADAPT_JAX_CACHE, else adapt_jax in $XDG_CACHE_HOME or ~/.cache."""
-    chosen = cache_dir or os.environ.get("ADAPT_JAX_CACHE")
-    if chosen:
-        return Path(os.path.expanduser(chosen))
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "adapt_jax"
 
 
 def array(
@@ -39,11 +32,12 @@ def array(
       shape, dtype: of the whole array.
       blocks: makes the content anew; called only when there is no valid file (and once more if
         the disk fills up on the way).
-      cache_dir: see `directory`. If nothing can be written there, the array is made in memory.
+      cache_dir: see `core.files.cache_folder`. If nothing can be written there, the array is
+        made in memory.
 
     Returns: a read-only memory map of the file, or an ordinary array.
     """
-    path = directory(cache_dir) / "arrays" / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
+    path = cache_folder(cache_dir) / "arrays" / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
     found = _read(path, shape, dtype)
     if found is not None:
         return found

@@ -24,13 +24,15 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import arrays, cache, decode, embedded, folders, lazy, tfds_source
+from adapt_jax.data import cache, decode, lazy
 from adapt_jax.data.base import Dataset, Listing, Source
+from adapt_jax.data.formats import arrays, embedded, folders, tfds
+from adapt_jax.data.lazy import LazyImages
 
 FAMILIES = {
     "digits": (embedded.check_digits, embedded.open_digits),
     "photos": (embedded.check_photos, embedded.open_photos),
-    "tfds": (tfds_source.check_tfds, tfds_source.open_tfds),
+    "tfds": (tfds.check_tfds, tfds.open_tfds),
     "folder": (folders.check_folder, folders.open_folder),
     "list": (folders.check_list, folders.open_list),
     "npz": (arrays.check_npz, arrays.open_npz),
@@ -92,7 +94,7 @@ def load(
       source: see the head of this file.
       image_size: S.
       labeled: whether the caller needs labels; without it, unusable labels are dropped.
-      cache_dir: where decoded arrays are kept; by default see `cache.directory`.
+      cache_dir: where decoded arrays are kept; by default see `files.cache_folder`.
       progress: called as progress(done, total) while images are decoded.
       at_most: decoded bytes; the images of a larger set are `lazy.LazyImages`.
 
@@ -294,3 +296,8 @@ def _classes(value: str, bad: InputError) -> tuple[int, ...]:
         if first > last or len(set(chosen)) != len(chosen):
             raise bad
     return tuple(sorted(chosen))
+
+
+def read_while_training(train: Dataset) -> bool:
+    """Whether the training images stay files, cut from whole images in every step."""
+    return isinstance(train.images, LazyImages)

@@ -25,10 +25,9 @@ from typing import NamedTuple
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
-from adapt_jax.data.catalogue import data_root
+from adapt_jax.data.download.catalogue import data_root
 
 DEFAULT_GROUP = "ood"
-SHIFTED = "shifted"  # covariate-shifted ID sets: ID images in a full-spectrum evaluation
 RESERVED = ("mean", "id", "train", "val", "ood_val")  # the row of group means, and sets beside
 EXAMPLE = "near/cifar100=npz:c100.npz,far/signs=folder:gtsrb"
 SPLITS = ("id_train", "id_val", "id_test", "ood_val")

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from adapt_jax.compilation import Timing
+from adapt_jax.core.files import write_atomically
 from adapt_jax.profiling import device_peaks, hlo, ops
-from adapt_jax.score_files import write_atomically
+from adapt_jax.runtime.compilation import Timing
 
 MOST = 5  # operations shown
 PROGRAM = "program.txt.gz"  # what was compiled, by which operations have names

@@ -10,23 +10,8 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from adapt_jax import compilation, processes
-from adapt_jax.core.errors import InputError
 from adapt_jax.profiling import summary
-
-
-def steps_range(text: str, what: str) -> tuple[int, int] | None:
-    """The steps (first, last + 1) of "START:STOP"; None of "".
-
-    Raises:
-      InputError: anything else; `what` is where it was found.
-    """
-    if not text:
-        return None
-    start, _, stop = str(text).partition(":")
-    if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
-        raise InputError(f'{what} must be "START:STOP", for example 20:25, got {text!r}')
-    return int(start), int(stop)
+from adapt_jax.runtime import compilation, processes
 
 
 class Trace:

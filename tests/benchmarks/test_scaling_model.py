@@ -1,9 +1,9 @@
 import jax
 import pytest
 
-from adapt_jax import sharding
 from adapt_jax.config import default_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.runtime import sharding
 from benchmarks import chips, scaling_program, scaling_tables, scaling_time
 from benchmarks.hlo_collectives import (
     GRADIENTS,

@@ -10,22 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import (
-    cli,
-    config,
-    detector_specs,
-    experiment,
-    image_features,
-    inputs,
-    methods,
-    sharding,
-    streams,
-    text_features,
-    train_state,
-    zero_shot_config,
-    zero_shot_detectors,
-)
+from adapt_jax import config, methods, zero_shot_detectors
+from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.detectors import specs as detector_specs
+from adapt_jax.experiment import build, checks, derived, image_sets
+from adapt_jax.runtime import cli, sharding
+from adapt_jax.training import train_state, train_step
+from adapt_jax.zero_shot import image_features, text_features
+from adapt_jax.zero_shot_detectors import streams
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 ALL = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.py"))}
@@ -57,7 +50,7 @@ def two_steps(method, choices, views):
     chosen = shrink(config.default_config(method))
     chosen.method.params.update(dict(choices))
     chosen.views = views
-    parts = experiment.build(
+    parts = build.build(
         chosen,
         mesh=sharding.make_mesh(jax.devices()[:1]),
         num_classes=CLASSES,
@@ -69,7 +62,7 @@ def two_steps(method, choices, views):
         state = train_state.create(
             key, parts.model, parts.method, parts.optimizer, (SIDE, SIDE, 3), parts.dtype
         )
-        step = train_state.make_step(
+        step = train_step.make_step(
             parts.model, parts.method, parts.optimizer, parts.schedule, parts.augment
         )
         return jax.lax.scan(lambda s, batch: step(s, *batch), state, (images, labels))
@@ -86,16 +79,16 @@ def two_steps(method, choices, views):
 def test_it_builds_and_takes_two_steps(stem):
     full = load(stem)
     images = 50_000
-    parts = experiment.build(
+    parts = build.build(
         full, mesh=sharding.make_mesh(), num_classes=10, num_images=images, mean_std=MEAN_STD
     )
-    total = experiment.total_steps(full, images)
+    total = derived.total_steps(full, images)
     assert np.isfinite(parts.schedule(jnp.arange(0, total, total // 50))).all()
     assert detector_specs.make(full.detectors)
-    assert inputs.ood_sets(full)
+    assert image_sets.ood_sets(full)
 
     small = shrink(full)
-    experiment.check(small)
+    checks.check_config(small)
     choices = {k: v for k, v in small.method.params.items() if isinstance(v, bool | str)}
     state, metrics = two_steps(small.method.name, tuple(sorted(choices.items())), small.views)
     assert int(state.step) == 2

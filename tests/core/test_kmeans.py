@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import sharding
 from adapt_jax.core import kmeans
+from adapt_jax.runtime import sharding
 
 run = jax.jit(kmeans.spherical, static_argnums=(2, 3, 4))
 

@@ -4,12 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax.core.neighbours import (
-    in_blocks,
-    kth_squared_distance,
-    largest_products,
-    make_bank,
-)
+from adapt_jax.core.neighbours import in_blocks, kth_squared_distance, largest_products, make_bank
 
 
 def _oracle(queries, bank, k):

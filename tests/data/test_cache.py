@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
+from adapt_jax.core.files import cache_folder
 from adapt_jax.data import cache, load
 
 CONTENT = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
@@ -84,14 +85,14 @@ def test_failing_builder_leaves_nothing_behind(tmp_path):
 def test_where_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     monkeypatch.delenv("ADAPT_JAX_CACHE", raising=False)
-    assert str(cache.directory()) == "/xdg/adapt_jax"
+    assert str(cache_folder()) == "/xdg/adapt_jax"
     monkeypatch.setenv("ADAPT_JAX_CACHE", "/own")
-    assert str(cache.directory()) == "/own"
-    assert cache.directory(tmp_path) == tmp_path
+    assert str(cache_folder()) == "/own"
+    assert cache_folder(tmp_path) == tmp_path
     monkeypatch.delenv("ADAPT_JAX_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/elsewhere")
-    assert str(cache.directory()) == "/elsewhere/.cache/adapt_jax"
+    assert str(cache_folder()) == "/elsewhere/.cache/adapt_jax"
 
 
 def test_embedded_sets_need_no_cache(tmp_path):

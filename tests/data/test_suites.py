@@ -4,7 +4,8 @@ import pytest
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import SUITES, OodSet, Suite, check, parse_ood, resolve, suites
-from adapt_jax.data.catalogue import ARCHIVES, NEEDS
+from adapt_jax.data.download.catalogue import ARCHIVES, NEEDS
+from adapt_jax.data.set_names import SHIFTED
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def test_parse_ood():
     )
     assert resolve(text) == Suite("", parse_ood(text))
     assert resolve(text).id_test.source == ""
-    assert parse_ood("shifted/v2=folder:v2")[0].group == suites.SHIFTED
+    assert parse_ood("shifted/v2=folder:v2")[0].group == SHIFTED
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_sources_of_the_protocols():
         "?root=data/images_largescale&resize=256"
     )
     assert [s.group for s in resolve("openood_imagenet200").sets if "resize" not in s.source] == [
-        suites.SHIFTED
+        SHIFTED
     ]
 
 

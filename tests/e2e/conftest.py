@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from adapt_jax import sharding
+from adapt_jax.runtime import sharding
 
 
 @pytest.fixture(autouse=True, scope="module")

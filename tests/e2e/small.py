@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from adapt_jax import cli
+from adapt_jax.runtime import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "digits_adapt.py"

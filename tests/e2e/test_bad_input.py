@@ -97,9 +97,9 @@ def test_a_misspelt_field_in_the_file(tmp_path):
 
 
 def test_two_programs_in_one_folder(tmp_path):
-    from adapt_jax import workdirs
+    from adapt_jax.workdir import folders
 
-    with workdirs.locked(workdirs.prepare(tmp_path)):
+    with folders.locked(folders.prepare(tmp_path)):
         refused(run("--config", small.CONFIG, f"--workdir={tmp_path}"), "another program")
 
 

@@ -7,9 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import experiment, logbook, methods, outputs, sharding, train
+from adapt_jax import methods, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
+from adapt_jax.experiment import build, checks
+from adapt_jax.inference.restore import restore
+from adapt_jax.runtime import sharding
+from adapt_jax.workdir import logbook
 from tests.e2e import small
 
 
@@ -44,8 +48,8 @@ def finished(unlabelled, tmp_path_factory):
 
 def final_state(workdir, chosen):
     mesh = sharding.make_mesh()
-    data = experiment.load_data(chosen)
-    return outputs.restore(chosen, workdir, experiment.build_for(chosen, mesh, data.train), mesh)
+    data = checks.load_data(chosen)
+    return restore(chosen, workdir, build.build_for(chosen, mesh, data.train), mesh)
 
 
 def test_it_trains_and_is_evaluated_without_labels(finished, unlabelled):
@@ -87,15 +91,15 @@ def test_an_interrupted_run_ends_bit_identical(finished, unlabelled, tmp_path, m
 
 def test_other_methods_still_ask_for_labels(unlabelled):
     with pytest.raises(InputError, match="labels are needed"):
-        experiment.load_data(small.config(train_data=f"npz:{unlabelled}"))
+        checks.load_data(small.config(train_data=f"npz:{unlabelled}"))
 
 
 def test_the_number_of_clusters_must_come_from_somewhere(unlabelled):
     chosen = config(unlabelled)
     del chosen.method.params["num_clusters"]
-    train_set = experiment.load_data(chosen).train
+    train_set = checks.load_data(chosen).train
     with pytest.raises(InputError, match="section method: num_clusters must be given"):
-        experiment.build_for(chosen, sharding.make_mesh(), train_set)
+        build.build_for(chosen, sharding.make_mesh(), train_set)
 
 
 def test_training_beats_the_untrained_network(tmp_path):

@@ -9,8 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from adapt_jax import cli, compare, config_diff, results, side_by_side, train
+from adapt_jax import compare, train
+from adapt_jax.config import diff as config_diff
 from adapt_jax.core.errors import InputError
+from adapt_jax.report import comparison
+from adapt_jax.results import result_files, result_rows
+from adapt_jax.runtime import cli
 from tests.e2e import small
 
 CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("palm", "reweightood")]
@@ -56,12 +60,12 @@ def test_rows_are_means_and_population_deviations_of_the_runs(finished):
     assert json.loads((workdir / "compare.json").read_text()) == json.loads(json.dumps(content))
     assert list(content["configs"]) == ["palm", "reweightood"]
     assert content["seeds"] == [0, 1]
-    by_hand = [results.read(workdir / "digits_palm" / f"seed{n}")["rows"] for n in (0, 1)]
+    by_hand = [result_files.read(workdir / "digits_palm" / f"seed{n}")["rows"] for n in (0, 1)]
     rows = [r for r in content["rows"] if r["config"] == "palm"]
     assert len(rows) == len(by_hand[0])
     for row, *runs in zip(rows, *by_hand):
         assert (row["method"], row["runs"]) == ("palm", 2)
-        for name in results.METRICS:
+        for name in result_rows.METRICS:
             values = [r[name] for r in runs]
             assert row[name] == pytest.approx(np.mean(values), abs=1e-12)
             assert row[f"{name}_std"] == pytest.approx(np.std(values), abs=1e-12)
@@ -158,7 +162,7 @@ def test_a_mistake_stops_it_before_any_training(tmp_path, changes, message):
 def test_configs_that_differ_are_refused_by_field(finished, tmp_path):
     other = tmp_path / "digits_longer.py"
     other.write_text(
-        "from adapt_jax.cli import load_config\n\n\n"
+        "from adapt_jax.runtime.cli import load_config\n\n\n"
         f"def get_config():\n    config = load_config({CONFIGS[0]!r})\n"
         "    config.augment.hue = 0.2\n    config.optimizer.momentum = 0.8\n    return config\n"
     )
@@ -210,5 +214,5 @@ def test_overriding_leaves_the_original_alone():
 def test_a_config_without_some_detector_or_group_is_drawn_all_the_same(finished):
     _, content = finished
     rows = [r for r in content["rows"] if r["config"] == "palm" or r["detector"] == "mahalanobis"]
-    side_by_side.figure(content | {"rows": rows})
-    assert side_by_side.table(content | {"rows": rows}).row_count == 6
+    comparison.figure(content | {"rows": rows})
+    assert comparison.table(content | {"rows": rows}).row_count == 6

@@ -9,10 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from adapt_jax import doctor, results, train
-from adapt_jax.checkup import FAIL, OK, WARN
+from adapt_jax import train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
+from adapt_jax.doctor import job
+from adapt_jax.doctor.findings import FAIL, OK, WARN
+from adapt_jax.results import result_files
 from tests.e2e import small
 
 
@@ -31,7 +33,7 @@ def run(finished, tmp_path):
 
 def found(workdir, status, images=False):
     """What was looked at and has that status."""
-    return [f.what for f in doctor.diagnose(str(workdir), images=images) if f.status == status]
+    return [f.what for f in job.diagnose(str(workdir), images=images) if f.status == status]
 
 
 def edit_results(workdir, **changes):
@@ -46,7 +48,7 @@ def edit_arrays(path, **changes):
 
 
 def test_the_run_as_it_is(finished):
-    said = doctor.diagnose(str(finished))
+    said = job.diagnose(str(finished))
     assert FAIL not in {f.status for f in said}
     assert "images of photos" in [f.what for f in said if f.status == WARN]  # colour beside grey
     fine = [f.what for f in said if f.status == OK]
@@ -66,7 +68,7 @@ def test_lost_rows(run):
     edit_arrays(run / "scores" / "mahalanobis" / "photos.npz", **shorter)
     (run / "scores" / "knn?k=5" / "id.npz").unlink()
     assert {"counts", "scores of knn?k=5"} <= set(found(run, FAIL))
-    rows = results.read(run)["rows"]
+    rows = result_files.read(run)["rows"]
     edit_results(run, rows=[r for r in rows if r["ood"] != "photos"])
     assert "results" in found(run, FAIL)
 
@@ -96,13 +98,13 @@ def test_outputs_that_are_broken_stale_or_gone(run):
 
 
 def test_ood_images_that_are_in_the_training_set(run):
-    config = results.read(run)["config"]
+    config = result_files.read(run)["config"]
     edit_results(run, config=config | {"ood": config["ood"] + ",near/six=digits:train?classes=5-6"})
     assert {"overlap", "results", "names of test images"} <= set(found(run, FAIL, images=True))
 
 
 def test_images_that_are_gone_or_changed(run):
-    config = results.read(run)["config"]
+    config = result_files.read(run)["config"]
     edit_results(run, config=config | {"train_data": "digits:test?classes=0-5"})
     assert "training images" in found(run, FAIL, images=True)
     edit_results(run, config=config | {"train_data": "folder:/nowhere"})
@@ -115,7 +117,7 @@ def test_counts_of_a_suite(run, monkeypatch, photos, status):
     sets += [("far/photos", "photos:colour", photos), ("id_train", "digits:train", 9999)]
     sets += [("id_test", "digits:test?classes=0-5", 359)]
     monkeypatch.setitem(suites.SUITES, "small", suites._suite("small", sets))
-    edit_results(run, config=results.read(run)["config"] | {"ood": "small"})
+    edit_results(run, config=result_files.read(run)["config"] | {"ood": "small"})
     assert "counts" in found(run, status)
 
 
@@ -127,9 +129,9 @@ def test_a_damaged_checkpoint(run):
 
 def test_no_run(tmp_path):
     with pytest.raises(InputError, match="not a folder"):
-        doctor.diagnose(str(tmp_path / "none"))
+        job.diagnose(str(tmp_path / "none"))
     with pytest.raises(InputError, match="no run"):
-        doctor.diagnose(str(tmp_path))
+        job.diagnose(str(tmp_path))
 
 
 def command(workdir, *options):

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapt_jax import detectors, evaluate, from_features, merge, predict, results, train
+from adapt_jax import detectors, predict, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
+from adapt_jax.evaluate import features as from_features
+from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.results import merge, result_rows
+from adapt_jax.results.scores import load_scores
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
@@ -50,27 +54,28 @@ def test_every_detector_in_one_go(run):
 
 def test_search_and_full_spectrum(run, tmp_path):
     workdir, before = run
-    found = evaluate.evaluate_run(str(workdir), detectors="knn?normalize=False,gen", search=True)
+    found = evaluate_job.evaluate_run(
+        str(workdir), detectors="knn?normalize=False,gen", search=True
+    )
     assert found["searched"]["gen"]["chosen"] == found["rows"][-1]["searched"]
     assert found["ood_val"] == "photos:colour?limit=60"
     assert found["searched"]["knn?normalize=False"]["chosen"]["k"] in (50, 100, 200, 500)
 
     shifted = f"{OOD},shifted/later=digits:train?classes=0-5&limit=50"
-    plain = evaluate.evaluate_run(str(workdir), detectors="msp", ood=shifted)
-    full = evaluate.evaluate_run(str(workdir), detectors="msp", ood=shifted, full_spectrum=True)
+    plain = evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=shifted)
+    full = evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=shifted, full_spectrum=True)
     assert full["protocol"].endswith("(full-spectrum)")
     assert [r["ood"] for r in full["rows"]] == [r["ood"] for r in plain["rows"]]
     assert full["rows"][0]["n_id"] == plain["rows"][0]["n_id"] + 50
     scores = [
-        results.load_scores(workdir / "scores" / "msp" / f"{name}.npz").scores
-        for name in ("id", "later")
+        load_scores(workdir / "scores" / "msp" / f"{name}.npz").scores for name in ("id", "later")
     ]
     assert sum(map(len, scores)) == full["rows"][0]["n_id"]
     assert full["id_accuracy"] != plain["id_accuracy"]
     with pytest.raises(InputError, match="differ in protocol"):
         merge.merge([str(workdir), _copy(before, tmp_path / "other")])
     with pytest.raises(InputError, match="full_spectrum needs covariate-shifted"):
-        evaluate.evaluate_run(str(workdir), ood=OOD, full_spectrum=True)
+        evaluate_job.evaluate_run(str(workdir), ood=OOD, full_spectrum=True)
 
 
 def _copy(content, folder):
@@ -83,7 +88,7 @@ def _copy(content, folder):
 def features(run, tmp_path_factory):
     """The run's outputs as another framework might have saved them."""
     workdir, _ = run
-    evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
     folder = tmp_path_factory.mktemp("features")
     groups = {"digits6-9": "near", "grey": "far"}
     for path in (workdir / "features").glob("*.npz"):
@@ -99,13 +104,13 @@ def features(run, tmp_path_factory):
 
 def test_features_from_elsewhere_give_the_same_rows(run, features, tmp_path):
     workdir, _ = run
-    ours = evaluate.evaluate_run(str(workdir), detectors="knn?k=5,msp,klm", ood=OOD)
+    ours = evaluate_job.evaluate_run(str(workdir), detectors="knn?k=5,msp,klm", ood=OOD)
     theirs = from_features.evaluate_features(
         str(features), str(tmp_path / "out"), detectors="knn?k=5,msp,klm"
     )
     assert len(theirs["rows"]) == len(ours["rows"])
     for a, b in zip(ours["rows"], theirs["rows"]):
-        assert {k: a[k] for k in results.METRICS} == {k: b[k] for k in results.METRICS}
+        assert {k: a[k] for k in result_rows.METRICS} == {k: b[k] for k in result_rows.METRICS}
     assert theirs["id_accuracy"] == ours["id_accuracy"]
     every = from_features.evaluate_features(str(features), str(tmp_path / "out"))
     assert "needs the classifier's weights" in every["unfit"]["react"]
@@ -143,8 +148,8 @@ def test_features_that_do_not_fit_are_refused(features, tmp_path):
 
 def test_own_images_from_the_command_line(run, tmp_path):
     workdir, _ = run
-    evaluate.evaluate_run(str(workdir), detectors="knn?k=5,msp", ood=OOD)
-    held_out = results.load_scores(workdir / "scores" / "knn?k=5" / "id.npz").scores
+    evaluate_job.evaluate_run(str(workdir), detectors="knn?k=5,msp", ood=OOD)
+    held_out = load_scores(workdir / "scores" / "knn?k=5" / "id.npz").scores
     images = tmp_path / "images"
     (images / "more").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -186,9 +191,9 @@ def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
 def test_predict_is_calibrated_on_the_last_evaluation(run, tmp_path):
     workdir, _ = run
     other = "photos:grey?limit=60"
-    evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD, val_data=other)
+    evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD, val_data=other)
     assert other in predict.load(str(workdir), detector="msp").calibrated_on
-    evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
     loaded = predict.load(str(workdir), detector="msp")
     assert loaded.calibrated_on == "120 images of digits:test?classes=0-5&limit=120"
 
@@ -205,13 +210,13 @@ def test_labels_are_those_of_now(run, tmp_path):
     ):
         np.savez(tmp_path / "test.npz", images=images, labels=labels, class_names=names)
         config = {"detectors": "msp", "ood": OOD, "test_data": f"npz:{tmp_path}/test.npz"}
-        assert ("id_accuracy" in evaluate.evaluate_run(str(workdir), **config)) == known
+        assert ("id_accuracy" in evaluate_job.evaluate_run(str(workdir), **config)) == known
 
 
 def test_a_search_on_test_images_is_refused(run):
     workdir, _ = run
     with pytest.raises(InputError, match="holds the images of set 'grey'"):
-        evaluate.evaluate_run(
+        evaluate_job.evaluate_run(
             str(workdir),
             detectors="gen",
             ood=OOD,
@@ -222,7 +227,7 @@ def test_a_search_on_test_images_is_refused(run):
 
 def test_tables_over_runs(run, tmp_path):
     workdir, _ = run
-    found = evaluate.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    found = evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
     other = found | {"seed": 1, "checkpoint_sha256": "other"}
     other["rows"] = [r | {"auroc": r["auroc"] - 0.02} for r in found["rows"]]
     other["config"] = found["config"] | {"seed": 1}

@@ -12,9 +12,14 @@ import safetensors.numpy
 from jax import export as jax_export
 from PIL import Image
 
-from adapt_jax import detectors, evaluate, export, exported, predict, results, train
+from adapt_jax import detectors, predict, train
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 from adapt_jax.data import sources
+from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.export import job
+from adapt_jax.results import result_files
+from adapt_jax.workdir import bundle
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
@@ -46,8 +51,8 @@ def runs(tmp_path_factory):
 def exports(runs, tmp_path_factory):
     """Where `prototypes` lies with kNN and `classifier` with its first detector."""
     folder = tmp_path_factory.mktemp("exports")
-    export.export(str(runs / "classifier"), str(folder / "classifier"), tpr=0.9)
-    export.export(str(runs / "prototypes"), str(folder / "prototypes"), detector="knn?k=5")
+    job.export(str(runs / "classifier"), str(folder / "classifier"), tpr=0.9)
+    job.export(str(runs / "prototypes"), str(folder / "prototypes"), detector="knn?k=5")
     return folder
 
 
@@ -62,8 +67,8 @@ def exports(runs, tmp_path_factory):
 )
 def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path, name, detector):
     folder = exports / name
-    if exported.read_json(folder, exported.DETECTOR)["detector"] != detector:
-        folder = export.export(str(runs / name), str(tmp_path / "out"), detector=detector, tpr=0.9)
+    if bundle.read_json(folder, bundle.DETECTOR)["detector"] != detector:
+        folder = job.export(str(runs / name), str(tmp_path / "out"), detector=detector, tpr=0.9)
     images = sources.load(HELD_OUT, 8).images
     run = predict.load(str(runs / name), detector=detector)
     ours = predict.load(str(folder), tpr=0.95)
@@ -72,7 +77,7 @@ def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path,
     np.testing.assert_array_equal(also, classes)
     assert ours._replace(predict=None) == run._replace(predict=None)
 
-    program = jax_export.deserialize(bytearray((folder / exported.SCORER).read_bytes()))
+    program = jax_export.deserialize(bytearray((folder / bundle.SCORER).read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
     for batch in (images, images[:1], images[:7]):
         found = program.call(batch)
@@ -86,7 +91,7 @@ def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path,
 
 
 def test_every_detector_works_on_a_loaded_export(runs, exports):
-    found = export.load(exports / "prototypes")
+    found = job.load(exports / "prototypes")
     images = sources.load(HELD_OUT, 8).images
     seen = found.outputs(images)
     detector = detectors.make("nearest_mean")
@@ -94,7 +99,7 @@ def test_every_detector_works_on_a_loaded_export(runs, exports):
     assert detector.score(detector.fit(seen._replace(labels=labels)), seen).shape == (120,)
     assert found.method_state.prototypes.shape == (6, 6, 16)
     with pytest.raises(InputError, match="is no export"):
-        export.load(runs / "prototypes")
+        job.load(runs / "prototypes")
 
 
 def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
@@ -113,7 +118,7 @@ def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
     (tmp_path / "zz.png").write_bytes(b"no image")
     paths = sorted(tmp_path.glob("*.png"))
     done = subprocess.run(
-        [sys.executable, "-I", "-c", GUARD, str(out / exported.SCRIPT), *map(str, paths)],
+        [sys.executable, "-I", "-c", GUARD, str(out / bundle.SCRIPT), *map(str, paths)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -133,29 +138,29 @@ def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
 
 def test_evaluating_an_export_gives_the_rows_of_its_run(runs, exports, tmp_path):
     folder = exports / "prototypes"
-    before = {p.name: exported.digest(p) for p in folder.iterdir()}
+    before = {p.name: file_sha256(p) for p in folder.iterdir()}
     with pytest.raises(InputError, match="give --out=DIR"):
-        evaluate.evaluate_run(str(folder))
+        evaluate_job.evaluate_run(str(folder))
     with pytest.raises(InputError, match="stays as it is; choose another folder"):
-        evaluate.evaluate_run(str(folder), out=str(exports / "classifier"))
+        evaluate_job.evaluate_run(str(folder), out=str(exports / "classifier"))
     with pytest.raises(InputError, match="--out is for exports"):
-        evaluate.evaluate_run(str(runs / "prototypes"), out=str(tmp_path))
-    found = evaluate.evaluate_run(str(folder), out=str(tmp_path / "results"))
-    known = results.read(runs / "prototypes")
+        evaluate_job.evaluate_run(str(runs / "prototypes"), out=str(tmp_path))
+    found = evaluate_job.evaluate_run(str(folder), out=str(tmp_path / "results"))
+    known = result_files.read(runs / "prototypes")
     assert found["rows"] == known["rows"]
     assert found["checkpoint_sha256"] == known["checkpoint_sha256"]
-    assert {p.name: exported.digest(p) for p in folder.iterdir()} == before
+    assert {p.name: file_sha256(p) for p in folder.iterdir()} == before
     other = shutil.copytree(folder, tmp_path / "other")
-    config = exported.read_json(folder, exported.CONFIG)
+    config = bundle.read_json(folder, bundle.CONFIG)
     config["train_data"] = "digits:train?classes=0-5&limit=200"
-    _rewrite(other, exported.CONFIG, json.dumps(config).encode())
+    _rewrite(other, bundle.CONFIG, json.dumps(config).encode())
     with pytest.raises(InputError, match="other images than train_data"):
-        evaluate.evaluate_run(str(other), out=str(tmp_path / "results"))
+        evaluate_job.evaluate_run(str(other), out=str(tmp_path / "results"))
 
 
 def test_the_card_says_what_it_is(runs, exports):
-    card = exported.verify(exports / "classifier")
-    known = results.read(runs / "classifier")
+    card = bundle.verify(exports / "classifier")
+    known = result_files.read(runs / "classifier")
     assert card["results"]["rows"] == known["rows"]
     assert card["checkpoint_sha256"] == known["checkpoint_sha256"]
     assert card["data"]["fingerprint"] == sources.load("digits:train?classes=0-5", 8).fingerprint
@@ -164,21 +169,21 @@ def test_the_card_says_what_it_is(runs, exports):
     assert card["versions"]["jax"] == jax.__version__
     assert card["scorer"]["relative_difference"] < 1e-5
     assert card["scorer"]["checked_on"] == "cpu"
-    text = (exports / "classifier" / exported.README).read_text()
+    text = (exports / "classifier" / bundle.README).read_text()
     assert text.startswith("---\nlicense: unknown\nlibrary_name: adapt_jax\n")
     row = next(r for r in known["rows"] if (r["detector"], r["ood"]) == ("msp", "grey"))
     assert f"{100 * row['auroc']:.2f}" in text
     assert "None" not in text
-    config = exported.read_json(exports / "classifier", exported.CONFIG)
+    config = bundle.read_json(exports / "classifier", bundle.CONFIG)
     assert config["model"]["dtype"] == "float32"  # not "auto": it is what was calibrated
 
 
 def _rewrite(folder, name, content):
     """Changes a file and the card with it, as somebody would who means to."""
     (folder / name).write_bytes(content)
-    card = exported.read_json(folder, exported.CARD)
-    card["files"][name]["sha256"] = exported.digest(folder / name)
-    (folder / exported.CARD).write_text(json.dumps(card))
+    card = bundle.read_json(folder, bundle.CARD)
+    card["files"][name]["sha256"] = file_sha256(folder / name)
+    (folder / bundle.CARD).write_text(json.dumps(card))
 
 
 def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
@@ -205,10 +210,10 @@ def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
 
         return change
 
-    for name in exported.FILES:
+    for name in bundle.FILES:
         assert f"{name} is not the file that was exported" in broken(name, flip)
-    assert "scorer.stablehlo is missing" in broken(exported.SCORER, lambda path: path.unlink())
-    weights, judge = exported.WEIGHTS, exported.DETECTOR_ARRAYS
+    assert "scorer.stablehlo is missing" in broken(bundle.SCORER, lambda path: path.unlink())
+    weights, judge = bundle.WEIGHTS, bundle.DETECTOR_ARRAYS
     said = broken(weights, arrays(lambda found: found.pop("method.prototypes")))
     assert "lacks method.prototypes" in said
     said = broken(judge, arrays(lambda found: found.update(extra=np.zeros(2))))
@@ -218,7 +223,7 @@ def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
     said = broken(judge, arrays(lambda a: a.update({"state.center": np.zeros(31, np.float32)})))
     assert "state.center is float32 of shape (31,)" in said
     newer = {"format": "adapt_jax export 2"}
-    said = broken(exported.CARD, lambda path: path.write_text(json.dumps(newer)))
+    said = broken(bundle.CARD, lambda path: path.write_text(json.dumps(newer)))
     assert "is of the format 'adapt_jax export 2'" in said
 
 
@@ -240,7 +245,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(runs, exports
         ({"workdir": str(tmp_path / "none")}, "is not a folder"),
     ):
         with pytest.raises(InputError, match=words):
-            export.export(**({"workdir": run, "out": str(out)} | choices))
+            job.export(**({"workdir": run, "out": str(out)} | choices))
     with pytest.raises(InputError, match="holds the detector msp and not knn"):
         predict.load(str(exports / "classifier"), detector="knn")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
@@ -249,13 +254,13 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(runs, exports
 def test_an_export_can_be_exported_again(exports, tmp_path):
     """Programs age, arrays do not."""
     before = exports / "prototypes"
-    after = export.export(str(before), str(tmp_path / "new"), tpr=0.5, platforms=("cpu",))
-    for name in (exported.CONFIG, exported.DATA, exported.WEIGHTS, exported.DETECTOR_ARRAYS):
+    after = job.export(str(before), str(tmp_path / "new"), tpr=0.5, platforms=("cpu",))
+    for name in (bundle.CONFIG, bundle.DATA, bundle.WEIGHTS, bundle.DETECTOR_ARRAYS):
         assert (after / name).read_bytes() == (before / name).read_bytes()
     old, new = (predict.load(str(folder)) for folder in (before, after))
     assert (old.tpr, new.tpr) == (0.95, 0.5)
     assert new.threshold > old.threshold
-    cards = [exported.read_json(folder, exported.CARD) for folder in (before, after)]
+    cards = [bundle.read_json(folder, bundle.CARD) for folder in (before, after)]
     assert cards[0]["results"] == cards[1]["results"]
 
 
@@ -265,8 +270,8 @@ def test_an_export_computes_in_what_its_run_was_evaluated_in(runs, tmp_path):
     index = json.loads((run / "features" / "index.json").read_text())
     assert index["dtype"] == "float32"
     (run / "features" / "index.json").write_text(json.dumps(index | {"dtype": "bfloat16"}))
-    out = export.export(str(run), str(tmp_path / "out"), platforms=("cpu",))
-    assert exported.read_json(out, exported.CONFIG)["model"]["dtype"] == "bfloat16"
+    out = job.export(str(run), str(tmp_path / "out"), platforms=("cpu",))
+    assert bundle.read_json(out, bundle.CONFIG)["model"]["dtype"] == "bfloat16"
     images = sources.load(HELD_OUT, 8).images
     (wide, _), (narrow, _) = (
         predict.load(str(folder)).predict(images) for folder in (runs / "classifier", out)
@@ -278,9 +283,9 @@ def test_an_export_is_replaced_whole(runs, exports, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(exports / "prototypes", out)
     (out / "left over").touch()
-    export.export(str(runs / "classifier"), str(out), overwrite=True, platforms=("cpu",))
+    job.export(str(runs / "classifier"), str(out), overwrite=True, platforms=("cpu",))
     assert sorted(p.name for p in out.iterdir()) == sorted(
-        (*exported.FILES, exported.CARD, exported.README, exported.SCRIPT)
+        (*bundle.FILES, bundle.CARD, bundle.README, bundle.SCRIPT)
     )
     assert predict.load(str(out)).detector == "msp"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

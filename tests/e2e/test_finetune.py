@@ -4,9 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import experiment, models, outputs, sharding, train
+from adapt_jax import models, train
 from adapt_jax.core.errors import InputError
+from adapt_jax.experiment import build, checks
+from adapt_jax.inference.restore import restore
 from adapt_jax.models.torch_names import Layout, torch_name
+from adapt_jax.runtime import sharding
 from tests.e2e import small
 
 CHOICES = {"ood": "", "total_steps": 6, "log_every": 2, "checkpoint_every": 3}
@@ -34,8 +37,8 @@ def weights(tmp_path_factory):
 
 def final_state(workdir, config):
     mesh = sharding.make_mesh()
-    parts = experiment.build_for(config, mesh, experiment.load_data(config).train)
-    return outputs.restore(config, workdir, parts, mesh)
+    parts = build.build_for(config, mesh, checks.load_data(config).train)
+    return restore(config, workdir, parts, mesh)
 
 
 def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_one(
@@ -61,7 +64,7 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
     assert not np.array_equal(trained, state["layer4.0.conv1.weight"])
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "total_steps", lambda *_: 3)
+        patch.setattr(build, "total_steps", lambda *_: 3)
         train.train(config, str(tmp_path / "parts"))
     train.train(config, str(tmp_path / "parts"))
     parts = final_state(tmp_path / "parts", config)
@@ -93,7 +96,7 @@ def test_a_classifier_starts_from_the_file_too(weights, tmp_path):
 def test_mistakes_are_found_before_images_are_read(
     weights, tmp_path, monkeypatch, overrides, message
 ):
-    monkeypatch.setattr(experiment, "load_data", lambda *_: pytest.fail("images were read"))
+    monkeypatch.setattr(build, "load_data", lambda *_: pytest.fail("images were read"))
     chosen = CHOICES | {"model__pretrained": str(weights[0])} | overrides
     with pytest.raises(InputError, match=message):
         train.train(small.config(**chosen), str(tmp_path / "run"))

@@ -13,20 +13,20 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from adapt_jax import (
-    epochs,
-    experiment,
-    feeds,
-    logbook,
-    methods,
-    outputs,
-    sharding,
-    train,
-    train_state,
-)  # fmt: skip
+from adapt_jax import methods, train
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.data import sources
-from adapt_jax.data.crops import Crops
+from adapt_jax.data.augment.host_crops import Crops
+from adapt_jax.experiment import build, checks
+from adapt_jax.inference.restore import restore
+from adapt_jax.runtime import sharding
+from adapt_jax.training import (
+    device_feed,
+    epoch_hooks,
+    host_feed,
+    train_state,  # fmt: skip
+)
+from adapt_jax.workdir import logbook
 from tests.e2e import small
 
 IMAGES, BATCH = 44, 16  # three steps an epoch, the last one filled up
@@ -71,9 +71,9 @@ def chosen(folder, **overrides):
 def final_state(workdir, **overrides):
     config = small.config(**overrides)
     mesh = sharding.make_mesh()
-    train_set = experiment.load_data(config).train
-    parts = experiment.build_for(config, mesh, train_set)
-    return outputs.restore(config, workdir, parts, mesh)
+    train_set = checks.load_data(config).train
+    parts = build.build_for(config, mesh, train_set)
+    return restore(config, workdir, parts, mesh)
 
 
 def assert_same(a, b):
@@ -157,10 +157,10 @@ def test_what_a_method_makes_of_the_whole_set_is_the_same(folder):
     for kept in ("device", "host"):
         cider = {"name": "cider", "params": methods.defaults("cider")}
         config = small.config(**chosen(folder, input=kept, method=cider))
-        train_set, mesh = experiment.load_data(config).train, sharding.make_mesh()
-        parts = experiment.build_for(config, mesh, train_set)
+        train_set, mesh = checks.load_data(config).train, sharding.make_mesh()
+        parts = build.build_for(config, mesh, train_set)
         state = train.initial_state(config, parts, mesh)
-        found.append(epochs.make(config, parts, mesh, train_set)(state, 0).method_state)
+        found.append(epoch_hooks.make(config, parts, mesh, train_set)(state, 0).method_state)
     assert np.isfinite(found[0].prototypes).all()
     jax.tree.map(np.testing.assert_array_equal, *found)
 
@@ -177,7 +177,7 @@ def feeding(kind, folder, step, params=(), **overrides):
     """A feed of the folder's images to a step of ours, and the state before the first."""
     config = small.config(**chosen(folder, log_every=100, checkpoint_every=100, **overrides))
     mesh = sharding.make_mesh()
-    at_most = None if kind is feeds.DeviceFeed else 0
+    at_most = None if kind is device_feed.DeviceFeed else 0
     images = sources.load(config.train_data, config.image_size, at_most=at_most).images
     key = jax.random.key(config.seed)
     state = train_state.TrainState(np.int32(0), params, (), (), (), key)
@@ -205,9 +205,9 @@ def take(feed, state, steps):
 
 
 def test_both_feeds_visit_the_same_images_in_the_same_order(folder):
-    device = fed(feeds.DeviceFeed, folder, 7)["labels"]
+    device = fed(device_feed.DeviceFeed, folder, 7)["labels"]
     for workers, prefetch in ((0, 1), (2, 3)):
-        host = fed(feeds.HostFeed, folder, 7, input_workers=workers, prefetch=prefetch)
+        host = fed(host_feed.HostFeed, folder, 7, input_workers=workers, prefetch=prefetch)
         np.testing.assert_array_equal(host["labels"], device)
     assert set(device[:3].ravel()) == set(range(IMAGES))
     assert (device[:3] != device[3:6]).any()
@@ -218,7 +218,7 @@ def test_the_host_feeds_the_crops_it_should(folder):
     data = np.asarray(jax.random.key_data(jax.random.key(config.seed)))
     crops = Crops(16, config.views, tuple(config.augment.crop_scale), tuple(map(int, data)))
     images = sources.load(config.train_data, 16, at_most=0).images
-    host = fed(feeds.HostFeed, folder, 4, input_workers=1)
+    host = fed(host_feed.HostFeed, folder, 4, input_workers=1)
     for step, (labels, pixels) in enumerate(zip(host["labels"], host["pixels"], strict=True)):
         for i, total in zip(labels, pixels, strict=True):
             with Image.open(images.encoded(i)) as image:
@@ -245,7 +245,7 @@ def test_eight_devices_take_the_same_steps(folder, monkeypatch):
             axis_types=(jax.sharding.AxisType.Auto,),
         )
         monkeypatch.setattr(sharding, "make_mesh", lambda devices=None, mesh=mesh: mesh)
-        with feeding(feeds.HostFeed, folder, step, np.zeros(flat)) as (feed, state):
+        with feeding(host_feed.HostFeed, folder, step, np.zeros(flat)) as (feed, state):
             state, metrics = take(feed, state, 7)
         assert len(state.params.sharding.device_set) == count
         ends.append((np.asarray(state.params), metrics["loss"]))
@@ -264,12 +264,12 @@ def test_a_broken_image_is_named(folder, tmp_path, workers):
             (tmp_path / "train" / name / path.name).write_bytes(path.read_bytes())
     (bad / "07.jpg").write_bytes((bad / "07.jpg").read_bytes()[:300])
     with pytest.raises(InputError, match=r"cannot read image b/07\.jpg .*; replace or remove it"):
-        fed(feeds.HostFeed, tmp_path, 4, input_workers=workers)
+        fed(host_feed.HostFeed, tmp_path, 4, input_workers=workers)
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(folder):
     before = set(children(os.getpid()))
-    with feeding(feeds.HostFeed, folder, seen, input_workers=1) as (feed, state):
+    with feeding(host_feed.HostFeed, folder, seen, input_workers=1) as (feed, state):
         state, _ = feed.run(state, 1)
         (worker,) = set(children(os.getpid())) - before
         os.kill(worker, signal.SIGKILL)
@@ -290,4 +290,4 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(folder):
 def test_mistakes_are_found_before_anything_starts(folder, changes, words):
     config = small.config(**chosen(folder, **changes))
     with pytest.raises(InputError, match=words):
-        experiment.check(config), experiment.load_data(config)
+        checks.check_config(config), checks.load_data(config)

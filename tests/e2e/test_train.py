@@ -10,8 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from adapt_jax import evaluate, experiment, logbook, metrics, outputs, sharding, train
+from adapt_jax import metrics, train
 from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.experiment import build, checks
+from adapt_jax.inference.restore import restore
+from adapt_jax.runtime import sharding
+from adapt_jax.workdir import logbook
 from tests.e2e import small
 
 
@@ -25,8 +30,8 @@ def finished(tmp_path_factory):
 def final_state(workdir, **overrides):
     config = small.config(**overrides)
     mesh = sharding.make_mesh()
-    data = experiment.load_data(config)
-    return outputs.restore(config, workdir, experiment.build_for(config, mesh, data.train), mesh)
+    data = checks.load_data(config)
+    return restore(config, workdir, build.build_for(config, mesh, data.train), mesh)
 
 
 def assert_same(a, b):
@@ -71,9 +76,9 @@ def test_metrics_can_be_derived_again_from_the_scores(finished):
 def test_reevaluation_gives_the_same_rows_and_takes_other_choices(finished):
     workdir, found = finished
     before = {p: p.stat().st_mtime_ns for p in (workdir / "features").glob("*.npz")}
-    assert evaluate.evaluate_run(str(workdir))["rows"] == found["rows"]
+    assert evaluate_job.evaluate_run(str(workdir))["rows"] == found["rows"]
     assert {p: p.stat().st_mtime_ns for p in (workdir / "features").glob("*.npz")} == before
-    other = evaluate.evaluate_run(
+    other = evaluate_job.evaluate_run(
         str(workdir), detectors="knn?k=5&normalize=False", ood="far/p=photos:grey?limit=50"
     )
     assert [(r["detector"], r["ood"]) for r in other["rows"]] == [
@@ -81,7 +86,7 @@ def test_reevaluation_gives_the_same_rows_and_takes_other_choices(finished):
         ("knn?k=5&normalize=False", "mean"),
     ]
     assert other["rows"][0]["n_ood"] == 50
-    evaluate.evaluate_run(str(workdir), eval_checkpoint="best")
+    evaluate_job.evaluate_run(str(workdir), eval_checkpoint="best")
 
 
 def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_path):

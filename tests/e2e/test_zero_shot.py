@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapt_jax import encoder, image_features, results, sharding, zero_shot, zero_shot_config
+from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
-from tests import tiny_clip
+from adapt_jax.results import result_rows
+from adapt_jax.results.scores import load_scores
+from adapt_jax.runtime import sharding
+from adapt_jax.zero_shot import encoder, image_features, job
 from tests.e2e import small
+from tests.zero_shot import tiny_clip
 
 # Every image is remembered, and nothing of the static score is left.
 ADAPTIVE = "adaneg?groups=3&gap=0.0&logit_scale=5&score=adaptive"
@@ -41,11 +45,11 @@ def config(model, **changes):
 @pytest.fixture(scope="module")
 def run(model, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    return workdir, zero_shot.zero_shot(config(model, report=True, bootstrap=10), str(workdir))
+    return workdir, job.zero_shot(config(model, report=True, bootstrap=10), str(workdir))
 
 
 def scores(workdir, detector, name):
-    return results.load_scores(workdir / "scores" / detector / f"{name}.npz")
+    return load_scores(workdir / "scores" / detector / f"{name}.npz")
 
 
 def test_rows_and_files(run):
@@ -59,7 +63,7 @@ def test_rows_and_files(run):
     row = rows[ADAPTIVE, "china"]
     assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]
     own, other = scores(workdir, ADAPTIVE, "id-china"), scores(workdir, ADAPTIVE, "china")
-    again = results.row(ADAPTIVE, "china", "far", own.scores, other.scores)
+    again = result_rows.row(ADAPTIVE, "china", "far", own.scores, other.scores)
     assert again["auroc"] == pytest.approx(row["auroc"], abs=1e-6)
     assert (own.scores != scores(workdir, ADAPTIVE, "id-digits6-9").scores).any()
     assert not (workdir / "scores" / ADAPTIVE / "id.npz").exists()
@@ -82,14 +86,14 @@ def test_a_second_run_takes_everything_from_the_first(run, model, monkeypatch):
     workdir, before = run
     for method in ("images", "texts"):
         monkeypatch.setattr(encoder.Encoder, method, None)
-    after = zero_shot.zero_shot(config(model, bootstrap=10), str(workdir))
+    after = job.zero_shot(config(model, bootstrap=10), str(workdir))
     assert after["rows"] == before["rows"]
 
 
 def test_another_order_changes_the_adaptive_detector_alone(run, model):
     workdir, before = run
     chosen = config(model, stream__order="id_first", stream__batch_size=50)
-    after = zero_shot.zero_shot(chosen, str(workdir))
+    after = job.zero_shot(chosen, str(workdir))
     for a, b in zip(before["rows"], after["rows"], strict=True):
         assert b["stream_order"] == "id_first"
         if a["adaptive"]:
@@ -100,7 +104,7 @@ def test_another_order_changes_the_adaptive_detector_alone(run, model):
 
 def test_a_mix_is_made_of_as_many_images_of_every_set(run, model):
     workdir, _ = run
-    found = zero_shot.zero_shot(config(model, stream__mix="2:1"), str(workdir))
+    found = job.zero_shot(config(model, stream__mix="2:1"), str(workdir))
     assert {(r["n_id"], r["n_ood"]) for r in found["rows"]} == {(180, 90)}
     names = {n: set(scores(workdir, ADAPTIVE, f"id-{n}").names) for n in ("china", "digits6-9")}
     assert len(names["china"]) == 180
@@ -111,7 +115,7 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
     workdir, _ = run
     chosen = config(model, ood=OOD + ",shifted/later=digits:train?classes=0-5&limit=50")
     chosen.full_spectrum = True
-    ours = zero_shot.zero_shot(chosen, str(workdir))
+    ours = job.zero_shot(chosen, str(workdir))
     assert ours["rows"][0]["n_id"] == 359 + 50
     assert len(scores(workdir, ADAPTIVE, "later-china").scores) == 50
     folder = tmp_path / "features"
@@ -123,14 +127,14 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         np.savez(folder / group / f"{name}.npz", **arrays)
     (folder / "text.npz").write_bytes((workdir / "text" / "text.npz").read_bytes())
     chosen.profile = "2:5"
-    theirs = zero_shot.from_features(chosen, str(folder), str(tmp_path / "out"))
+    theirs = job.from_features(chosen, str(folder), str(tmp_path / "out"))
     chosen.profile = ""
     traced = json.loads((tmp_path / "out" / "profile" / "summary.json").read_text())
     assert (traced["unit"], traced["steps"]) == ("step", [2, 5])
     assert traced["phases"]["score"] > 0.5 * traced["op_seconds"]
     for a, b in zip(theirs["rows"], ours["rows"], strict=True):
         assert (a["detector"], a["ood"]) == (b["detector"], b["ood"])
-        for name in results.METRICS:  # rows are made unit length once more: an image may change
+        for name in result_rows.METRICS:  # rows are made unit length once more: an image may change
             assert a[name] == pytest.approx(b[name], abs=0.005), (a["detector"], a["ood"], name)
     assert theirs["id_accuracy"] == ours["id_accuracy"]
 
@@ -149,15 +153,15 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         kept = path.read_bytes() if path.exists() else None
         np.savez(path, **arrays)
         with pytest.raises(InputError, match=words):
-            zero_shot.from_features(chosen, str(folder), str(tmp_path / "out"))
+            job.from_features(chosen, str(folder), str(tmp_path / "out"))
         path.write_bytes(kept) if kept else path.unlink()
     with pytest.raises(InputError, match=r"text\.npz does not exist"):
-        zero_shot.from_features(chosen, str(tmp_path), str(tmp_path / "out"))
+        job.from_features(chosen, str(tmp_path), str(tmp_path / "out"))
 
 
 def test_a_profile_traces_batches_of_images_whatever_is_cached(run, model):
     workdir, before = run
-    again = zero_shot.zero_shot(config(model, profile="2:5", detectors="mcm"), str(workdir))
+    again = job.zero_shot(config(model, profile="2:5", detectors="mcm"), str(workdir))
     assert again["rows"] == [
         {k: v for k, v in r.items() if not k.endswith(("_low", "_high"))}
         for r in before["rows"]
@@ -167,7 +171,7 @@ def test_a_profile_traces_batches_of_images_whatever_is_cached(run, model):
     assert (found["unit"], found["steps"], found["images_per_step"]) == ("batch", [2, 5], 64)
     assert found["phases"]["forward"] > 0.5 * found["op_seconds"]
     with pytest.raises(InputError, match="profile must be"):
-        zero_shot.zero_shot(config(model, profile="5"), str(workdir))
+        job.zero_shot(config(model, profile="5"), str(workdir))
 
 
 def test_images_are_cut_as_clip_wants_them(model, tmp_path):
@@ -238,7 +242,7 @@ def test_mistakes_are_found_before_any_work(model, tmp_path, monkeypatch, change
     for key, value in changes.items():
         small.assign(chosen, key.replace("__", "."), value)
     with pytest.raises(InputError, match=words):
-        zero_shot.zero_shot(chosen, str(tmp_path))
+        job.zero_shot(chosen, str(tmp_path))
 
 
 def test_the_command_line(model, tmp_path):
@@ -246,7 +250,7 @@ def test_the_command_line(model, tmp_path):
     (tmp_path / "run" / "config.json").write_text("{}")
     file = tmp_path / "mine.py"
     file.write_text(
-        "from adapt_jax.zero_shot_config import default_config\n"
+        "from adapt_jax.config.zero_shot import default_config\n"
         f"def get_config():\n    c = default_config()\n    c.clip.path = {model!r}\n"
         "    c.class_names, c.test_data, c.ood = 'digits', 'digits', 'far/a=photos'\n"
         "    c.corpus.place = 'embedded'\n    return c\n"
@@ -261,7 +265,7 @@ def test_the_command_line(model, tmp_path):
 
 
 def test_two_processes_give_the_scores_of_one(model, tmp_path):
-    zero_shot.zero_shot(config(model), str(tmp_path / "one"))
+    job.zero_shot(config(model), str(tmp_path / "one"))
     file, workdir = tmp_path / "mine.py", tmp_path / "run"
     chosen = config(model).to_json()
     file.write_text(

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import methods, sharding
+from adapt_jax import methods
 from adapt_jax.methods.ccl import CclState
+from adapt_jax.runtime import sharding
 
 N, K, D, B, V = 40, 4, 8, 12, 2
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import methods, sharding
+from adapt_jax import methods
+from adapt_jax.runtime import sharding
 
 C, D, B, V = 5, 8, 16, 2
 ALSO_NEEDS = {"ccl": {"num_images": 64}}  # beside num_classes and feature_dim

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import methods, schedules, train_state
+from adapt_jax import methods
 from adapt_jax.core.arrays import l2_normalize
+from adapt_jax.training import optimizers, schedules
 
 WEIGHTS = ("W1", "b1", "W2", "b2")
 
@@ -30,7 +31,7 @@ def test_two_recorded_epochs(golden, case):
         steps_per_epoch=per_epoch,
     )
     method = methods.make("reweightood")
-    sgd = train_state.sgd(momentum=0.9, nesterov=True, weight_decay=float(decay))
+    sgd = optimizers.sgd(momentum=0.9, nesterov=True, weight_decay=float(decay))
     params = {k: jnp.asarray(recorded[f"{case}__init_{k}"]) for k in WEIGHTS}
     momenta = sgd.init(params)
 

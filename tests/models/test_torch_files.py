@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import models, pretrained
+from adapt_jax import models
 from adapt_jax.core.errors import InputError
+from adapt_jax.experiment import pretrained
 from tests.e2e import small
 
 CHECKPOINT = pathlib.Path(__file__).parents[1] / "golden" / "torch_checkpoint.pth"

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import models, train_state
+from adapt_jax import models
 from adapt_jax.core.errors import InputError
 from adapt_jax.methods.base import Method
 from adapt_jax.models import stages
+from adapt_jax.training import optimizers, train_state, train_step
 
 SIZES = {"width": 4, "blocks": (1, 1, 1, 1), "embedding_dim": 8, "conv": "xla"}
 METHOD = Method(
@@ -20,11 +21,11 @@ METHOD = Method(
 
 def built(trainable, **choices):
     model = models.make("resnet18", **SIZES | choices, trainable=trainable)
-    optimizer = train_state.only(
-        train_state.sgd(momentum=0.9, nesterov=True, weight_decay=0.1), model.trainable
+    optimizer = optimizers.only(
+        optimizers.sgd(momentum=0.9, nesterov=True, weight_decay=0.1), model.trainable
     )
     state = train_state.create(jax.random.key(0), model, METHOD, optimizer, (8, 8, 3), jnp.float32)
-    step = train_state.make_step(
+    step = train_step.make_step(
         model,
         METHOD,
         optimizer,

@@ -1,0 +1,1 @@
+"""CLIP's image and text towers as pure functions."""

@@ -1,0 +1,1 @@
+"""CLIP weights: finding, naming, loading and saving them."""

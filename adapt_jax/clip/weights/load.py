@@ -1,0 +1,127 @@
+"""`clip.load`: a model from a folder laid out as on the hub, from one file, or from the hub."""
+
+import pathlib
+import re
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from adapt_jax.clip.config import Config
+from adapt_jax.clip.model import DTYPES, Model, shapes
+from adapt_jax.clip.weights import architecture, config_files, files, hub, names
+from adapt_jax.core.errors import InputError
+
+_HF_CONFIG, _OC_CONFIG = "config.json", "open_clip_config.json"
+_HF_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "flax_model.msgpack")
+_OC_WEIGHTS = ("open_clip_model.safetensors", "open_clip_model.safetensors.index.json")
+
+
+def load(
+    path: str | pathlib.Path,
+    revision: str | None = None,
+    *,
+    dtype: str = "float32",
+    config: Config | Mapping | None = None,
+    activation: str | None = None,
+) -> Model:
+    """A pretrained CLIP.
+
+    Args:
+      path: a folder as Hugging Face lays it out (config.json and model.safetensors, whole or in
+        shards, or flax_model.msgpack) or OpenCLIP (open_clip_config.json and
+        open_clip_model.safetensors); one weights file with its configuration beside it, or with
+        none in OpenAI's layout; or the name of a repository on the Hugging Face hub, `org/name`.
+      revision: of the repository: a commit, to get the same weights for ever. Default: the current
+        one; `Model.source` says which it was.
+      dtype: "float32", "bfloat16" or "float16", which the towers compute in.
+      config: instead of the one in the files: ours, or the content of a JSON file of theirs.
+      activation: of a file without configuration, where nothing tells: OpenAI's "quick_gelu"
+        (default), or "gelu" for most models of OpenCLIP.
+
+    Raises:
+      InputError: nothing there, only a pickle, a model that is not a CLIP or has unsupported
+        options, or tensors that are missing, unused or of the wrong shape. It names them.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"unknown CLIP dtype {dtype!r}; known: {', '.join(DTYPES)}")
+    if config is not None and activation is not None:
+        raise InputError("a configuration says which activation to use; give one or the other")
+    folder = pathlib.Path(path).expanduser()
+    source = str(path)
+    if not folder.exists():
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
+            raise InputError(f"there is no CLIP at {path}: no such file or folder")
+        weights, commit = hub.fetch(str(path), revision, weights_names)
+        source = f"{path}@{commit}"
+    elif revision is not None:
+        raise InputError(f"{path} is on this machine, where a revision ({revision}) says nothing")
+    else:
+        weights = _weights_in(folder) if folder.is_dir() else folder
+    try:
+        tensors = files.read(weights)
+        if config is None:
+            config = _config_beside(weights, activation)
+        elif isinstance(config, Mapping):
+            config = config_files.read(config)
+        if config is None:
+            found = {name: value.shape for name, value in tensors.items()}
+            config = architecture.config_of(found, activation or "quick_gelu")
+        params = names.read(tensors, shapes(config))
+    except InputError as e:
+        raise InputError(f"CLIP from {source}: {e}") from None
+    return Model(config, jax.tree.map(jnp.asarray, params), dtype, source)
+
+
+def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
+    """Names of the weights files that go with the configurations in a folder, the best first.
+
+    A repository may hold several. model.safetensors counts only with the config.json of a CLIP:
+    beside OpenCLIP's files it can also be timm's image tower.
+    """
+    config, names = folder / _HF_CONFIG, ()
+    if config.is_file() and config_files.is_huggingface(config_files.read_json(config)):
+        names += _HF_WEIGHTS
+    if (folder / _OC_CONFIG).is_file():
+        names += _OC_WEIGHTS
+    return names
+
+
+def _weights_in(folder):
+    found = [folder / name for name in weights_names(folder) if (folder / name).is_file()]
+    known = (*_HF_WEIGHTS, *_OC_WEIGHTS)
+    others = [file for file in folder.glob("*.safetensors") if file.name not in known]
+    if not found and len(others) != 1:
+        raise InputError(_nothing_in(folder))
+    return (found or others)[0]
+
+
+def _config_beside(weights, activation):
+    """The configuration in the files next to some weights; None if there is none."""
+    stem = weights.name.split(".")[0]
+    candidates = [_HF_CONFIG, _OC_CONFIG]
+    if stem.startswith("open_clip"):
+        candidates.reverse()
+    for name in (f"{stem}_config.json", *candidates):
+        file = weights.parent / name
+        if file.is_file():
+            if activation is not None:
+                raise InputError(f"{file} says which activation to use; do not give one too")
+            beside = weights.parent / "preprocessor_config.json"
+            preprocessor = config_files.read_json(beside) if beside.is_file() else None
+            return config_files.read(config_files.read_json(file), preprocessor)
+    return None
+
+
+def _nothing_in(folder):
+    pickles = sorted(f for f in folder.iterdir() if f.suffix in files.PICKLES)
+    if pickles:
+        return files.pickle_message(pickles[0])
+    several = sorted(f.name for f in folder.glob("*.safetensors"))
+    if several:
+        return (
+            f"{folder} has weights ({', '.join(several[:3])}) but no {_HF_CONFIG} or {_OC_CONFIG} "
+            "of a CLIP that belongs to them; add it, or give the path of one weights file"
+        )
+    known = ", ".join((*_HF_WEIGHTS, *_OC_WEIGHTS))
+    return f"{folder} has no CLIP weights that we read; known names: {known}"

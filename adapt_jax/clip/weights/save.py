@@ -1,0 +1,53 @@
+"""Writing a model as Hugging Face lays it out, for `load` here and `CLIPModel` there."""
+
+import json
+import pathlib
+
+import safetensors.numpy
+
+from adapt_jax.clip.config import Config, ModifiedResNet
+from adapt_jax.clip.model import Params
+from adapt_jax.clip.weights import config_files, names
+from adapt_jax.core.errors import InputError
+
+
+def save(folder: str | pathlib.Path, params: Params, config: Config) -> None:
+    """Writes config.json, preprocessor_config.json and model.safetensors (float32).
+
+    `load(folder)` gives the same parameters and embeddings. Two things become Hugging Face's own,
+    as its configuration cannot express them: the kernel that interpolates positions to other image
+    sizes, and the preprocessing variant.
+
+    Args:
+      folder: created if need be; files of these names are replaced.
+      params, config: of the model, such as `Model.params` and `Model.config`.
+
+    Raises:
+      InputError: a ResNet, which this layout does not have.
+    """
+    if isinstance(config.vision, ModifiedResNet):
+        raise InputError("Hugging Face's layout has no CLIP with a ResNet; only a ViT can be saved")
+    folder = pathlib.Path(folder).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    size = config.vision.image_size
+    preprocessor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": size},
+        "crop_size": {"height": size, "width": size},
+        "resample": 3,  # bicubic
+        "image_mean": config.mean,
+        "image_std": config.std,
+    }
+    written = {
+        "config.json": config_files.write_huggingface(config),
+        "preprocessor_config.json": preprocessor,
+    }
+    for name, content in written.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+    # The weights last, and at once: a folder with weights is whole.
+    weights, part = folder / "model.safetensors", folder / "model.safetensors.part"
+    safetensors.numpy.save_file(
+        names.write(params, names.HUGGINGFACE), part, metadata={"format": "pt"}
+    )
+    part.chmod(0o644)  # the library's 0600 would hide the weights from colleagues
+    part.replace(weights)

@@ -1,0 +1,1 @@
+"""Downloading, unpacking and remembering published data sets."""

@@ -1,0 +1,151 @@
+"""What has been fetched: an archive once downloaded, checked, unpacked and remembered.
+
+`archives.json` in the data root records the SHA-256 of every archive and how many files it held.
+The first download is trusted unless the catalogue knows better; every later one must equal it.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.download import fetch, unpack
+from adapt_jax.data.download.catalogue import Archive
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+RECORD = "archives.json"
+INBOX = "archives"  # where archives are while they are fetched, or put by hand
+
+
+def is_archive(archive: Archive) -> bool:
+    """Whether it is unpacked; otherwise the file itself is the data."""
+    return archive.filename.endswith(unpack.SUFFIXES)
+
+
+def place(archive: Archive, root: Path) -> Path:
+    """The folder it becomes, or the file."""
+    folder = root / archive.folder
+    return folder if is_archive(archive) else folder / archive.filename
+
+
+def present(archive: Archive, root: Path) -> bool:
+    """Whether something is where it belongs; `verify` says whether that is complete."""
+    target = place(archive, root)
+    return target.is_file() or (target.is_dir() and any(target.iterdir()))
+
+
+def obtain(
+    archive: Archive,
+    root: Path,
+    *,
+    mirror: str = "",
+    sha256: str | None = None,
+    keep: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+    **options,
+) -> None:
+    """Downloads an archive (or takes it from ROOT/archives) and unpacks it; nothing if it is there.
+
+    Args:
+      archive: what.
+      root: the data root.
+      mirror: a URL prefix; MIRROR/FILENAME is tried first.
+      sha256: what it must be, instead of what the record or the catalogue says.
+      keep: whether the archive stays in ROOT/archives.
+      progress: as in `fetch.fetch`, as are the other options.
+
+    Raises:
+      InputError: it cannot be had, is not what it should be, or another download is running.
+    """
+    target = place(archive, root)
+    with _alone(root):
+        if present(archive, root):
+            return
+        if not archive.url and not mirror:
+            raise InputError(f"{archive.name}: {archive.by_hand}.")
+        recorded = record(root).get(archive.name, {}).get("sha256")
+        wanted = (sha256 or recorded or archive.sha256 or "").lower() or None
+        file, found = root / INBOX / archive.filename, ""
+        if file.is_file():
+            found = fetch.digest(file)
+            if wanted not in (None, found):
+                raise InputError(
+                    f"{file} has sha256 {found} instead of {wanted}; delete it to fetch it, or "
+                    f"accept it with --sha256={archive.name}={found}."
+                )
+        else:
+            urls = [f"{mirror.rstrip('/')}/{archive.filename}"] if mirror else []
+            urls += [archive.url] if archive.url else []
+            options |= {"by_hand": archive.by_hand, "progress": progress}
+            size = archive.size if wanted == archive.sha256 else None
+            found = fetch.fetch(urls, file, size=size, sha256=wanted, **options)
+        entry = {"file": archive.filename, "sha256": found, "bytes": file.stat().st_size}
+        if is_archive(archive):
+            entry["files"] = unpack.extract(file, target)
+            _remember(root, archive.name, entry)
+            if not keep:
+                file.unlink()
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+            _remember(root, archive.name, entry)
+
+
+def verify(archive: Archive, root: Path) -> str:
+    """ "" if an archive's files are all there and as recorded, else what is wrong with them."""
+    target, known = place(archive, root), record(root).get(archive.name, {})
+    if not present(archive, root):
+        return f"is not in {target}"
+    if target.is_file():
+        found, wanted = fetch.digest(target), known.get("sha256") or archive.sha256
+        return "" if wanted in (None, found) else f"{target} has changed: its sha256 is {found}"
+    if "files" not in known:
+        return ""  # the user's own copy; what its lists name is checked with the suites
+    found = sum(len(files) for _, _, files in os.walk(target))
+    return "" if found == known["files"] else f"{found:,} files of {known['files']:,} in {target}"
+
+
+def record(root: Path) -> dict[str, dict]:
+    """archives.json: name -> file, sha256, bytes and, if it was unpacked, files."""
+    try:
+        found = json.loads((root / RECORD).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {root / RECORD} ({error}); repair or delete it.") from error
+    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+        raise InputError(f"{root / RECORD} is not a record of archives; repair or delete it.")
+    return found
+
+
+def _remember(root: Path, name: str, entry: dict) -> None:
+    text = json.dumps({**record(root), name: entry}, indent=1, sort_keys=True) + "\n"
+    handle, temporary = tempfile.mkstemp(dir=root, prefix=".archives")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, root / RECORD)
+
+
+@contextlib.contextmanager
+def _alone(root: Path):
+    """One download at a time in a data root, also between processes."""
+    folder = root / INBOX
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / ".lock", "w") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise InputError(f"another download is running in {root}.") from error
+            yield
+    except OSError as error:
+        raise InputError(f"cannot write to {root}: {error}.") from error

@@ -1,0 +1,125 @@
+"""`npz:FILE`, `mat:FILE`: images that are arrays already. Pickled objects are never loaded."""
+
+import os
+import zipfile
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.base import Listing, Source, label_flaw
+from adapt_jax.data.download import catalogue
+
+EXPECTED = "expected uint8 (N, H, W) or (N, H, W, 3)"
+
+
+def check_npz(source: Source) -> None:
+    """Raises InputError unless the file exists."""
+    if not os.path.isfile(os.path.expanduser(source.place)):
+        raise InputError(f"{source.text!r}: there is no file {source.place}.")
+
+
+def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
+    """`images` uint8 (N, H, W[, 3]); optional `labels` (N,), `names` (N,), `class_names` (C,)."""
+    data = _read(source)
+    images = _images(source, data["images"])
+    count = len(images)
+    labels, flaw = None, "has no array `labels`"
+    class_names = tuple(str(name) for name in data.get("class_names", np.array([])).ravel())
+    if "labels" in data:
+        labels = data["labels"]
+        if labels.shape != (count,) or labels.dtype.kind not in "iu":
+            raise InputError(
+                f"{source.text!r}: `labels` is {labels.dtype} {labels.shape}; "
+                f"expected whole numbers of shape ({count},), one per image."
+            )
+        flaw = label_flaw(labels, class_names)
+    if "names" in data:
+        if data["names"].shape != (count,):
+            raise InputError(
+                f"{source.text!r}: `names` has shape {data['names'].shape}; "
+                f"expected ({count},), one per image."
+            )
+        names = tuple(str(name) for name in data["names"])
+    else:
+        file = os.path.basename(source.place)  # wherever it lies: hashes of names compare
+        names = tuple(f"{file}[{i}]" for i in range(count))
+    return Listing(names, labels, class_names, images.__getitem__, flaw, pixels=images)
+
+
+def check_mat(source: Source) -> None:
+    """Raises InputError unless the file exists."""
+    if not os.path.isfile(os.path.expanduser(source.place)):
+        raise InputError(
+            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}."
+        )
+
+
+def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
+    """SVHN's cropped digits: X uint8 (H, W, 3, N), y (N, 1) from 1 to 10, 10 being the digit 0."""
+    from scipy.io import loadmat  # slow to import
+
+    try:
+        data = loadmat(os.path.expanduser(source.place), variable_names=("X", "y"))
+    except Exception as error:
+        # Like image decoders, loadmat raises whatever a broken file makes it stumble over.
+        raise InputError(f"{source.text!r}: not a readable .mat file ({error}).") from error
+    if missing := [name for name in ("X", "y") if name not in data]:
+        raise InputError(f"{source.text!r}: there is no array {missing[0]!r}; expected X and y.")
+    if data["X"].ndim != 4:
+        raise InputError(f"{source.text!r}: X has shape {data['X'].shape}, not (H, W, 3, N).")
+    images = _images(source, data["X"].transpose(3, 0, 1, 2))
+    labels = data["y"].ravel()
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.max() > 10:
+        raise InputError(f"{source.text!r}: expected one y of 1 to 10 per image of X.")
+    labels = labels.astype(np.int64) % 10
+    digits = tuple("0123456789")
+    name = os.path.basename(source.place)
+    names = tuple(f"{name}[{i}]" for i in range(len(images)))
+    return Listing(
+        names, labels, digits, images.__getitem__, label_flaw(labels, digits), pixels=images
+    )
+
+
+def _read(source: Source) -> dict[str, np.ndarray]:
+    wanted = ("images", "labels", "names", "class_names")
+    try:
+        archive = np.load(os.path.expanduser(source.place), allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(f"{source.text!r}: this is a single array; expected an .npz archive.")
+        with archive:
+            if "images" not in archive.files:
+                raise InputError(
+                    f"{source.text!r}: there is no array `images`; "
+                    f"the file has: {', '.join(archive.files) or 'nothing'}."
+                )
+            return {key: archive[key] for key in wanted if key in archive.files}
+    except InputError:
+        raise
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise InputError(f"{source.text!r}: damaged .npz file ({error}).") from error
+        raise InputError(
+            f"{source.text!r}: the file holds pickled Python objects, which are never loaded; "
+            "save plain arrays with np.savez."
+        ) from error
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise InputError(f"{source.text!r}: not a readable .npz file ({error}).") from error
+
+
+def _images(source: Source, images: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) uint8."""
+    have = f"{source.text!r}: `images` is {images.dtype} {images.shape}"
+    if images.dtype != np.uint8:
+        hint = "; scale to 0..255, round and convert" if images.dtype.kind == "f" else ""
+        raise InputError(f"{have}; {EXPECTED}{hint}.")
+    if images.ndim == 4 and images.shape[1] == 3 and images.shape[3] != 3:
+        raise InputError(
+            f"{have}; {EXPECTED}: channels come last, use images.transpose(0, 2, 3, 1)."
+        )
+    if images.ndim == 3:
+        images = images[:, :, :, None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise InputError(f"{have}; {EXPECTED}.")
+    if not images.size:
+        raise InputError(f"{have}: there is no image in it.")
+    return np.ascontiguousarray(np.broadcast_to(images, (*images.shape[:3], 3)))

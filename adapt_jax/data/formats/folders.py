@@ -1,0 +1,152 @@
+"""Image files on disk: `folder:` (class sub-folders, or flat) and `list:` (OpenOOD image lists)."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.base import Listing, Source, label_flaw
+from adapt_jax.data.decode import SUFFIXES
+from adapt_jax.data.download import catalogue
+
+
+def check_folder(source: Source) -> None:
+    """Raises InputError unless the folder exists."""
+    if not _path(source.place).is_dir():
+        raise InputError(
+            f"{source.text!r}: there is no folder {source.place}{catalogue.hint(source.place)}."
+        )
+
+
+def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
+    """Every image below a folder, by suffix; hidden files and `__MACOSX` are ignored.
+
+    Each sub-folder is a class (sorted by name), with the images anywhere below it sorted by path.
+    """
+    root = _path(source.place)
+    classes = sorted(entry.name for entry in os.scandir(root) if _is_folder(entry))
+    flat = sorted(entry.name for entry in os.scandir(root) if _is_image(entry))
+    per_class = [sorted(_walk(root / name, f"{name}/", ())) for name in classes]
+    names = tuple(flat) + tuple(name for group in per_class for name in group)
+    if not names:
+        raise InputError(
+            f"{source.text!r}: no image in {root}; looked for files ending in "
+            f"{', '.join(sorted(SUFFIXES))}."
+        )
+    empty = [name for name, group in zip(classes, per_class) if not group]
+    labels = None
+    if flat:
+        beside = " beside its sub-folders" if len(flat) < len(names) else ""
+        flaw = f"has images{beside} that belong to no class (such as {flat[0]})"
+        flaw += "; give every class a sub-folder of its own"
+    elif empty:
+        flaw = f"has no image in class folder {empty[0]!r}; fill it or remove it"
+    else:
+        flaw = ""
+        labels = np.repeat(np.arange(len(classes)), [len(g) for g in per_class]).astype(np.int32)
+    return _listing(names, root, labels, tuple(classes), flaw)
+
+
+def check_list(source: Source) -> None:
+    """Raises InputError unless the list and its root exist."""
+    if not _path(source.place).is_file():
+        raise InputError(
+            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}."
+        )
+    if not _root(source).is_dir():
+        hint = catalogue.hint(_first_image(source))
+        raise InputError(f"{source.text!r}: root {source.root} is not a folder{hint}.")
+
+
+def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
+    """The images of an OpenOOD list: lines `path label`, label -1 where there is no class.
+
+    Paths start at the root option (default: the list's folder) and may be absolute, lead upwards,
+    and contain spaces. Order and repetitions are kept; empty lines are skipped.
+    """
+    root, names, labels = _root(source), [], []
+    try:
+        lines = _path(source.place).read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source.place} is not a text file (UTF-8): {error.reason}.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{source.place}, line {number}"
+        name, _, label = line.strip().replace("\t", " ").rpartition(" ")
+        try:
+            labels.append(np.int32(int(label)))
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{where}: expected `path label`, got {line[:200]!r}.") from error
+        if not name:
+            raise InputError(f"{where}: expected `path label`, got {line[:200]!r}.")
+        names.append(name.rstrip())
+        if not (root / names[-1]).is_file():
+            hint = catalogue.hint(root / names[-1]) or "; root= says where the paths start"
+            raise InputError(f"{where}: there is no file {root / names[-1]}{hint}.")
+    if not names:
+        raise InputError(f"{source.text!r}: the list has no image in it.")
+    labels = np.array(labels, np.int32)
+    return _listing(tuple(names), root, labels, (), label_flaw(labels, ()))
+
+
+def _listing(names: tuple[str, ...], root: Path, labels, class_names, flaw: str) -> Listing:
+    root = root.absolute()
+
+    def stamp(indices: np.ndarray) -> str:
+        def line(name: str) -> str:
+            status = os.stat(root / name)
+            return f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
+
+        return "\n".join([str(root), *(line(names[i]) for i in indices)])
+
+    def identity(indices: np.ndarray) -> str:
+        return "\n".join(f"{names[i]}\0{os.stat(root / names[i]).st_size}" for i in indices)
+
+    def path(i: int) -> str:
+        return str(root / names[i])
+
+    def image(i: int) -> Image.Image:
+        return Image.open(path(i))
+
+    return Listing(
+        names, labels, class_names, image, flaw, stamp=stamp, identity=identity, encoded=path
+    )
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+    """Relative paths of the images below a folder; links are followed, but never in a circle."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in os.scandir(folder):
+        if _is_image(entry):
+            yield prefix + entry.name
+        elif _is_folder(entry):
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", (*above, real))
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    return suffix in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    return entry.name != "__MACOSX" and not entry.name.startswith(".") and entry.is_dir()
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))
+
+
+def _first_image(source: Source) -> Path:
+    """Where the first image of a list would be; a hint is worth no more than one line."""
+    with open(_path(source.place), errors="replace") as file:
+        return _root(source) / file.readline().strip().rpartition(" ")[0]
+
+
+def _root(source: Source) -> Path:
+    return _path(source.root) if source.root else _path(source.place).parent

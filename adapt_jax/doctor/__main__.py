@@ -1,0 +1,38 @@
+"""Job: is a finished run what it seems? Checks its files against each other and against its images.
+
+    python -m adapt_jax.doctor --workdir=runs/mine [--no_images] [--json]
+
+Says OK, WARN or FAIL with numbers and what to do, see `checkup` and `checkup_sets`. Exit code 1
+if anything is FAIL. The network is not run; nothing is changed.
+"""
+
+import json
+
+from absl import flags
+
+from adapt_jax.doctor import job
+from adapt_jax.doctor.findings import FAIL, STYLES, table
+from adapt_jax.runtime import cli, terminal
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+NO_IMAGES = flags.DEFINE_bool("no_images", False, "Leave the image sets unread.")
+JSON = flags.DEFINE_bool("json", False, "Print the findings as JSON.")
+
+
+def main() -> None:
+    """Checks a run; exits with 1 if anything is FAIL."""
+    if JSON.value:
+        findings = job.diagnose(WORKDIR.value, images=not NO_IMAGES.value)
+        print(json.dumps([f._asdict() for f in findings], indent=1))
+    else:
+        console = terminal.console()
+        with terminal.doing(console) as say:
+            findings = job.diagnose(WORKDIR.value, images=not NO_IMAGES.value, say=say)
+        console.print(table(findings))
+        of = {s: sum(f.status == s for f in findings) for s in STYLES}
+        console.print(", ".join(f"{n} {s}" for s, n in of.items()))
+    if any(f.status == FAIL for f in findings):
+        raise SystemExit(cli.EXIT_FAILED)
+
+
+cli.run(main)

@@ -1,0 +1,1 @@
+"""Job: from a checkpoint, or features, to result rows."""

@@ -1,0 +1,102 @@
+"""Evaluation of features that another program made."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from adapt_jax.config.fields import check_bootstrap
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
+from adapt_jax.evaluate import scoring
+from adapt_jax.evaluate.feature_files import digest, load, load_head
+from adapt_jax.evaluate.task import score_detectors
+from adapt_jax.inference import outputs
+from adapt_jax.report import publish
+from adapt_jax.runtime import terminal
+from adapt_jax.workdir import folders
+
+
+def evaluate_features(
+    folder: str,
+    workdir: str,
+    *,
+    detectors: str = "",
+    full_spectrum: bool | None = None,
+    search: bool | None = None,
+    bootstrap: int | None = None,
+) -> dict:
+    """Scores the sets of a folder and writes results as for a run.
+
+    Args:
+      folder: as the head of this file says.
+      workdir: where results go.
+      detectors: "all" by default.
+      full_spectrum: whether shifted sets count as ID.
+      search: whether hyper-parameters are chosen on `val` and `ood_val`.
+      bootstrap: resamples behind intervals.
+
+    Raises:
+      InputError: a file is missing, damaged, or does not fit the others.
+    """
+    sets, groups = load(folder)
+    if not full_spectrum:
+        groups = {s: g for s, g in groups.items() if g != SHIFTED}
+    elif SHIFTED not in groups.values():
+        raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
+    if search and not {VAL, OOD_VAL} <= sets.keys():
+        raise InputError(f"search needs {folder}/val.npz and {folder}/ood_val.npz")
+    config = ConfigDict(
+        {
+            "ood": ",".join(f"{group}/{name}" for name, group in groups.items()),
+            "seed": 0,
+            "detectors": detectors or "all",
+            "full_spectrum": bool(full_spectrum),
+            "search": bool(search),
+            "bootstrap": bootstrap or 0,
+            "report": True,
+            "from_features": str(folder),
+        }
+    )
+    check_bootstrap(config.bootstrap)
+    head = load_head(folder, sets["train"].outputs)
+    console, path = terminal.console(), folders.prepare(workdir)
+    for name, found in sets.items():
+        count, width = found.outputs.features.shape
+        console.print(f"{name}: {count:,} x {width}", highlight=False)
+    given = {name: found.outputs for name, found in sets.items() if name != "train"}
+    train = sets["train"].outputs
+    if VAL not in given:
+        console.print("no val.npz: train.npz stands in for it")
+        given[VAL] = train
+    task = scoring.Task(train, head, given, groups)
+    with folders.locked(path), terminal.doing(console) as say:
+        scored = score_detectors(config, task, say)
+        shown = {name: found for name, found in sets.items() if name in (ID, *groups)}
+        publish.write(
+            path,
+            config=config,
+            facts={
+                "id": "id",
+                "method": "features",
+                "model": "elsewhere",
+                "from_features": str(folder),
+                "checkpoint_sha256": digest(sets),
+                "val": "val" if VAL in sets else "train",
+                "ood_val": "ood_val" if search else "",
+                **_accuracy(task),
+            },
+            scored=scored,
+            groups=groups,
+            sets=shown,
+            arrays={name: {"features": found.outputs.features} for name, found in shown.items()},
+            title=f"features of {folder}",
+            console=console,
+        )
+    return publish.read_or_raise(path, scored)
+
+
+def _accuracy(task: scoring.Task) -> dict[str, float]:
+    shifted = [name for name, group in task.groups.items() if group == SHIFTED]
+    test = outputs.joined([task.sets[name] for name in (ID, *shifted)])
+    if test.logits is None or test.labels is None:
+        return {}
+    return {"id_accuracy": float(np.mean(test.logits.argmax(axis=1) == test.labels))}

@@ -1,0 +1,188 @@
+"""Job: a checkpoint's outputs on every set -> detectors -> results. Re-evaluates finished runs.
+
+    python -m adapt_jax.evaluate --workdir=runs/demo [--detectors=all] [--ood=...] [--suite=...]
+
+Each set goes through the network once per checkpoint (cached in WORKDIR/features); detectors work
+on the cache. Writes results.json, results.csv, scores/<detector>/<set>.npz and report.html,
+replacing those of the last evaluation. With --from_features=DIR the outputs were made elsewhere,
+see `adapt_jax.evaluate.feature_files`; with an export as WORKDIR they go to --out.
+"""
+
+import contextlib
+import pathlib
+
+import numpy as np
+
+from adapt_jax import profiling
+from adapt_jax.config import completed
+from adapt_jax.config.fields import steps_range
+from adapt_jax.core.arrays import to_host
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.set_names import ID, SHIFTED
+from adapt_jax.detectors import specs as detector_specs
+from adapt_jax.evaluate import scoring
+from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
+from adapt_jax.experiment import build, checks, derived, image_sets
+from adapt_jax.inference import outputs, probes
+from adapt_jax.inference.restore import restore
+from adapt_jax.report import publish
+from adapt_jax.runtime import processes, sharding, terminal
+from adapt_jax.training.train_state import TrainState
+from adapt_jax.workdir import bundle, checkpoints, folders, trackers
+
+
+def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: str = "") -> dict:
+    """Scores every set with every detector of the config and writes the results.
+
+    Args:
+      config: of the run.
+      workdir: its folder.
+      data: every image set, from `checks.load_data`.
+      parts: from `build.build`.
+      mesh: the devices.
+      state: the trained state.
+      profile: "START:STOP" traces these batches of the network's passes over all sets, which are
+        then made anew.
+
+    Returns:
+      What results.json holds.
+
+    Raises:
+      InputError: a detector cannot work with these outputs, or its scores are degenerate.
+    """
+    console = terminal.console()
+    workdir = pathlib.Path(workdir)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    checkpoint = checkpoints.digest(to_host(variables))
+    wants = [s.text for s in detector_specs.parse(config.detectors) if "val" in s.make().needs]
+    if data.val is None and wants:
+        console.print(f"no val_data: training images stand in for {', '.join(wants)}")
+    with terminal.doing(console) as say:
+        with profiling.calls(
+            steps_range(profile, "--profile"),
+            workdir / "profile" / "evaluate",
+            terminal.printer(console),
+            unit="batch",
+            **derived.described(config, mesh, evaluating=True),
+        ) as watch:
+            arrays = network_outputs(
+                config, workdir, data, parts, mesh, variables, checkpoint, say, watch
+            )
+        task = make_task(config, data, parts, mesh, state, arrays)
+        say("accuracies")
+        accuracies = _accuracies(arrays["train"], task, config.linear_probe)
+        scored = score_detectors(config, task, say)
+    suite = image_sets.suite(config)
+    facts = {
+        "id": suite.id_test.source,
+        "method": config.method.name,
+        "model": config.model.name,
+        "checkpoint_sha256": checkpoint,
+        "train": config.train_data,
+        "val": suite.id_val.source or f"{config.train_data} (training images)",
+        "ood_val": suite.ood_val.source if config.search else "",
+        "lists_sha256": image_sets.protocol_hash(data),
+        "step": int(state.step),
+        "total_steps": derived.total_steps(config, len(data.train.images)),
+        **accuracies,
+    }
+    prototypes = getattr(state.method_state, "prototypes", None)
+    publish.write(
+        workdir,
+        config=config,
+        facts=facts,
+        scored=scored,
+        groups=data.groups,
+        sets={name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)},
+        arrays=arrays,
+        title=f"{config.method.name} on {config.train_data}, {config.model.name}",
+        class_names=data.train.class_names,
+        prototypes=None if prototypes is None else np.asarray(prototypes),
+        console=console,
+    )
+    results = publish.read_or_raise(workdir, scored)
+    trackers.summarise(config, workdir, results, terminal.printer(console))
+    return results
+
+
+def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
+    """Every accuracy on the ID test images that can be had; {} where they have no labels.
+
+    Under full-spectrum evaluation these are the test set and its covariate-shifted versions.
+    """
+    shifted = [name for name, group in task.groups.items() if group == SHIFTED]
+    tests = [task.sets[name] for name in (ID, *shifted)]
+    if "labels" not in train or any(test.labels is None for test in tests):
+        return {}
+    test = outputs.joined(tests)
+    found = {}
+    if test.logits is not None:
+        found["id_accuracy"] = float(np.mean(test.logits.argmax(axis=1) == test.labels))
+    train = outputs.as_outputs(train)
+    found["nearest_mean_accuracy"] = probes.nearest_mean_accuracy(train, test)
+    if linear_probe:
+        found["linear_probe_accuracy"] = probes.linear_probe_accuracy(train, test)
+    return found
+
+
+def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -> dict:
+    """Evaluates a finished (or stopped) run again.
+
+    Args:
+      workdir: of the run, or an export.
+      out: where results go; by default to the run. An export stays as it is, so it needs one.
+      profile: see `evaluate`.
+      **changes: fields of its config that are different this time: `detectors`, `ood`,
+        `val_data`, `ood_val_data`, `eval_checkpoint`, `linear_probe`, `full_spectrum`, `search`,
+        `bootstrap`. None and "" leave a field as it is.
+
+    Raises:
+      InputError: no run there, or wrong choices.
+    """
+    console = terminal.console()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            steps_range(profile, "--profile")
+            config = _config(workdir, changes)
+            checks.check_config(config, training=False)
+            source = pathlib.Path(workdir).expanduser()
+            path = folders.prepare(_results_folder(source, out, changes))
+            held.enter_context(folders.locked(path))
+            data = checks.load_data(config, lambda text: console.print(text, highlight=False))
+            check = bundle if bundle.is_export(source) else checkpoints
+            check.check_data(source, derived.data_facts(config, data.train))
+        folders.check_shared(path)
+        held.enter_context(terminal.failures(path))
+        mesh = sharding.make_mesh()
+        parts = build.build_for(config, mesh, data.train)
+        state = restore(config, source, parts, mesh)
+        return evaluate(
+            config, path, data=data, parts=parts, mesh=mesh, state=state, profile=profile
+        )
+
+
+def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Path:
+    """Where results go: to the run itself, those of an export to `out`."""
+    if not bundle.is_export(source):
+        if out:
+            raise InputError(f"--out is for exports; the results of a run go to {source}")
+        return source
+    if changes.get("eval_checkpoint"):
+        raise InputError(f"{source} is an export, of one checkpoint; leave --checkpoint out")
+    if not out:
+        raise InputError(f"{source} is an export and stays as it is; give --out=DIR for results")
+    bundle.verify(source)
+    return out
+
+
+def _config(workdir: str, changes):
+    """A run's config with other choices."""
+    if not workdir or not pathlib.Path(workdir).expanduser().is_dir():
+        raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
+    config = completed(checkpoints.recall_config(pathlib.Path(workdir).expanduser()))
+    for field, value in changes.items():
+        if value not in (None, ""):
+            config[field] = value
+    if not config.ood:
+        raise InputError("the run's config names no OOD sets; give some with --ood=...")
+    return config

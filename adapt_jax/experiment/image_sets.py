@@ -1,0 +1,261 @@
+"""The image sets of a run: loaded and checked together, before any long work."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import sources, suites
+from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
+from adapt_jax.data.sources import Dataset, read_while_training
+from adapt_jax.detectors import specs as detector_specs
+from adapt_jax.methods.base import Method
+
+# What the training images may take, decoded, on every device and in the machine's memory.
+AT_MOST = 8 << 30
+INPUTS = {"auto": AT_MOST, "device": None, "host": 0}  # decoded bytes from which they stay files
+
+
+class Data(NamedTuple):
+    """Every image set of a run, decoded; a large training set is read when needed.
+
+    `ood` maps each set's name to its images, `groups` to its group; covariate-shifted ID sets are
+    among them, in the group "shifted". `val` are held-out ID images, `ood_val` the OOD images of a
+    hyper-parameter search; None where the config has none.
+    """
+
+    train: Dataset
+    test: Dataset
+    ood: dict[str, Dataset]
+    groups: dict[str, str]
+    val: Dataset | None = None
+    ood_val: Dataset | None = None
+
+    def evaluated(self) -> dict[str, Dataset]:
+        """Every set an evaluation looks at, by the name it has in files."""
+        held_out = {VAL: self.val, OOD_VAL: self.ood_val}
+        held_out = {name: found for name, found in held_out.items() if found is not None}
+        return {"train": self.train, ID: self.test, **held_out, **self.ood}
+
+
+def check(config) -> None:
+    """Finds what is wrong with the config's sources without reading images.
+
+    Raises:
+      InputError: a source is malformed or not there, or a choice lacks the sets it needs.
+    """
+    if config.input not in INPUTS:
+        raise InputError(f"config field input is one of {', '.join(INPUTS)}; got {config.input!r}")
+    sources.check(config.train_data)
+    plan = suite(config)
+    for source in (plan.id_test, plan.id_val, plan.ood_val):
+        if source.source:
+            sources.check(source.source)
+    for ood_set in plan.sets:
+        sources.check(ood_set.source)
+    if config.full_spectrum and not any(s.group == SHIFTED for s in plan.sets):
+        raise InputError(
+            "full_spectrum needs covariate-shifted ID sets and there are none; name some as "
+            f"{SHIFTED}/name=source among the OOD sets"
+        )
+    if config.search and not (plan.id_val.source and plan.ood_val.source):
+        raise InputError(
+            "search chooses hyper-parameters on validation sets: give val_data (ID) and "
+            "ood_val_data, which no test set contains"
+        )
+
+
+def suite(config) -> suites.Suite:
+    """The sets of the config's protocol: those a suite fixes, else the config's own.
+
+    Covariate-shifted sets are among them in a full-spectrum evaluation only.
+    """
+    found = suites.resolve(config.ood) if config.ood.strip() else suites.Suite("", ())
+    shown = [s for s in found.sets if config.full_spectrum or s.group != SHIFTED]
+    return found._replace(
+        sets=tuple(shown),
+        id_test=found.id_test if found.id_test.source else suites.Expected(config.test_data),
+        id_val=found.id_val if found.id_val.source else suites.Expected(config.val_data),
+        ood_val=found.ood_val if found.ood_val.source else suites.Expected(config.ood_val_data),
+    )
+
+
+def ood_sets(config) -> tuple[suites.OodSet, ...]:
+    """The OOD sets the config names; none for ""."""
+    return suite(config).sets
+
+
+def load(config, method: Method, say: Callable[[str], None] = lambda text: None) -> Data:
+    """Decodes every set before any long work starts.
+
+    Args:
+      config: of the run.
+      method: the objective; decides whether labels are needed.
+      say: told one line per set.
+
+    Raises:
+      InputError: names the source and what is wrong with it.
+    """
+    size, labeled = config.image_size, method.targets == "labels"
+    train = sources.load(config.train_data, size, labeled=labeled, at_most=INPUTS[config.input])
+    kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
+    found = f"{len(train.images):,} images, {kinds}; {_kept(config, train)}"
+    say(f"train  {config.train_data}: {found}")
+    if read_while_training(train) and not config.mean:
+        raise InputError(
+            f"train_data {config.train_data} is read while training, so its mean and deviation are "
+            "not known before: set the config fields mean and std"
+        )
+    if labeled and num_classes(train) < 2:
+        raise InputError(
+            f"train_data {config.train_data} has one class; training needs at least two"
+        )
+    if len(train.images) < config.batch_size:
+        raise InputError(
+            f"batch_size {config.batch_size} is larger than the training set "
+            f"({len(train.images)} images); use a smaller one"
+        )
+    _check_classes(config.train_data, train)
+    _check_detectors(config, train, clusters=method.refresh is not None)
+
+    plan = suite(config)
+    fixed = {split.name: split for split in plan.splits}
+    test = _id_set("test", fixed["id_test"], train, size, plan.name, say)
+    val = None
+    if "id_val" in fixed:
+        val = _id_set("val", fixed["id_val"], train, size, plan.name, say)
+    if test.fingerprint == train.fingerprint:
+        say("warning: train_data and test_data hold the same images; ID scores will look too good")
+    _say_what_a_suite_decides(config, plan, train, say)
+    ood_val = None
+    if config.search:
+        ood_val = _counted(fixed["ood_val"], size, plan.name)
+        say(f"val    {plan.ood_val.source}: {len(ood_val.images):,} OOD images for the search")
+    ood, groups = {}, {}
+    for ood_set in plan.sets:
+        images = _counted(ood_set, size, plan.name)
+        if ood_set.group == SHIFTED:
+            images = _with_classes_of(train, images)
+        ood[ood_set.name], groups[ood_set.name] = images, ood_set.group
+        say(f"{ood_set.group:<6} {ood_set.name} = {ood_set.source}: {len(images.images):,} images")
+    data = Data(train, test, ood, groups, val, ood_val)
+    _check_held_out(data, say)
+    return data
+
+
+def _kept(config, train: Dataset) -> str:
+    """Where the training images are, and why."""
+    size = train.images.nbytes
+    size = f"{size / 2**30:.2f} GiB" if size >> 30 else f"{size / 2**20:.1f} MiB"
+    if not read_while_training(train):
+        return f"decoded, {size}"
+    why = f"more than {AT_MOST >> 30} GiB" if config.input == "auto" else "input=host"
+    return f"read when needed ({size} decoded, {why})"
+
+
+def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:
+    """Where the config and its suite say different things."""
+    own = suites.resolve(config.ood) if config.ood.strip() else plan
+    for field, fixed in (("val_data", own.id_val), ("ood_val_data", own.ood_val)):
+        if config[field] and fixed.source:
+            say(f"note: {own.name} fixes {field}; {config[field]} is not used")
+    wanted = plan.id_train.count
+    if wanted is not None and wanted != len(train.images):
+        say(
+            f"note: {plan.name} trains on {wanted:,} images, train_data {config.train_data} has "
+            f"{len(train.images):,}"
+        )
+
+
+def _check_held_out(data: Data, say) -> None:
+    """Validation sets are not test sets."""
+    compared = {ID: data.test, **data.ood}
+    for name, found in compared.items():
+        if data.ood_val is not None and found.fingerprint == data.ood_val.fingerprint:
+            raise InputError(
+                f"ood_val_data holds the images of set {name!r}; a search on test images would "
+                "choose what fits them: give other images"
+            )
+        if data.val is not None and found.fingerprint == data.val.fingerprint:
+            say(f"warning: val_data holds the images of set {name!r}; give other images")
+
+
+def _id_set(name: str, expected, train: Dataset, size: int, suite: str, say) -> Dataset:
+    found = _counted(expected, size, suite)
+    matched = _with_classes_of(train, found)
+    if found.labels is not None and train.labels is not None and matched.labels is None:
+        if suite:
+            raise InputError(
+                f"suite {suite} has other classes than train_data ({len(found.class_names)}, not "
+                f"{num_classes(train)}, or others by name): it is not for this network"
+            )
+        say(f"warning: {name}_data has other classes than train_data; its labels are not used")
+    say(f"{name:<6} {expected.source}: {len(found.images):,} images")
+    return matched
+
+
+def _counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
+    """Loads a set and insists on the number of images its protocol has."""
+    found = sources.load(expected.source, size)
+    suites.check_count(expected, len(found.images), suite)
+    return found
+
+
+def _with_classes_of(train: Dataset, found: Dataset) -> Dataset:
+    """`found` without labels that do not mean the same as the training set's.
+
+    Image lists have numbers where other sources have names; they are taken to agree.
+    """
+    if found.labels is None or train.labels is None:
+        return found._replace(labels=None)
+    same = found.class_names == train.class_names
+    count = num_classes(train)
+    numbers = tuple(map(str, range(count)))
+    unnamed = numbers in (found.class_names, train.class_names)
+    if same or (unnamed and len(found.class_names) == count):
+        return found
+    return found._replace(labels=None)
+
+
+def _check_classes(source: str, train: Dataset) -> None:
+    """A class may have lost its images to `limit=` or to a slice."""
+    if train.labels is None:
+        return
+    absent = np.flatnonzero(np.bincount(train.labels) == 0)
+    if absent.size:
+        name = train.class_names[absent[0]] if train.class_names else absent[0]
+        raise InputError(
+            f"train_data {source}: class {name} ({absent.size} in all) has no image, so nothing "
+            "can be learnt or measured for it; take more images, or choose classes with ?classes="
+        )
+
+
+def _check_detectors(config, train: Dataset, clusters: bool) -> None:
+    for spec in detector_specs.parse(config.detectors):
+        detector = spec.make()
+        if not spec.named:
+            continue
+        if isinstance(detector, detector_specs.Detector) and len(train.images) < (
+            detector.minimum_images
+        ):
+            raise InputError(
+                f"detector {spec.text!r} needs at least {detector.minimum_images} training images, "
+                f"there are {len(train.images)}"
+            )
+        if "labels" in detector.needs and train.labels is None and not clusters:
+            raise InputError(
+                f"detector {spec.text!r} needs labels, which train_data {config.train_data} does "
+                "not have; use knn or ssd"
+            )
+
+
+def protocol_hash(data: Data) -> str:
+    """SHA-256 over the names of the images that were compared, set by set, in order."""
+    compared = {ID: data.test, **data.ood}
+    return suites.protocol_hash({name: found.names for name, found in compared.items()})
+
+
+def num_classes(train: Dataset) -> int | None:
+    """C of a labelled set, whose labels are 0..C-1; None without labels."""
+    return None if train.labels is None else int(train.labels.max()) + 1

@@ -1,0 +1,76 @@
+"""Starting a run from weights trained elsewhere (config field `model.pretrained`)."""
+
+from collections.abc import Callable
+
+import jax
+
+from adapt_jax import models
+from adapt_jax.core.arrays import to_host
+from adapt_jax.core.errors import InputError
+from adapt_jax.experiment import build
+from adapt_jax.runtime import sharding
+from adapt_jax.training.train_state import TrainState
+
+
+def check(config) -> None:
+    """Reads the file and fits it to the config's network, before images are decoded.
+
+    Raises:
+      InputError: the file cannot be read, or tensors are missing, unused or of the wrong shape.
+    """
+    if not config.model.pretrained:
+        return
+    state = _read(config)
+    # Only the data say how many classes there are; until then the file is believed.
+    classes = [len(v) for name, v in state.items() if name.endswith("fc.weight") and v.ndim == 2]
+    parts = build.build(
+        config,
+        mesh=sharding.make_mesh(),
+        num_classes=max(2, *classes) if classes else 2,
+        num_images=None,
+        mean_std=None,
+    )
+    size = config.image_size
+    shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), jax.random.key(0))
+    _fit(config, state, shapes)
+
+
+def start(config, parts, mesh, state: TrainState, say: Callable[[str], None]) -> TrainState:
+    """`state` with the file's weights in place of the initial ones, replicated over the mesh.
+
+    Args:
+      config: of the run; without `model.pretrained` the state comes back as it is.
+      parts: from `build.build`.
+      mesh: the devices.
+      state: before the first step; its optimiser state is made anew for the weights.
+      say: told what the file had, and had not.
+
+    Raises:
+      InputError: as `check`.
+    """
+    if not config.model.pretrained:
+        return state
+    given = _read(config)
+    ours = {"params": state.params, "batch_stats": state.batch_stats}
+    loaded = _fit(config, given, ours)
+    notes = [f"{stage} starts untrained, the file has none" for stage in loaded.kept]
+    if loaded.ignored:
+        notes.append(f"ignored {', '.join(loaded.ignored)}, this network has no classifier")
+    say("; ".join([f"weights from {config.model.pretrained}", *notes]))
+
+    def fresh(variables):
+        return variables | {"opt_state": parts.optimizer.init(variables["params"])}
+
+    placed = sharding.replicate(mesh, to_host(loaded.variables))
+    return state._replace(**jax.jit(fresh, out_shardings=sharding.replicated(mesh))(placed))
+
+
+def _read(config):
+    return models.read_weights(config.model.pretrained, allow_pickle=config.model.allow_pickle)
+
+
+def _fit(config, given, variables) -> models.Pretrained:
+    try:
+        return models.pretrained(given, variables)
+    except InputError as e:
+        raise InputError(f"config field model.pretrained, {config.model.pretrained}: {e}") from None

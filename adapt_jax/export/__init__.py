@@ -1,0 +1,1 @@
+"""Job: a run as one directory that scores images without this package."""

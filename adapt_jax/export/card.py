@@ -1,0 +1,129 @@
+"""The model card of an export: README.md as model hubs read it, from what card.json holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapt_jax.results import tables
+from adapt_jax.results.result_rows import mean_rows
+
+_COLUMNS = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in", "aupr_out")
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """The README. `card` as `adapt_jax.export` makes it."""
+    data, detector, scorer = card["data"], card["detector"], card["scorer"]
+    size, classes = data["image_size"], data["classes"]
+    task = f"{classes} classes" if classes else "no class labels"
+    output = "`score` (B,) float32, larger = more in-distribution"
+    if detector["class_by"]:
+        output += f"; `class` (B,) int32, by the {detector['class_by']}"
+    return f"""---
+license: {card["licence"]}
+library_name: adapt_jax
+pipeline_tag: image-classification
+tags:
+- out-of-distribution-detection
+- jax
+- {card["method"]}
+- {card["model"]}
+---
+
+# {card["model"]}, {card["method"]}, {detector["name"]}
+
+A network trained on `{data["train"]}` ({data["images"]:,} images, {task}) with the method
+`{card["method"]}`, and the detector `{detector["detector"]}` fitted on its outputs. It gives each
+image a score, larger = more in-distribution. From {detector["threshold"]:.6g} on an image counts as
+in-distribution; {100 * detector["tpr"]:g} % of {detector["calibrated_on"]} reach that.
+
+## Use
+
+Without adapt_jax (`pip install jax flatbuffers numpy pillow`), one JSON object per image:
+
+    python score.py IMAGE...
+
+With it, the same and more:
+
+    python -m adapt_jax.predict --workdir=. IMAGE...
+    python -m adapt_jax.evaluate --workdir=. --out=DIR --detectors=all --ood=GROUP/NAME=SOURCE,...
+
+In a program of your own, without adapt_jax or with it:
+
+    from jax import export
+    scorer = export.deserialize(bytearray(open("scorer.stablehlo", "rb").read()))
+    result = scorer.call(images)        # (B, {size}, {size}, 3) uint8, any B
+
+    import adapt_jax.export
+    found = adapt_jax.export.load(".")
+    outputs = found.outputs(images)     # features, logits: what every detector takes
+    scores = found.judge.detector.score(found.judge.state, outputs)
+
+`scorer.stablehlo` is lowered for {", ".join(scorer["platforms"])}, and computes in
+{scorer["dtype"]}. It returns {output}.
+When it was exported, on {scorer["checked_on"]}, its scores and the package's differed by
+{scorer["relative_difference"]:.1g} of the largest score.
+
+## Images
+
+{_cutting(size, data["resize"])}
+Normalisation (mean {_numbers(data["mean"])}, deviation {_numbers(data["std"])}, of pixels as
+fractions of 255) is part of the network. `score.py` does all of it.
+
+## Results
+
+{_results(card)}
+
+## Limits
+
+* A score orders images; the threshold is a share of the images named above, and other images of the
+  same classes may be kept more or less often.
+* The results hold for the sets in the table. A detector that is good at one kind of unknown image
+  may be poor at another.
+* Whatever is wrong with the training images is in the network as well.
+
+## Made with
+
+* adapt_jax {card["versions"]["adapt_jax"]}{_commit(card)}, jax {card["versions"]["jax"]}
+* exported on {card["date"][:10]}, after {card["step"]:,} steps; {card["parameters"]:,} parameters
+* checkpoint SHA-256 `{card["checkpoint_sha256"]}`
+* training images SHA-256 `{data["fingerprint"]}`
+
+`card.json` has the rest, and the hash of every file.
+"""
+
+
+def _cutting(size: int, resize: int | str | None) -> str:
+    begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation ignored).\n"
+    if resize == "stretch":
+        return f"{begin}Both sides are resized to {size} (Pillow, bilinear)."
+    cut = f"and the middle {size} x {size} is cut out."
+    if resize is None:
+        return (
+            f"{begin}An image of {size} x {size} is left as it is; otherwise the shorter side is "
+            f"resized to {size} (Pillow, bilinear) {cut}"
+        )
+    return f"{begin}The shorter side is resized to {resize} (Pillow, bilinear) {cut}"
+
+
+def _results(card: Mapping[str, Any]) -> str:
+    """The detector's rows in percent; those of others where it was not evaluated."""
+    found, name = card["results"], card["detector"]["detector"]
+    rows = [r for r in found["rows"] if r["detector"] == name]
+    note = ""
+    if not rows:
+        rows = mean_rows(found["rows"])
+        note = f"`{name}` was not evaluated; these are the detectors that were.\n\n"
+    accuracies = {k: v for k, v in found.items() if k.endswith("accuracy")}
+    named = "".join(f"; {k.replace('_', ' ')} {100 * v:.2f} %" for k, v in accuracies.items())
+    table = tables.markdown(rows, _COLUMNS).strip()
+    return (
+        f"{note}Protocol `{found['protocol']}`.\n"
+        f"ID test set `{found['id']}`{named}. In percent:\n\n{table}"
+    )
+
+
+def _numbers(values) -> str:
+    return ", ".join(f"{v:.4g}" for v in values)
+
+
+def _commit(card: Mapping[str, Any]) -> str:
+    return f" (commit `{card['commit'][:12]}`)" if card["commit"] else ""

@@ -1,0 +1,206 @@
+"""Job: a run -> one directory with network, fitted detector, model card and a StableHLO scorer.
+
+    python -m adapt_jax.export --workdir=runs/mine --out=exports/mine [--detector=knn?k=50]
+
+Needs an evaluated run, or another export, and none of its images. `predict`, `evaluate` and `load`
+here read what it writes; OUT/score.py scores images where this package is not installed. See
+docs/export.md.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import safetensors.numpy
+
+from adapt_jax.core import named
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
+from adapt_jax.experiment import derived
+from adapt_jax.export import card as export_card
+from adapt_jax.export import scorer as export_scorer
+from adapt_jax.inference import calibrated, pipeline
+from adapt_jax.inference.pipeline import Fitted
+from adapt_jax.results import result_files
+from adapt_jax.runtime import provenance
+from adapt_jax.workdir import bundle
+
+_LEFT_OUT = ("config", "seconds", "peak_memory_bytes")  # of results.json, in the card
+
+
+def export(
+    workdir: str,
+    out: str,
+    *,
+    detector: str = "",
+    tpr: float = calibrated.TPR,
+    platforms: tuple[str, ...] = export_scorer.PLATFORMS,
+    licence: str = "unknown",
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> pathlib.Path:
+    """Writes OUT whole, or not at all.
+
+    Args:
+      workdir: of an evaluated run; or an export, to make its scorer with another version of JAX.
+      out: the directory; it must not exist, or be an export that `overwrite` lets go.
+      detector: e.g. "knn?k=50"; by default the first of the run's.
+      tpr: share of held-out ID images that its threshold keeps.
+      platforms: the scorer is compiled for, of "cpu", "cuda", "rocm", "tpu"; this machine's among
+        them.
+      licence: of the weights, an identifier as model hubs have them.
+      overwrite: replace an export.
+      say: told what is being done.
+
+    Returns:
+      The directory.
+
+    Raises:
+      InputError: no such run, it was not evaluated, the detector does not fit or cannot be
+        exported, or there is something else at OUT.
+      RuntimeError: the scorer gives other scores than the package.
+    """
+    calibrated.check_tpr(tpr)
+    export_scorer.check(platforms)
+    target = _target(out, overwrite)
+    say(f"fitting on the outputs in {workdir}")
+    found = pipeline.load(workdir, detector=detector)
+    evaluation = _results(pathlib.Path(workdir).expanduser(), found)
+    if found.config.model.dtype == "auto":
+        found.config.model.dtype = derived.compute_dtype("auto")
+    about, arrays = calibrated.files(found.judge, tpr)
+    say(f"compiling for {', '.join(platforms)}")
+    program = export_scorer.build(found, platforms)
+    say("comparing the scorer with the package")
+    difference = export_scorer.compare(program, found)
+    weights = named.flatten(**found.variables, method=found.method_state)
+    data = dict(found.facts) | {"image_size": found.square[0], "resize": found.square[1]}
+    say(f"writing {target}")
+    with _whole(target) as folder:
+        _write_json(folder / bundle.CONFIG, found.config.to_dict())
+        _write_json(folder / bundle.DATA, data)
+        _write_json(folder / bundle.DETECTOR, about)
+        safetensors.numpy.save_file(weights, folder / bundle.WEIGHTS)
+        safetensors.numpy.save_file(arrays, folder / bundle.DETECTOR_ARRAYS)
+        (folder / bundle.SCORER).write_bytes(program)
+        script = pathlib.Path(__file__).with_name("score.py")
+        shutil.copyfile(script, folder / bundle.SCRIPT)
+        scorer = {
+            "platforms": list(platforms),
+            "checked_on": export_scorer.here(),
+            "images": ["batch", data["image_size"], data["image_size"], 3],
+            "dtype": found.config.model.dtype,
+            "relative_difference": difference,
+        }
+        card = _card(found, evaluation, data, about, scorer, licence, folder)
+        _write_json(folder / bundle.CARD, card)
+        (folder / bundle.README).write_text(export_card.text(card))
+        for file in folder.iterdir():
+            file.chmod(0o644)  # some writers' 0600 would hide them from colleagues
+    return target
+
+
+def load(folder: str | os.PathLike) -> Fitted:
+    """An export: `found.outputs(images)`, `found.judge.detector`, `found.judge.state`.
+
+    Raises:
+      InputError: it is none, a file of it has changed, or an array does not fit.
+    """
+    path = pathlib.Path(folder).expanduser()
+    if not bundle.is_export(path):
+        raise InputError(f"{folder} is no export; make one with python -m adapt_jax.export")
+    return pipeline.load(path)
+
+
+def _results(path: pathlib.Path, found: Fitted) -> dict[str, Any]:
+    """The last evaluation of the run, or what the export knows of it."""
+    if bundle.is_export(path):
+        return bundle.read_json(path, bundle.CARD)["results"]
+    evaluation = result_files.read(path)
+    if evaluation["checkpoint_sha256"] != found.checkpoint:
+        raise InputError(f"{path} holds results of another checkpoint; evaluate it again")
+    return evaluation
+
+
+def _card(found: Fitted, evaluation, data, about, scorer, licence: str, folder) -> dict[str, Any]:
+    weights = named.flatten(params=found.variables["params"])
+    return {
+        "format": bundle.FORMAT,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "licence": licence,
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+        "method": found.config.method.name,
+        "model": found.config.model.name,
+        "parameters": sum(v.size for v in weights.values()),
+        "step": found.step,
+        "checkpoint_sha256": found.checkpoint,
+        "data": {
+            "train": found.config.train_data,
+            "fingerprint": data["train_fingerprint"],
+            "images": data["num_images"],
+            "classes": data["num_classes"],
+            "image_size": data["image_size"],
+            "resize": data["resize"],
+            "mean": data["mean"],
+            "std": data["std"],
+            "evaluation_lists_sha256": evaluation.get("lists_sha256", ""),
+        },
+        "detector": {k: v for k, v in about.items() if k != "arrays"},
+        "scorer": scorer,
+        "results": {k: v for k, v in evaluation.items() if k not in _LEFT_OUT},
+        "files": {
+            name: {
+                "sha256": file_sha256(folder / name),
+                "bytes": (folder / name).stat().st_size,
+            }
+            for name in bundle.FILES
+        },
+    }
+
+
+def _target(out: str, overwrite: bool) -> pathlib.Path:
+    """Where the export goes; nothing else must be lost for it."""
+    if not out:
+        raise InputError("--out=DIR is needed: the directory to write")
+    path = pathlib.Path(out).expanduser().absolute()
+    if path.is_dir() and not any(path.iterdir()):
+        return path
+    if path.exists():
+        if not bundle.is_export(path):
+            raise InputError(f"--out {out} exists and is no export; give another directory")
+        if not overwrite:
+            raise InputError(f"--out {out} is an export already; replace it with --overwrite")
+    return path
+
+
+@contextlib.contextmanager
+def _whole(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory beside `target` that takes its place once all is written to it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as e:
+        raise InputError(f"--out {target} cannot be written ({e.strerror})") from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if target.exists() and any(target.iterdir()):
+            former = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+            target.rename(former / target.name)
+            folder.rename(target)
+            shutil.rmtree(former)
+        else:
+            folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_json(path: pathlib.Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")

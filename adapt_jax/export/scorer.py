@@ -1,0 +1,135 @@
+"""A network and its detector as one StableHLO program, which scores images without this package."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from adapt_jax.core.arrays import matmul
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors import Outputs
+from adapt_jax.inference import forward, outputs
+from adapt_jax.inference.calibrated import CLASSIFIER, classify
+from adapt_jax.inference.pipeline import Fitted
+from adapt_jax.runtime import sharding
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_KNOWN = (*PLATFORMS, "rocm")
+_LIMITS = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest score, when compared
+
+
+def here() -> str:
+    """This machine's platform."""
+    return export.default_export_platform()
+
+
+def check(platforms: tuple[str, ...]) -> None:
+    """Finds what can be found before anything is built.
+
+    Raises:
+      InputError: a platform there is not, one is missing that is needed to check the program, or a
+        library.
+    """
+    unknown = [p for p in platforms if p not in _KNOWN]
+    if unknown or not platforms:
+        raise InputError(
+            f"--platforms are some of {', '.join(_KNOWN)}, got {','.join(unknown) or 'none'}"
+        )
+    if here() not in platforms:
+        raise InputError(
+            f"--platforms lacks {here()}, on which the scorer is checked; add it, or export on a "
+            f"machine with {platforms[0]}"
+        )
+    try:
+        import flatbuffers  # noqa: F401  jax.export writes its files with it
+    except ModuleNotFoundError:
+        raise InputError("writing the scorer needs: pip install flatbuffers") from None
+
+
+def build(found: Fitted, platforms: tuple[str, ...]) -> bytes:
+    """The program: images (B, S, S, 3) uint8 -> {"score": (B,) float32, "class": (B,) int32}.
+
+    B is any number. "class" is there where there is a classifier or class means. Parameters and the
+    detector's state are constants of the program. The network computes in the dtype of the config,
+    the detector in float32.
+
+    Args:
+      found: the network and the detector.
+      platforms: what it will run on.
+
+    Raises:
+      InputError: it cannot be compiled for one of them.
+    """
+    size = found.config.image_size
+    (batch,) = export.symbolic_shape("batch")
+    images = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.uint8)
+    try:
+        return export.export(jax.jit(_scorer(found)), platforms=platforms)(images).serialize()
+    except NotImplementedError as e:
+        raise InputError(
+            f"{found.judge.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
+            "name fewer with --platforms"
+        ) from e
+
+
+def _scorer(found: Fitted):
+    # From the host: what lives on a mesh would make it a program for so many devices.
+    state = jax.tree.map(np.asarray, found.judge.state)
+    means = found.judge.class_means
+
+    def scorer(images):
+        seen, _ = found.model.apply(found.variables, found.normalize(images), train=False)
+        wide = [x if x is None else _widened(x) for x in (seen.features, seen.logits)]
+        seen = Outputs(*wide)
+        constants = jax.tree.map(jnp.asarray, state)
+        result = {"score": found.judge.detector.score(constants, seen).astype(jnp.float32)}
+        if found.judge.by == CLASSIFIER:
+            result["class"] = jnp.argmax(seen.logits, axis=1).astype(jnp.int32)
+        elif means is not None:
+            closeness = matmul(seen.features, jnp.asarray(means, jnp.float32).T)
+            result["class"] = jnp.argmax(closeness, axis=1).astype(jnp.int32)
+        return result
+
+    return scorer
+
+
+def _widened(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def compare(program: bytes, found: Fitted) -> float:
+    """The largest difference of scores, program against package, as a share of the largest score.
+
+    The images are made up: noise, and smooth gradients, of a fixed seed. Both sides see them on one
+    device and in one batch: for other batches a GPU may choose other algorithms.
+
+    Raises:
+      RuntimeError: it is more than rounding makes it.
+    """
+    images = _made_up(found.config.image_size)
+    got = export.deserialize(bytearray(program)).call(images)
+    one = sharding.make_mesh(jax.local_devices()[:1])
+    run = forward.make(found.model, found.variables, found.normalize, one, len(images))
+    seen = outputs.as_outputs(run(images))
+    wanted = found.judge.detector.score(found.judge.state, seen)
+    worst = float(np.max(np.abs(np.asarray(got["score"]) - wanted)) / np.max(np.abs(wanted)))
+    limit = _LIMITS.get(found.config.model.dtype, 1e-3)
+    if not worst <= limit:
+        raise RuntimeError(
+            f"the exported scorer differs from {found.judge.spec.text} by {worst:.2g} of the "
+            f"largest score, more than {limit:g}; nothing was written"
+        )
+    classes = classify(found.judge, seen)
+    if classes is not None and np.mean(np.asarray(got["class"]) == classes) < 0.9:
+        raise RuntimeError("the exported scorer predicts other classes; nothing was written")
+    return worst
+
+
+def _made_up(size: int, count: int = 16) -> np.ndarray:
+    """(count, size, size, 3) uint8, half of it noise."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (count // 2, size, size, 3), np.uint8)
+    ramp = np.linspace(0, 1, size)
+    weights = rng.uniform(0, 127, (count - count // 2, 2, 1, 1, 3))
+    smooth = weights[:, 0] * ramp[:, None, None] + weights[:, 1] * ramp[None, :, None]
+    return np.concatenate([noise, smooth.astype(np.uint8)])

@@ -1,0 +1,1 @@
+"""A trained network and what it says about images."""

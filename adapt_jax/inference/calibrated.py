@@ -1,0 +1,167 @@
+"""From outputs to score, decision and class: a detector, fitted and calibrated."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapt_jax.core import named
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.set_names import ID, VAL
+from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs, states
+from adapt_jax.detectors import specs as detector_specs
+from adapt_jax.detectors.specs import Spec
+from adapt_jax.inference import outputs, probes
+from adapt_jax.workdir import bundle
+
+TPR = 0.95
+CLASSIFIER, NEAREST_MEAN = "classifier", "nearest class mean"
+
+
+class Judge(NamedTuple):
+    """A fitted detector, and what it is calibrated on.
+
+    spec, detector, state: the detector, as asked for, made and fitted.
+    calibration (M,) float32: its scores of held-out ID images; `calibrated_on` says whose.
+    class_means (C, D) float64: directions of the training features' class means; None where the
+      network has a classifier of its own, or the training set no labels.
+    by: what names the class: `CLASSIFIER`, `NEAREST_MEAN` or None.
+    """
+
+    spec: Spec
+    detector: Detector
+    state: Any
+    calibration: np.ndarray
+    calibrated_on: str
+    class_means: np.ndarray | None
+    by: str | None
+
+
+def make_detector(spec: Spec) -> Detector:
+    """The detector of a spec.
+
+    Raises:
+      InputError: it works on images, not on outputs.
+    """
+    made = spec.make()
+    if isinstance(made, ImageDetector):
+        raise InputError(
+            f"{spec.text} needs images to be calibrated, and a run keeps outputs only; "
+            "use another detector"
+        )
+    return made
+
+
+def fit(spec: Spec, known, method, method_state, head: Head | None) -> Judge:
+    """Fits a detector on the cached outputs of a run and scores its held-out ID images.
+
+    Args:
+      spec: the detector.
+      known: from `feature_cache.recall`, with the training and the ID test set at least.
+      method, method_state: of the run; clusters stand in for labels where it finds its own.
+      head: the classifier, where there is one.
+
+    Raises:
+      InputError: the detector does not fit.
+    """
+    detector = make_detector(spec)
+    source, arrays = held_out(known)
+    labelled = outputs.as_outputs(known["train"][1])
+    train = outputs.training_outputs(known["train"][1], method, method_state)
+    held = outputs.as_outputs(arrays)
+    state = detector.fit(train, val=held if VAL in known else train, head=head)
+    kept = detector.score(state, held)
+    means = by = None
+    if head is not None:
+        by = CLASSIFIER
+    elif labelled.labels is not None:
+        means, by = probes.mean_directions(labelled), NEAREST_MEAN
+    return Judge(spec, detector, state, kept, f"{len(kept)} images of {source}", means, by)
+
+
+def held_out(known) -> tuple[str, dict[str, np.ndarray]]:
+    """Where the held-out ID images of a run come from, and its outputs of them."""
+    return known[VAL if VAL in known else ID]
+
+
+def classify(judge: Judge, found: Outputs) -> np.ndarray | None:
+    """The predicted classes (N,): the classifier's, else the nearest class mean's, or None."""
+    if judge.by == CLASSIFIER:
+        return found.logits.argmax(axis=1)
+    if judge.class_means is None:
+        return None
+    return probes.nearest(judge.class_means, found.features)
+
+
+def files(judge: Judge, tpr: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What an export holds of it: the content of detector.json, and its arrays by name.
+
+    Raises:
+      InputError: the state is laid out for the devices of this machine.
+    """
+    if judge.spec.params.get("sharded"):
+        raise InputError(
+            f"{judge.spec.text} splits its state over the devices of this machine; export it "
+            "without sharded=true"
+        )
+    trees = {"state": judge.state, "calibration": judge.calibration}
+    if judge.class_means is not None:
+        trees["class_means"] = judge.class_means
+    arrays = named.flatten(**trees)
+    about = {
+        "detector": judge.spec.text,
+        "name": judge.spec.name,
+        "params": dict(judge.spec.params),
+        "threshold": threshold(judge.calibration, tpr),
+        "tpr": tpr,
+        "calibrated_on": judge.calibrated_on,
+        "class_by": judge.by,
+        "arrays": {k: {"shape": list(v.shape), "dtype": str(v.dtype)} for k, v in arrays.items()},
+    }
+    return about, arrays
+
+
+def read(folder: pathlib.Path) -> Judge:
+    """The detector of an export.
+
+    Raises:
+      InputError: it cannot be made, or its arrays do not fit it.
+    """
+    about = bundle.read_json(folder, bundle.DETECTOR)
+    spec = detector_specs.parse(about["detector"])[0]
+    detector = make_detector(spec)
+    like = {"state": states.like(detector), "calibration": 0}
+    if about["class_by"] == NEAREST_MEAN:
+        like["class_means"] = 0
+
+    def as_recorded(path, leaf):
+        known = about["arrays"].get(named.name(path))
+        return jax.ShapeDtypeStruct(known["shape"], known["dtype"]) if known else leaf
+
+    arrays = bundle.read_arrays(folder, bundle.DETECTOR_ARRAYS)
+    like = jax.tree.map_with_path(as_recorded, like)
+    found = named.unflatten(arrays, like, str(folder / bundle.DETECTOR_ARRAYS))
+    return Judge(
+        spec,
+        detector,
+        jax.tree.map(jnp.asarray, found["state"]),
+        found["calibration"],
+        about["calibrated_on"],
+        found.get("class_means"),
+        about["class_by"],
+    )
+
+
+def threshold(scores: np.ndarray, tpr: float) -> float:
+    """The largest value that at least the share `tpr` of the scores (N,) reach."""
+    descending = np.sort(scores)[::-1]
+    # The small term: 0.95 * 20 is 19.000000000000004 in floating point.
+    return float(descending[int(np.ceil(tpr * len(scores) - 1e-9)) - 1])
+
+
+def check_tpr(tpr: float) -> None:
+    """Raises InputError unless `tpr` is a share."""
+    if not 0 < tpr <= 1:
+        raise InputError(f"--tpr is a share in (0, 1], got {tpr:g}")

@@ -1,0 +1,123 @@
+"""One forward pass over a set of images, every image counted once, cached by checkpoint."""
+
+import hashlib
+import json
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from adapt_jax.core.files import write_atomically
+from adapt_jax.data.sources import Dataset
+from adapt_jax.inference.forward import Arrays, Extract
+from adapt_jax.runtime import processes
+
+_INDEX = "index.json"
+
+
+def cached(
+    path: pathlib.Path, key: str, dataset: Dataset, extract: Extract, *, anew: bool = False
+) -> Arrays:
+    """The outputs of a set: from `path` if it holds those of `key`, else computed and kept there.
+
+    Args:
+      path: an npz file, written atomically by process 0.
+      key: what the outputs depend on: checkpoint, images, preprocessing.
+      dataset: the images and, where known, their labels.
+      extract: from `make`.
+      anew: computes them whatever `path` holds.
+    """
+    known = None if anew else _read(path, key)
+    if processes.all_of(known is not None):  # a pass over the images takes all processes
+        return _labelled(known, dataset)
+    arrays = _labelled(extract(dataset.images), dataset)
+    if processes.is_main():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        with temporary.open("wb") as file:
+            np.savez(file, key=key, **arrays)
+        temporary.replace(path)
+    return arrays
+
+
+def remember(
+    folder: pathlib.Path,
+    checkpoint: str,
+    keys: Mapping[str, str],
+    sources: Mapping[str, str],
+    dtype: str,
+) -> None:
+    """Notes in FOLDER/index.json which outputs the last evaluation used, of what, in which dtype.
+
+    Files of other evaluations of the same checkpoint may lie beside them.
+    """
+    sets = {name: {"key": key, "source": sources.get(name, "")} for name, key in keys.items()}
+    if processes.is_main():
+        index = {"checkpoint": checkpoint, "dtype": dtype, "sets": sets}
+        content = json.dumps(index, indent=1) + "\n"
+        write_atomically(folder / _INDEX, content.encode())
+
+
+def recall(folder: pathlib.Path, checkpoint: str) -> dict[str, tuple[str, Arrays]]:
+    """The outputs the last evaluation used, by set: (source, arrays); {} of another checkpoint."""
+    found = {}
+    for name, entry in _index(folder, checkpoint).get("sets", {}).items():
+        arrays = _read(path_of(folder, name, checkpoint), entry["key"])
+        if arrays is not None:
+            found[name] = entry["source"], arrays
+    return found
+
+
+def dtype(folder: pathlib.Path, checkpoint: str) -> str | None:
+    """What the network computed in when those outputs were made; None where it was not noted."""
+    return _index(folder, checkpoint).get("dtype")
+
+
+def _index(folder: pathlib.Path, checkpoint: str) -> dict[str, Any]:
+    """{} where there is none, or one of another checkpoint."""
+    try:
+        index = json.loads((folder / _INDEX).read_text())
+    except (OSError, ValueError):
+        return {}
+    return index if index["checkpoint"] == checkpoint else {}
+
+
+def stored(folder: pathlib.Path, checkpoint: str, name: str) -> Arrays | None:
+    """What a set's file holds, its "key" included; None where it cannot be read."""
+    return _load(path_of(folder, name, checkpoint))
+
+
+def path_of(folder: pathlib.Path, name: str, checkpoint: str) -> pathlib.Path:
+    """The file of a set's outputs."""
+    return pathlib.Path(folder) / f"{name}-{checkpoint[:12]}.npz"
+
+
+def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
+    """SHA-256 of everything the outputs of `dataset` depend on."""
+    text = f"{checkpoint} {dataset.fingerprint} {mean_std} {dtype}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _labelled(arrays: Arrays, dataset: Dataset) -> Arrays:
+    """The labels the set has now: what they mean may have changed since the file was written."""
+    arrays = {name: array for name, array in arrays.items() if name != "labels"}
+    if dataset.labels is not None:
+        arrays["labels"] = np.asarray(dataset.labels, np.int32)
+    return arrays
+
+
+def _read(path: pathlib.Path, key: str) -> Arrays | None:
+    arrays = _load(path)
+    if arrays is None or str(arrays.pop("key", "")) != key:
+        return None
+    return arrays
+
+
+def _load(path: pathlib.Path) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None  # absent, or cut short by a kill: compute it again

@@ -1,0 +1,149 @@
+"""A trained network with one detector fitted and calibrated: all that a new image needs.
+
+From the folder of an evaluated run, or from an export of one.
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from adapt_jax.config import completed
+from adapt_jax.core.arrays import to_host
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import augment, sources
+from adapt_jax.data.set_names import ID
+from adapt_jax.detectors import Head, ImageDetector, Outputs
+from adapt_jax.detectors import specs as detector_specs
+from adapt_jax.experiment import build
+from adapt_jax.inference import calibrated, feature_cache, forward, outputs
+from adapt_jax.inference.calibrated import Judge
+from adapt_jax.inference.restore import restore
+from adapt_jax.models.base import Model
+from adapt_jax.runtime import sharding
+from adapt_jax.workdir import bundle, checkpoints
+
+BLOCK = 256  # images scored together
+
+
+class Fitted(NamedTuple):
+    """A network and a detector.
+
+    config: of the run, its `model.dtype` that of the last evaluation.
+    facts: what data.json says of its training images.
+    square: how `data.decode.read` cuts images: (size, resize).
+    outputs: images (N, S, S, 3) uint8 -> what detectors score; N is any number.
+    model, normalize, variables: the same in parts; normalize(images) is what model.apply takes, and
+    variables are on the host.
+    method_state, step, checkpoint: of the training state; checkpoint is the digest of variables.
+    judge: the detector; tpr: the share of held-out ID images its threshold keeps by default.
+    """
+
+    config: ConfigDict
+    facts: Mapping[str, Any]
+    square: tuple[int, int | str | None]
+    outputs: Callable[[np.ndarray], Outputs]
+    model: Model
+    normalize: Callable
+    variables: Any
+    method_state: Any
+    step: int
+    checkpoint: str
+    judge: Judge
+    tpr: float = calibrated.TPR
+
+
+def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
+    """Restores a run or an export.
+
+    Args:
+      workdir: of an evaluated run, or an export.
+      detector: e.g. "knn?k=50"; by default the export's, or the first of the run's.
+
+    Raises:
+      InputError: neither is there, the run was not evaluated, or the detector does not fit.
+    """
+    path = pathlib.Path(workdir).expanduser()
+    if not str(workdir) or not path.is_dir():
+        raise InputError(f"--workdir {workdir} is not a folder; give that of a finished run")
+    packed = bundle.is_export(path)
+    if packed:
+        bundle.verify(path)
+    config = completed(checkpoints.recall_config(path))
+    facts = checkpoints.recall_data(path)
+    if "mean" not in facts:
+        raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
+    spec = None if packed else _spec(detector, config.detectors)
+    mesh = sharding.make_mesh()
+    parts = build.build_from(config, mesh, facts)
+    state = restore(config, path, parts, mesh)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    on_host = to_host(variables)
+    checkpoint = checkpoints.digest(on_host)
+    if packed:
+        judge, resize, tpr = _exported(path, detector)
+    else:
+        head = parts.model.classifier(variables)
+        head = head and Head(*map(np.asarray, head))
+        known = _outputs_of(path, checkpoint)
+        if config.model.dtype == "auto":  # what the detector is fitted on, on whatever machine
+            config.model.dtype = feature_cache.dtype(path / "features", checkpoint) or "auto"
+            parts = build.build_from(config, mesh, facts)
+        judge = calibrated.fit(spec, known, parts.method, state.method_state, head)
+        resize, tpr = sources.parse(calibrated.held_out(known)[0]).resize, calibrated.TPR
+    normalize = augment.make_normalize(facts["mean"], facts["std"], dtype=parts.dtype)
+    run = forward.make(parts.model, variables, normalize, mesh, min(config.eval_batch_size, BLOCK))
+    return Fitted(
+        config=config,
+        facts=facts,
+        square=(config.image_size, resize),
+        outputs=lambda images: outputs.as_outputs(run(images)),
+        model=parts.model,
+        normalize=normalize,
+        variables=on_host,
+        method_state=to_host(state.method_state),
+        step=int(state.step),
+        checkpoint=checkpoint,
+        judge=judge,
+        tpr=tpr,
+    )
+
+
+def _exported(path: pathlib.Path, detector: str):
+    """The detector of an export, how it cuts images, and the share its threshold keeps."""
+    known = bundle.read_json(path, bundle.DETECTOR)
+    if detector and detector != known["detector"]:
+        raise InputError(
+            f"{path} holds the detector {known['detector']} and not {detector}; leave --detector "
+            "out, or export the run again with it"
+        )
+    resize = bundle.read_json(path, bundle.DATA)["resize"]
+    return calibrated.read(path), resize, known["tpr"]
+
+
+def _spec(detector: str, configured: str) -> detector_specs.Spec:
+    specs = detector_specs.parse(detector or _first_named(configured))
+    if detector and len(specs) > 1:
+        raise InputError(f"--detector takes one detector, got {detector!r}")
+    calibrated.make_detector(specs[0])
+    return specs[0]
+
+
+def _first_named(text: str) -> str:
+    """The first detector of a run that works on outputs; kNN where it asks for all there are."""
+    named = (s for s in detector_specs.parse(text) if s.named)
+    return next((s.text for s in named if not isinstance(s.make(), ImageDetector)), "knn")
+
+
+def _outputs_of(path: pathlib.Path, checkpoint: str):
+    """What the last evaluation of the run left in its cache, by set."""
+    known = feature_cache.recall(path / "features", checkpoint)
+    for name in ("train", ID):
+        if name not in known:
+            raise InputError(
+                f"{path} has no outputs of its {name} set at this checkpoint; run "
+                f"python -m adapt_jax.evaluate --workdir={path} first"
+            )
+    return known

@@ -1,0 +1,220 @@
+"""Matplotlib figures from a run's folder, for notebooks and papers: `histograms(workdir)`, ...
+
+Everything is read from files that an evaluation has left; nothing is scored again. Each function
+returns a `matplotlib.figure.Figure` that is nobody's current figure: show it, or `savefig` it.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.metrics import roc_auc_score
+
+from adapt_jax.config import completed
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.set_names import ID
+from adapt_jax.experiment import build
+from adapt_jax.inference import feature_cache
+from adapt_jax.inference.restore import restore
+from adapt_jax.report import plots
+from adapt_jax.results import result_files, tables
+from adapt_jax.results.scores import load_scores
+from adapt_jax.runtime import sharding
+from adapt_jax.workdir import checkpoints
+from adapt_jax.zero_shot_detectors import streams
+
+_ID, _OOD, _INK, _GRID = "#0a66c2", "#d1490b", "#5b6571", "#e1e5ea"
+_RC = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.titlelocation": "left",
+    "text.parse_math": False,  # a $ in the name of a set is a $
+    "figure.dpi": 100,
+}
+_MARKERS = "x+1234"
+_WINDOWS = 10
+_ABOVE = {"frameon": False, "ncols": 4, "borderaxespad": 0.2}  # a legend on top of the axes
+
+
+def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
+    """Scores of ID and OOD images, one panel per OOD set, with the threshold that keeps 95 % of ID.
+
+    Args:
+      workdir: of an evaluated run, trained or zero-shot.
+      detector: as results.json names it; the first one by default.
+
+    Raises:
+      InputError: the run has no results, or none of this detector.
+    """
+    found = result_files.read(workdir)
+    rows = _rows(found, detector)
+    with mpl.rc_context(_RC):
+        columns = len(rows) if len(rows) < 4 else 2 if len(rows) == 4 else 3
+        lines = -(-len(rows) // columns)
+        fig = Figure(figsize=(max(3.4 * columns, 8.4), 2.3 * lines), layout="tight")
+        axes = fig.subplots(lines, columns, squeeze=False).ravel()
+        for ax, row in zip(axes, rows):
+            pair = _scores(workdir, row["detector"], row["ood"])
+            plots.draw_histogram(ax, *pair, colors=(_ID, _OOD, _INK))
+            ax.set_title(
+                f"{row['ood']} ({row['group']}), AUROC {100 * row['auroc']:.1f} %", fontsize=10
+            )
+        for ax in axes[len(rows) :]:
+            ax.axis("off")
+        keys = [mpl.patches.Patch(color=c, alpha=0.6) for c in (_ID, _OOD)]
+        keys.append(Line2D([], [], color=_INK, linestyle=(0, (3, 2)), linewidth=0.9))
+        names = [
+            f"{rows[0]['detector']}: ID test set",
+            "OOD set",
+            "threshold that keeps 95 % of ID",
+        ]
+        fig.legend(keys, names, loc="upper left", ncols=3, frameon=False, bbox_to_anchor=(0, 0))
+    return fig
+
+
+def embeddings(workdir: str | os.PathLike) -> Figure:
+    """Two principal components of a trained run's ID test set and prototypes, OOD sets laid over.
+
+    Args:
+      workdir: of an evaluated training run.
+
+    Raises:
+      InputError: it was not evaluated, or its files belong to another checkpoint.
+    """
+    path, header = Path(workdir), result_files.read(workdir)
+    known = feature_cache.recall(path / "features", header["checkpoint_sha256"])
+    if ID not in known:
+        raise InputError(f"{path} has no outputs of the last evaluation; evaluate the run again")
+    groups = {r["ood"]: r["group"] for r in _rows(header)}
+    key = "embeddings" if "embeddings" in known[ID][1] else "features"
+    markers = dict(zip(dict.fromkeys(groups.values()), _MARKERS * len(groups)))
+    ood = {n: (markers[g], known[n][1][key]) for n, g in groups.items() if n in known}
+    own = known[ID][1]
+    labels = own.get("labels")
+    facts = checkpoints.recall_data(path)
+    stars = _prototypes(path, facts) if key == "embeddings" else None
+    flat = None if stars is None else stars.reshape(-1, stars.shape[-1])
+    star_labels = None if stars is None else np.arange(len(flat)) % stars.shape[-2]
+    known_labels = [l for l in (labels, star_labels) if l is not None and len(l)]
+    count = int(max((np.max(l) for l in known_labels), default=0)) + 1
+    colors = plots.class_colors(count)
+    with mpl.rc_context(_RC):
+        fig = Figure(figsize=(8.4, 5.0), layout="tight")
+        ax = fig.subplots()
+        shares = plots.draw_projection(ax, own[key], labels, ood, flat, star_labels, colors)
+        title = "principal components, {:.0%} and {:.0%} of the variance".format(*shares)
+        ax.set_title(title, fontsize=10)
+        keys = []
+        if known_labels and count <= 24:
+            names = facts["class_names"] or [str(c) for c in range(count)]
+            keys += [_dot("o", colors[c], f"ID class {names[c]}") for c in range(count)]
+        keys += [_dot("*", _INK, "prototypes")] if stars is not None else []
+        keys += [_dot(marker, "#8b929c", f"{group} OOD") for group, marker in markers.items()]
+        ax.legend(handles=keys, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) -> Figure:
+    """A zero-shot run's stream of ID images and those of one OOD set, in the order it was seen.
+
+    Above, every score of the first detector that adapts; below, AUROC within each tenth of the
+    stream, of all detectors. A tenth without both kinds of images has none.
+
+    Args:
+      workdir: of a zero-shot run.
+      ood: name of the OOD set.
+      detectors: as results.json names them; all by default.
+
+    Raises:
+      InputError: no such run, set or detector, or none of the detectors adapts.
+    """
+    found = result_files.read(workdir)
+    rows = [r for r in found["rows"] if r["ood"] == ood]
+    names = list(detectors) or [r["detector"] for r in rows]
+    rows = {r["detector"]: r for r in rows}
+    unknown = [n for n in names if n not in rows]
+    adaptive = [n for n in names if n in rows and rows[n].get("adaptive")]
+    if unknown or not adaptive:
+        what = f"no detector {unknown[0]!r} on" if unknown else "no detector that adapts on"
+        raise InputError(f"{workdir} has {what} a set {ood!r}; see its results.csv")
+    pairs = {n: _scores(workdir, n, ood) for n in names}
+    row, (own, other) = rows[adaptive[0]], pairs[adaptive[0]]
+    settings = streams.Settings(
+        row["stream_order"], row["batch_size"], row["stream_mix"], row["stream_seed"]
+    )
+    order = streams.order(len(own), len(other), settings)
+    is_own = order < len(own)
+    windows = np.array_split(np.arange(len(order)), _WINDOWS)
+    with mpl.rc_context(_RC):
+        fig = Figure(figsize=(8.4, 5.0), layout="tight")
+        above, below = fig.subplots(2, sharex=True)
+        seen, values = np.arange(len(order)), np.concatenate([own, other])[order]
+        for side, color, label in ((is_own, _ID, "ID"), (~is_own, _OOD, ood)):
+            above.scatter(seen[side], values[side], s=6, c=color, alpha=0.6, lw=0, label=label)
+        above.set_ylabel("score")
+        above.set_title(f"{adaptive[0]}, {settings.batch_size} images at a time", fontsize=10)
+        above.legend(**_ABOVE, loc="lower right", bbox_to_anchor=(1, 1), markerscale=2)
+        for name in names:
+            mixed = np.concatenate(pairs[name])[order]
+            curve = [
+                100 * roc_auc_score(is_own[w], mixed[w]) if len(set(is_own[w])) == 2 else np.nan
+                for w in windows
+            ]
+            below.plot([w.mean() for w in windows], curve, marker="o", ms=4, label=name)
+        below.set(xlabel="images seen", ylabel="AUROC in %")
+        below.grid(axis="y", color=_GRID)
+        below.legend(**_ABOVE, loc="lower left", bbox_to_anchor=(0, 1))
+    return fig
+
+
+def gallery(images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 6) -> Figure:
+    """Images (H, W[, 1 or 3]) uint8 in a grid, each with its caption above."""
+    count = -(-len(images) // columns)
+    with mpl.rc_context(_RC):
+        fig = Figure(figsize=(1.9 * columns, 2.3 * count), layout="tight")
+        axes = fig.subplots(count, columns, squeeze=False).ravel()
+        for ax in axes:
+            ax.axis("off")
+        for ax, image, caption in zip(axes, images, captions, strict=False):
+            ax.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+            ax.set_title(caption, fontsize=8.5, loc="center")
+    return fig
+
+
+def _rows(found, detector: str = "") -> list[tables.Row]:
+    """The rows of one detector (the first by default), without means."""
+    known = dict.fromkeys(r["detector"] for r in found["rows"])
+    chosen = detector or next(iter(known), "")
+    if chosen not in known:
+        raise InputError(f"no results of detector {detector!r}; there are: {', '.join(known)}")
+    return [r for r in found["rows"] if r["detector"] == chosen and r["ood"] != tables.MEAN]
+
+
+def _scores(workdir, detector: str, ood: str) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the ID test set, those of the OOD set's stream where there are such, and of it."""
+    folder = Path(workdir) / "scores" / detector
+    own = folder / f"{ID}-{ood}.npz"
+    own = own if own.exists() else folder / f"{ID}.npz"
+    return load_scores(own).scores, load_scores(folder / f"{ood}.npz").scores
+
+
+def _prototypes(path: Path, facts) -> np.ndarray | None:
+    """(K, C, D) of the checkpoint the run evaluates, None if its method has none."""
+    config = completed(checkpoints.recall_config(path))
+    mesh = sharding.make_mesh()
+    parts = build.build_from(config, mesh, facts)
+    found = getattr(restore(config, path, parts, mesh).method_state, "prototypes", None)
+    return None if found is None else np.asarray(found)
+
+
+def _dot(marker: str, color: str, label: str) -> Line2D:
+    return Line2D([], [], marker=marker, color=color, label=label, linestyle="", markersize=7)

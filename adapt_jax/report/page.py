@@ -1,0 +1,279 @@
+"""One self-contained HTML page per evaluated run: tables, curves, pictures, examples, config."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from adapt_jax import metrics
+from adapt_jax.core.files import write_atomically
+from adapt_jax.report import plots
+from adapt_jax.results import tables
+from adapt_jax.results.result_rows import mean_rows
+
+ID = "id"  # the key of the ID test set
+_MOST_DETECTORS = 6  # with plots; the tables have all
+_MOST_CURVES = 12
+_NOT_CURVES = ("step", "epoch", "time")
+
+
+Images = Sequence[np.ndarray] | np.ndarray | Callable[[int], np.ndarray]
+
+
+class Example(NamedTuple):
+    """An image worth a look: uint8 (H, W[, 1 or 3]), its file name, score and set."""
+
+    image: np.ndarray
+    name: str
+    score: float
+    set_name: str = ""
+
+
+def write(
+    workdir: str | os.PathLike,
+    *,
+    title: str,
+    config: Mapping[str, Any],
+    header: Mapping[str, Any],
+    rows: Sequence[tables.Row],
+    scores: Mapping[str, Mapping[str, np.ndarray]],
+    groups: Mapping[str, str],
+    history: Sequence[Mapping[str, Any]] = (),
+    embeddings: Mapping[str, np.ndarray] | None = None,
+    prototypes: np.ndarray | None = None,
+    prototype_labels: np.ndarray | None = None,
+    id_labels: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+    images: Mapping[str, Images | None] | None = None,
+    names: Mapping[str, Sequence] | None = None,
+) -> Path:
+    """Writes `report.html` and returns its path.
+
+    Args:
+      workdir: of the run.
+      title: headline.
+      config: nested; shown flattened.
+      header: of the results, see `result_files.header`.
+      rows: result rows; mean rows are added where they are missing.
+      scores: detector -> set name -> (N,) scores, the ID test set under "id", or under "id-NAME"
+        where its scores depend on the OOD set it was mixed with.
+      groups: set name -> "near", "far", ...
+      history: records of metrics.jsonl; every numeric field becomes a curve.
+      embeddings: set name -> (N, D), the ID test set under "id"; what the 2-D picture shows.
+      prototypes: (P, D), with the embeddings.
+      prototype_labels: (P,) int.
+      id_labels: (N,) int of the ID embeddings, for their colours.
+      class_names: one per label.
+      images: set name -> uint8 images or a function from index to image, in the order of the
+        scores, the ID test set under "id"; the best detector's worst mistakes are shown.
+      names: set name -> file name of each image.
+    """
+    rows = [*rows] if any(r["ood"] == tables.MEAN for r in rows) else [*rows, *mean_rows(rows)]
+    means = [r for r in rows if r["ood"] == tables.MEAN]
+    by_set = [r for r in rows if r["ood"] != tables.MEAN]
+    ranked = _ranked(means)
+    group_names = list(dict.fromkeys(r["group"] for r in means))
+    sets = list(dict.fromkeys(r["ood"] for r in by_set))
+    shown = [d for d in ranked if d in scores][:_MOST_DETECTORS]
+    examples = extremes(shown[0], scores[shown[0]], images, names or {}) if images and shown else {}
+    page = _template().render(
+        title=title,
+        header=header,
+        columns=tables.COLUMNS,
+        labels=tables.LABELS,
+        legend=dict(metrics.COLUMNS),
+        groups=group_names,
+        tiles=[r for r in means if ranked and r["detector"] == ranked[0]],
+        best_detector=ranked[0] if ranked else "",
+        detectors=ranked,
+        by_group={(r["detector"], r["group"]): r for r in means},
+        best_group=_best(means, lambda r: r["group"]),
+        by_set=sorted(by_set, key=lambda r: (sets.index(r["ood"]), ranked.index(r["detector"]))),
+        best_set=_best(by_set, lambda r: r["ood"]),
+        percent=tables.percent,
+        histograms=_histograms(shown, scores, by_set, groups),
+        rocs=_rocs(shown, scores, sets),
+        roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],
+        not_shown=len(ranked) - len(shown),
+        curves=_curves(history),
+        picture=_picture(embeddings, groups, prototypes, prototype_labels, id_labels, class_names),
+        examples={
+            caption: [(plots.thumbnail(e.image), e) for e in found]
+            for caption, found in examples.items()
+            if found
+        },
+        config=_flat(config),
+    )
+    path = Path(workdir) / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page.encode())
+    return path
+
+
+def extremes(
+    detector: str,
+    scores: Mapping[str, np.ndarray],
+    images: Mapping[str, Images | None],
+    names: Mapping[str, Sequence],
+    count: int = 12,
+) -> dict[str, list[Example]]:
+    """The images a detector gets most wrong, by caption.
+
+    Args:
+      detector: its name, for the captions.
+      scores: set name -> (N,), this detector's, the ID test set under "id".
+      images: as for `write`; sets may be missing or None.
+      names: set name -> file name of each image; missing ones are numbered.
+      count: images per caption.
+    """
+
+    def take(chosen: list[tuple[float, str, int]]) -> list[Example]:
+        found = []
+        for score, name, i in chosen[:count]:
+            image = images[name](i) if callable(images[name]) else images[name][i]
+            label = str(names[name][i]) if names.get(name) is not None else str(i)
+            found.append(Example(np.asarray(image), label, score, name))
+        return found
+
+    ood, own = [], []
+    for name in images:
+        if images[name] is None or name not in scores:
+            continue
+        values = np.asarray(scores[name])
+        sign = 1 if name == ID else -1
+        order = np.argsort(sign * values, kind="stable")[:count]
+        (own if name == ID else ood).extend((float(values[i]), name, int(i)) for i in order)
+    return {
+        f"OOD images that look most in-distribution to {detector}": take(
+            sorted(ood, key=lambda c: -c[0])
+        ),
+        f"ID images that look most out-of-distribution to {detector}": take(own),
+    }
+
+
+def _template() -> jinja2.Template:
+    env = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = Path(__file__).with_name("report.html.jinja").read_text(encoding="utf-8")
+    return env.from_string(source)
+
+
+def _ranked(means: Sequence[tables.Row]) -> list[str]:
+    """Detectors, best mean AUROC over the groups first."""
+    values: dict[str, list[float]] = {}
+    for r in means:
+        values.setdefault(r["detector"], []).append(r["auroc"])
+    return sorted(values, key=lambda d: -np.mean(values[d]))
+
+
+def _best(rows: Sequence[tables.Row], key: Callable) -> dict[tuple, float]:
+    """(key, column) -> the best value, where at least two detectors compete."""
+    best: dict[tuple, list[float]] = {}
+    for r in rows:
+        for column in tables.COLUMNS:
+            best.setdefault((key(r), column), []).append(r[column])
+    return {
+        (k, column): min(v) if column.startswith("fpr") else max(v)
+        for (k, column), v in best.items()
+        if len(v) > 1
+    }
+
+
+def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:
+    row_of = {(r["detector"], r["ood"]): r for r in by_set}
+    found = []
+    for detector in shown:
+        cards = []
+        for name, values in scores[detector].items():
+            if name != ID and not name.startswith(f"{ID}-"):
+                own = _id_scores(scores[detector], name)
+                svg = Markup(plots.histogram(own, np.asarray(values, np.float64)))
+                row = row_of.get((detector, name))
+                cards.append({"name": name, "group": groups.get(name, ""), "svg": svg, "row": row})
+        found.append((detector, cards))
+    return found
+
+
+def _rocs(shown, scores, sets) -> list[tuple[str, Markup]]:
+    found = []
+    for detector in shown:
+        by_set = scores[detector]
+        pairs = [
+            (_id_scores(by_set, name), np.asarray(by_set[name], np.float64))
+            if name in by_set
+            else None
+            for name in sets
+        ]
+        found.append((detector, Markup(plots.roc(pairs))))
+    return found
+
+
+def _id_scores(by_set: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """What the scores of an OOD set are compared with."""
+    return np.asarray(by_set.get(f"{ID}-{name}", by_set.get(ID)), np.float64)
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
+    """(field, last value, plot) of every numeric field, loss and lr first."""
+    fields = dict.fromkeys(k for record in history for k in record if k not in _NOT_CURVES)
+    order = sorted(fields, key=lambda k: {"loss": 0, "lr": 1}.get(k, 2))
+    found = []
+    for field in order:
+        records = [r for r in history if _is_number(r.get(field))]
+        axis = next(
+            (a for a in ("epoch", "step") if all(_is_number(r.get(a)) for r in records)), ""
+        )
+        x = [r[axis] for r in records] if axis else range(len(records))
+        if records:
+            y = np.array([r[field] for r in records], np.float64)
+            svg = plots.curve(np.array(x, np.float64), y, axis or "record")
+            found.append((field, f"{y[-1]:.4g}", Markup(svg)))
+    return found[:_MOST_CURVES]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _picture(embeddings, groups, prototypes, prototype_labels, id_labels, class_names):
+    """The 2-D projection with its legend, or None without embeddings."""
+    if embeddings is None or len(embeddings.get(ID, ())) < 2:
+        return None
+    known = [np.max(l) for l in (id_labels, prototype_labels) if l is not None and len(l)]
+    count = int(max(known, default=0)) + 1
+    colors = plots.class_colors(count)
+    markers = dict.fromkeys(groups.get(name, "") for name in embeddings if name != ID)
+    markers = dict(zip(markers, "x+1234" * (len(markers) // 6 + 1)))
+    ood = {n: (markers[groups.get(n, "")], rows) for n, rows in embeddings.items() if n != ID}
+    projection = plots.projection(
+        embeddings[ID], id_labels, ood, prototypes, prototype_labels, colors
+    )
+    names = [str(i) for i in range(count)] if class_names is None else class_names
+    symbols = {"x": "×", "+": "+", "1": "Y", "2": "⅄", "3": "≺", "4": "≻"}
+    return {
+        "image": projection.image,
+        "explained": projection.explained,
+        "classes": list(zip(names, colors)) if known and count <= 24 else [],
+        "count": count if known else 0,
+        "markers": [(symbols[marker], f"{group} OOD".strip()) for group, marker in markers.items()],
+        "stars": prototypes is not None,
+    }
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as ("a.b", text) pairs."""
+    if isinstance(value, Mapping):
+        return [
+            pair
+            for k, v in value.items()
+            for pair in _flat(v, f"{prefix}.{k}" if prefix else str(k))
+        ]
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return [(prefix, text)]

@@ -1,0 +1,1 @@
+"""Result rows, files, tables and their aggregation over runs."""

@@ -1,0 +1,154 @@
+"""Tables over finished runs: `python -m adapt_jax.results merge RUN... [--format=latex]`.
+
+Runs that differ in their seed only become one row with mean and population standard deviation
+(divisor N, as Jingkang50/OpenOOD prints). Write `label=RUN` to name and group them yourself;
+otherwise runs of one method and network belong together. Different protocols are refused.
+"""
+
+import csv
+import io
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import write_atomically
+from adapt_jax.results import aggregate, result_files, tables
+from adapt_jax.results.tables import MEAN, Row
+from adapt_jax.runtime import cli, terminal
+
+FORMATS = ("markdown", "latex", "csv", "json")
+KEYS = {"run": "run", **tables.KEYS}
+_SAME = ("protocol", "id", "full_spectrum", "lists_sha256")
+
+
+def merge(runs: Sequence[str]) -> list[Row]:
+    """Rows of all runs, aggregated over seeds, with the label under "run" and the protocol.
+
+    Args:
+      runs: folders (or files) that hold results.json, each optionally as "label=folder".
+
+    Raises:
+      InputError: a run has no results, protocols differ, or runs under one label differ in more
+        than their seed.
+    """
+    if not runs:
+        raise InputError("give one run or more: python -m adapt_jax.results merge RUN RUN ...")
+    by_label: dict[str, list[dict[str, Any]]] = {}
+    first = None
+    for text in runs:
+        label, equals, place = text.partition("=")
+        if pathlib.Path(text).expanduser().exists():  # its name has the sign in it
+            equals, place = "", text
+        path = pathlib.Path(place if equals else text).expanduser()
+        found = result_files.read(path.parent if path.name == "results.json" else path)
+        first = first or (path, found)
+        _check_same(*first, path, found)
+        by_label.setdefault(label if equals else _label(found), []).append(found)
+    merged = []
+    for label, members in by_label.items():
+        try:
+            rows = aggregate.aggregate(members)
+        except InputError as e:
+            raise InputError(f"{label}: {e} To keep them apart, write label=RUN.") from e
+        if len(members) == 1:  # the deviation of one number is not 0, it is unknown
+            rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
+        searched = {d for member in members for d in member.get("searched", ())}
+        rows = [r | {"detector": _marked(r["detector"], searched)} for r in rows]
+        protocol = members[0]["protocol"]
+        merged += [{"run": label, "protocol": protocol, **r} for r in rows]
+    return merged
+
+
+def text(
+    rows: Sequence[Row],
+    kind: str,
+    columns: Sequence[str] = tables.COLUMNS,
+    keys: Mapping[str, str] = KEYS,
+) -> str:
+    """The rows as a table in one of `FORMATS`; csv and json hold every field, as fractions.
+
+    Raises:
+      InputError: an unknown format or column.
+    """
+    unknown = [c for c in columns if c not in tables.LABELS]
+    if kind not in FORMATS or unknown:
+        what = f"format {kind!r}" if kind not in FORMATS else f"column {unknown[0]!r}"
+        raise InputError(
+            f"unknown {what}; formats: {', '.join(FORMATS)}; columns: {', '.join(tables.LABELS)}"
+        )
+    if kind == "json":
+        return json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
+    if kind == "csv":
+        out = io.StringIO(newline="")
+        fields = list(dict.fromkeys(k for r in rows for k in r))
+        writer = csv.DictWriter(out, fields, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+        return out.getvalue()
+    protocols = dict.fromkeys(r["protocol"] for r in rows)  # one, see `merge`
+    if kind == "latex":
+        head = "".join(f"% protocol: {p}\n" for p in protocols)
+        return head + tables.latex(rows, columns, keys)
+    return tables.markdown(rows, columns, keys) + "".join(f"- protocol: {p}\n" for p in protocols)
+
+
+def _marked(detector: str, searched: set[str]) -> str:
+    """A detector whose hyper-parameters were searched has seen OOD images; a table says so."""
+    return f"{detector} (searched)" if detector in searched else detector
+
+
+def _label(found: Mapping[str, Any]) -> str:
+    return f"{found['method']}, {found['model']}"
+
+
+def _check_same(path, found, other_path, other) -> None:
+    """Raises InputError unless two runs were evaluated under one protocol on the same images."""
+    same_images = found.get("lists_sha256") and found["lists_sha256"] == other.get("lists_sha256")
+    for key in () if same_images else _SAME:  # wherever the images are
+        a, b = found.get(key), other.get(key)
+        if a != b and None not in (a, b):  # results of an older version lack some
+            raise InputError(
+                f"{path} and {other_path} differ in {key} ({a} and {b}): numbers of different "
+                "protocols are not comparable; evaluate both alike"
+            )
+    sizes = {(r["ood"], r["group"]): (r["n_id"], r["n_ood"]) for r in found["rows"]}
+    for r in other["rows"]:
+        known = sizes.get((r["ood"], r["group"]), (r["n_id"], r["n_ood"]))
+        if known != (r["n_id"], r["n_ood"]):
+            raise InputError(
+                f"{path} and {other_path} differ in the number of images of set {r['ood']}: "
+                f"{known[1]} and {r['n_ood']} (ID: {known[0]} and {r['n_id']})"
+            )
+
+
+def main() -> None:
+    """The command line."""
+    kind = flags.DEFINE_string("format", "", f"One of {', '.join(FORMATS)}; console by default.")
+    out = flags.DEFINE_string("out", "", "File to write instead of showing the table.")
+    columns = flags.DEFINE_list("columns", list(tables.COLUMNS), "Metrics, separated by commas.")
+    groups = flags.DEFINE_bool("groups_only", False, "Means of groups only, not every set.")
+
+    def job(arguments: list[str]) -> None:
+        if not arguments or arguments[0] not in ("merge", "table"):
+            raise InputError("usage: python -m adapt_jax.results merge RUN... [--format=latex]")
+        rows, keys = merge(arguments[1:]), KEYS
+        if groups.value:
+            rows = [r for r in rows if r["ood"] == MEAN]
+            keys = {k: heading for k, heading in KEYS.items() if k != "ood"}
+        table = text(rows, kind.value or "markdown", columns.value, keys)  # checks columns, too
+        if out.value:
+            try:
+                write_atomically(out.value, table.encode())
+            except OSError as e:
+                raise InputError(f"--out={out.value} cannot be written: {e.strerror}") from e
+            print(f"wrote {out.value}")
+        elif kind.value:
+            print(table, end="")
+        else:
+            terminal.console().print(tables.table(rows, columns.value, keys=keys))
+
+    cli.run(job, arguments=True)

@@ -1,0 +1,75 @@
+"""results.json and results.csv: header, rows, reading and writing."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import write_atomically
+from adapt_jax.results.tables import Row
+from adapt_jax.runtime.provenance import commit, versions
+
+_FACTS = ("protocol", "id", "seed", "method", "model", "checkpoint_sha256")
+
+
+def header(
+    *, protocol: str, id: str, seed: int, method: str, model: str, checkpoint_sha256: str
+) -> dict[str, Any]:
+    """What was evaluated, and with which software: the head of `results.json`."""
+    return {
+        "protocol": protocol,
+        "id": id,
+        "seed": seed,
+        "method": method,
+        "model": model,
+        "checkpoint_sha256": checkpoint_sha256,
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def write(workdir: str | os.PathLike, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Writes `results.json` and `results.csv`, each whole or not at all.
+
+    Raises:
+      InputError: the header lacks a field, or a value cannot be written (NaN included).
+    """
+    missing = [k for k in (*_FACTS, "versions", "commit") if k not in header]
+    if missing:
+        raise InputError(f"the result header lacks {', '.join(missing)}.")
+    try:
+        text = json.dumps({**header, "rows": list(rows)}, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"results cannot be written as JSON: {e}.") from e
+    facts = {k: header[k] for k in (*_FACTS, "commit")}
+    columns = list(dict.fromkeys([*facts, *(k for r in rows for k in r)]))
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns, restval="")
+    writer.writeheader()
+    writer.writerows({**facts, **r} for r in rows)
+    workdir = Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_atomically(workdir / "results.json", (text + "\n").encode())
+    write_atomically(workdir / "results.csv", table.getvalue().encode())
+
+
+def read(workdir: str | os.PathLike) -> dict[str, Any]:
+    """The content of `results.json`: the header's fields and `"rows"`.
+
+    Raises:
+      InputError: there is none, or it is not one of ours.
+    """
+    path = Path(workdir) / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; evaluate the run first.") from None
+    except ValueError as e:
+        raise InputError(f"{path} is not JSON ({e}); evaluate the run again.") from e
+    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+        raise InputError(f"{path} has no rows; it was not written by this program.")
+    return content

@@ -1,0 +1,97 @@
+"""Result rows: building, averaging over sets and seeds, files. One row = one detector on one set.
+
+`results.json` is the header (what was evaluated, with what) plus `"rows"`; `results.csv` the same
+rows with the header's scalars in front, so that files of many runs can be stacked.
+`python -m adapt_jax.results merge RUN...` makes tables over runs, see `merge`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from adapt_jax import metrics
+from adapt_jax.core.errors import InputError
+from adapt_jax.results.tables import MEAN, Row
+
+METRICS = tuple(name for name, _ in metrics.COLUMNS if not name.startswith("n_"))
+
+
+def check_scores(scores, detector: str, set_name: str) -> np.ndarray:
+    """The scores (N,), refused when they cannot rank anything.
+
+    Raises:
+      InputError: no score, NaN or infinity, or one value for several images; names both sides.
+    """
+    scores = np.asarray(scores)
+    where = f"detector {detector!r} on set {set_name!r}"
+    if scores.ndim != 1 or scores.size == 0:
+        raise InputError(f"{where}: expected scores of shape (N,), N >= 1, got {scores.shape}.")
+    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    if bad:
+        raise InputError(f"{where}: {bad} of {scores.size} scores are NaN or infinite.")
+    if scores.size > 1 and (scores == scores[0]).all():
+        raise InputError(
+            f"{where}: all {scores.size} scores are {scores[0]:g}; "
+            "a constant ranks nothing, so no metric is reported."
+        )
+    return scores
+
+
+def row(detector: str, ood: str, group: str, id_scores, ood_scores, **extra) -> Row:
+    """One result row: `detector, ood, group`, then every column of `metrics.COLUMNS`.
+
+    Args:
+      detector: its name.
+      ood: name of the OOD set.
+      group: "near", "far", ...
+      id_scores: (N,) of the ID test set.
+      ood_scores: (M,) of the OOD set.
+      **extra: what else describes the row (stream order, batch size), before the metrics.
+
+    Raises:
+      InputError: degenerate scores, or a set called "mean".
+    """
+    if ood == MEAN:
+        raise InputError('an OOD set cannot be called "mean": that name marks the mean rows.')
+    id_scores = check_scores(id_scores, detector, "id")
+    ood_scores = check_scores(ood_scores, detector, ood)
+    what = {"detector": detector, "ood": ood, "group": group, **extra}
+    return what | metrics.ood_metrics(id_scores, ood_scores)
+
+
+def mean_rows(rows: Iterable[Row]) -> list[Row]:
+    """One row per detector and group, `"ood": "mean"`: the unweighted mean over its sets.
+
+    Every set counts the same, whatever its size (OpenOOD); n_ood is the sum. Extra fields are kept
+    where all sets agree. Mean rows among `rows` are ignored.
+
+    Raises:
+      InputError: the sets of a group were compared with different numbers of ID images.
+    """
+    means = []
+    for (detector, group), members in _grouped(rows, "detector", "group").items():
+        if len({m["n_id"] for m in members}) > 1:
+            counts = ", ".join(f"{m['ood']}: {m['n_id']}" for m in members)
+            raise InputError(
+                f"detector {detector!r}, group {group!r}: its sets have different n_id ({counts}); "
+                "a mean needs the same ID test set."
+            )
+        mean = {"detector": detector, "ood": MEAN, "group": group}
+        mean |= {k: v for k, v in _common(members).items() if k != "ood"}
+        mean |= {k: float(np.mean([m[k] for m in members])) for k in METRICS}
+        mean |= {"n_id": members[0]["n_id"], "n_ood": sum(m["n_ood"] for m in members)}
+        means.append(mean)
+    return means
+
+
+def _common(rows: Sequence[Row]) -> Row:
+    """The fields on which all rows agree, in the order of the first."""
+    return {k: v for k, v in rows[0].items() if all(r.get(k) == v for r in rows)}
+
+
+def _grouped(rows: Iterable[Row], *keys: str) -> dict[tuple, list[Row]]:
+    groups: dict[tuple, list[Row]] = {}
+    for r in rows:
+        if r["ood"] != MEAN:
+            groups.setdefault(tuple(r[k] for k in keys), []).append(r)
+    return groups

@@ -1,0 +1,1 @@
+"""The process around a job: command line, devices, processes, signals, console."""

@@ -1,0 +1,158 @@
+"""Command lines: flags and config files in; one sentence and exit code 2 on a user's mistake."""
+
+import copy
+import difflib
+import os
+import re
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.runtime import compilation, processes
+
+EXIT_INPUT = 2
+EXIT_FAILED = 1
+_OVERRIDE = re.compile(r"--?config\.([\w.]+)")
+
+
+def define_config() -> flags.FlagHolder:
+    """The --config=FILE.py flag with its --config.key=value overrides."""
+    return config_flags.DEFINE_config_file("config", help_string="Experiment file; see configs/.")
+
+
+def required(config: flags.FlagHolder):
+    """The parsed config; InputError without --config."""
+    if config.value is None:
+        raise InputError(
+            "--config=FILE.py is needed; see configs/, for example configs/digits_adapt.py"
+        )
+    return config.value
+
+
+def run(job: Callable[..., None], *, arguments: bool = False) -> None:
+    """Parses the flags, runs `job` and exits: 0 done, 1 failed, 2 wrong input (one sentence).
+
+    Args:
+      job: takes nothing, or with `arguments` the list of those that are no flags.
+      arguments: whether there may be such.
+
+    ADAPT_JAX_TRACEBACK=1 in the environment shows where a wrong input was noticed.
+    """
+    logging.set_verbosity(logging.WARNING)  # Orbax narrates every save at INFO
+    coordinator = flags.DEFINE_string("coordinator", "", "host:port of process 0, if several.")
+    count = flags.DEFINE_integer("num_processes", None, "How many processes there are.")
+    index = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+
+    def main(argv):
+        if len(argv) > 1 and not arguments:
+            raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
+        processes.start(coordinator.value, count.value, index.value)
+        compilation.use_cache()
+        job(*([argv[1:]] if arguments else []))
+
+    for module, found in flags.FLAGS.flags_by_module_dict().items():
+        if "adapt_jax" in module:
+            for flag in found:  # --help shows those of the main module, and what is called its own
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    try:
+        app.run(main, flags_parser=_parse)
+    except InputError as e:
+        _explain(e)
+    except TrainingFailed as e:
+        _explain(e, EXIT_FAILED)
+    except (jax.errors.JaxRuntimeError, ValueError) as e:  # Orbax wraps what it catches
+        processes.leave_if_lost(e)
+        raise
+
+
+def _explain(error: Exception, code: int = EXIT_INPUT) -> None:
+    if os.environ.get("ADAPT_JAX_TRACEBACK"):
+        raise error
+    sys.stdout.flush()
+    print(f"{processes.prefix()}error: {error}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    if "config" in flags.FLAGS:
+        _check_config(argv)
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, TypeError, ValueError) as e:
+        _explain(e)
+
+
+def _check_config(argv: list[str]) -> None:
+    """The config file loads, and every --config.a.b names one of its fields.
+
+    config_flags would answer a missing file or a misspelt field with a traceback.
+    """
+    keys = [match[1] for arg in argv if (match := _OVERRIDE.match(arg))]
+    paths = [match[1] for arg in argv if (match := re.match(r"--?config=(.+)", arg))]
+    paths += [after for arg, after in zip(argv, argv[1:]) if arg in ("--config", "-config")]
+    if not paths:
+        if keys:
+            raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")
+        return
+    config = load_config(paths[-1])
+    for key in keys:
+        _check_field(config, key)
+
+
+def _check_field(config, key: str) -> None:
+    level = config
+    for part in key.split("."):
+        known = list(level.keys()) if hasattr(level, "keys") else []
+        if part not in known:
+            close = difflib.get_close_matches(part, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise InputError(
+                f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(known))}"
+            )
+        level = level[part]
+
+
+def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
+    """A copy of `config` with the fields in `texts` set, as --config.key=value would.
+
+    Args:
+      config: of any kind.
+      texts: each "key=value" or "key=value,key=value,..."; what follows a comma and does not start
+        with "key=" belongs to the value before it ("detectors=knn?k=5,mahalanobis").
+
+    Raises:
+      InputError: not of that form, a field there is not, or a value of the wrong type.
+    """
+    pairs = [pair for text in texts for pair in re.split(r",(?=[A-Za-z_][\w.]*=)", text)]
+    for pair in pairs:
+        key, equals, _ = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r}: write it as key=value, for example epochs=5")
+        _check_field(config, key)
+    overridden = copy.deepcopy(config)  # ConfigDict's own copy shares its placeholders
+    arguments = ["", *(f"--config.{pair}" for pair in pairs)]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict(
+        "config", overridden, flag_values=values, sys_argv=arguments, lock_config=False
+    )
+    try:
+        values(arguments)
+    except (flags.Error, AttributeError, TypeError, ValueError) as e:
+        raise InputError(f"--set: {e}") from e
+    return values.config
+
+
+def load_config(argument: str):
+    """The ConfigDict of FILE.py or FILE.py:ARGUMENT."""
+    path, colon, variant = argument.partition(":")
+    if not os.path.isfile(path):
+        raise InputError(f"config file {path} does not exist; --config takes one of configs/*.py")
+    try:
+        return runpy.run_path(path)["get_config"](*([variant] if colon else []))
+    except Exception as e:
+        raise InputError(f"config file {path} failed with {type(e).__name__}: {e}") from e

@@ -1,0 +1,57 @@
+"""Compiled programs are kept between runs: the second start of a job takes seconds."""
+
+import threading
+import time
+from typing import Any, NamedTuple
+
+import jax
+
+from adapt_jax.core.files import cache_folder
+
+_HIT = "/jax/compilation_cache/cache_hits"
+_NAMES = "jax_compilation_cache_include_metadata_in_key"
+
+
+def use_cache() -> None:
+    """Turns the persistent cache on, unless JAX_COMPILATION_CACHE_DIR already says where it is.
+
+    It lives in the folder `xla` of the package's cache directory; deleting it is always safe.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+class Timing(NamedTuple):
+    """How long compiling took, and whether the program came from the cache."""
+
+    seconds: float
+    cached: bool
+
+
+def timed(lowered: jax.stages.Lowered, *, names: bool = False) -> tuple[Any, Timing]:
+    """`lowered.compile()`, and what it took.
+
+    Args:
+      lowered: a program.
+      names: whether the names of its operations matter. The cache does not look at them, and may
+        give back a program that has those of an older source; with `names` it does look.
+    """
+    hits = []
+
+    here = threading.get_ident()
+
+    def listen(event: str, **_) -> None:
+        if event == _HIT and threading.get_ident() == here:
+            hits.append(event)
+
+    before = getattr(jax.config, _NAMES)
+    jax.config.update(_NAMES, names or before)
+    jax.monitoring.register_event_listener(listen)
+    began = time.perf_counter()
+    try:
+        program = lowered.compile()
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
+        jax.config.update(_NAMES, before)
+    return program, Timing(time.perf_counter() - began, bool(hits))

@@ -1,0 +1,58 @@
+"""What a person sees while a job runs, and what is left of its failures."""
+
+import contextlib
+import pathlib
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+import jax
+from rich.console import Console
+from rich.text import Text
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.runtime import processes
+
+
+def console() -> Console:
+    """Where people read: stdout of the first process, plain when it is no terminal."""
+    if not processes.is_main():
+        return Console(quiet=True)
+    terminal = sys.stdout.isatty()
+    width = None if terminal else 120  # logs and pipes have no width of their own
+    # Notebooks ask for colour (FORCE_COLOR), but cannot move the cursor of a progress bar.
+    return Console(file=sys.stdout, width=width, force_terminal=terminal, force_jupyter=False)
+
+
+def printer(console: Console) -> Callable[[str], None]:
+    """`say(text)`: lines as they are, neither wrapped nor coloured."""
+    return lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def doing(console: Console):
+    """`say(text)`: what is being done now, as one changing line; lines of a log elsewhere."""
+    if not console.is_terminal:
+        began = time.perf_counter()
+        yield lambda text: console.print(
+            f"{time.perf_counter() - began:7.1f} s  {text}", highlight=False, markup=False
+        )
+        return
+    with console.status("") as status:
+        yield lambda text: status.update(Text(text))
+
+
+@contextlib.contextmanager
+def failures(workdir: pathlib.Path):
+    """Leaves the traceback of whatever ends the job in WORKDIR/errors, one file per process."""
+    try:
+        yield
+    except (SystemExit, InputError):
+        raise
+    except BaseException:
+        path = pathlib.Path(workdir) / "errors" / f"process{jax.process_index()}.log"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
+        raise

@@ -1,0 +1,178 @@
+"""Training images that worker processes decode while the network trains."""
+
+import collections
+import queue
+import threading
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.data.augment.host_crops import Crops
+from adapt_jax.data.workers.pool import Workers, default_count
+from adapt_jax.data.workers.process import Item
+from adapt_jax.experiment import derived
+from adapt_jax.runtime import compilation, processes, sharding
+from adapt_jax.training import train_loop
+from adapt_jax.training.sharded import Metrics, longest_dispatch
+from adapt_jax.training.train_state import TrainState
+
+CHUNK = 8  # images a worker is given at a time
+DISPATCHES = 8  # steps between two looks at signals, where each step is a dispatch of its own
+_GLANCE = 0.002  # seconds between two looks at whether the devices have run dry
+
+
+class _Batch(NamedTuple):
+    """What the step takes: images (B, V, S, S, 3), labels (B,), split over the devices."""
+
+    images: jax.Array
+    labels: jax.Array
+
+
+class HostFeed:
+    """Workers decode and crop this process's share of each batch, some batches ahead.
+
+    A thread puts batches on the devices, one more than is in use. Metrics have `input_wait`: the
+    seconds before each step in which the devices had nothing to do for want of a batch.
+    """
+
+    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool = False):
+        """Starts reading at the state's step, and compiles meanwhile; see `make`."""
+        self._batch, self._images, self._targets = config.batch_size, images, targets
+        self._mesh, self._rows = mesh, sharding.local_rows(mesh, config.batch_size)
+        self._per_epoch = train_loop.steps_per_epoch(len(images), config.batch_size)
+        self._steps = range(int(state.step), derived.total_steps(config, len(images)))
+        self._key = np.asarray(jax.random.key_data(state.key)), jax.random.key_impl(state.key)
+        self._order = (None, None)
+        self.max_steps = min(DISPATCHES, longest_dispatch(config, len(images)))
+
+        crops = Crops(
+            config.image_size,
+            config.views,
+            tuple(config.augment.crop_scale),
+            tuple(int(word) for word in self._key[0][-2:]),
+        )
+        count = default_count() if config.input_workers is None else config.input_workers
+        self._workers = Workers(count, crops, config.prefetch * len(self._rows))
+        what = {0: "threads", 1: "1 worker"}.get(count, f"{count} workers")
+        self.described = f"images read by {what}, {config.prefetch} batches ahead"
+        self._slots = config.prefetch
+        self._ready: queue.Queue[_Batch | Exception] = queue.Queue(maxsize=1)
+        self._closed = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="input", daemon=True)
+        self._reader.start()
+        try:
+            lowered = self._lowered(config, state, step)
+            self.program, self.compiled = compilation.timed(lowered, names=names)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
+        """See `Feed`; raises InputError or TrainingFailed for an image that cannot be had."""
+        log, waits = [], []
+        for _ in range(count):
+            batch, waited = self._next(log[-1]["loss"] if log else None)
+            state, metrics = self.program(state, *batch)
+            if log:
+                jax.block_until_ready(log[-1])  # two steps in flight hold two batches, no more
+            log.append(metrics)
+            waits.append(waited)
+        stacked = {k: np.stack([np.asarray(m[k]) for m in log]) for k in log[0]}
+        return state, stacked | {"input_wait": np.array(waits)}
+
+    def close(self) -> None:
+        """See `Feed`."""
+        self._closed.set()
+        self._workers.close()
+        self._reader.join()
+
+    def _lowered(self, config, state, step):
+        whole, split = sharding.replicated(self._mesh), sharding.over_batch(self._mesh)
+        shape = (config.batch_size, config.views, *self._images.shape[1:])
+        images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=split)
+        labels = jax.ShapeDtypeStruct(shape[:1], self._targets.dtype, sharding=split)
+        jitted = jax.jit(step, donate_argnums=0, out_shardings=whole)
+        return jitted.lower(state, images, labels)
+
+    def _next(self, running: jax.Array | None) -> tuple[_Batch, float]:
+        """The next batch, and how long the devices waited for it; `running` is their last step."""
+        idle_since = None
+        while True:
+            if idle_since is None and (running is None or running.is_ready()):
+                idle_since = time.perf_counter()
+            try:
+                found = self._ready.get(timeout=_GLANCE)
+                break
+            except queue.Empty:
+                continue
+        if isinstance(found, Exception):
+            code = processes.EXIT_INPUT if isinstance(found, InputError) else 1
+            processes.leave_alone(found, code)
+            raise found
+        return found, 0.0 if idle_since is None else time.perf_counter() - idle_since
+
+    def _read(self) -> None:
+        """The thread: asks for batches ahead and delivers them in order."""
+        pending = collections.deque()
+        try:
+            for step in self._steps:
+                if len(pending) == self._slots:
+                    self._deliver(*pending.popleft())
+                pending.append(self._ask(step))
+            while pending:
+                self._deliver(*pending.popleft())
+        except Exception as error:
+            if not self._closed.is_set():
+                self._put(_explained(error))
+
+    def _ask(self, step: int):
+        """Sets the workers to a batch: where it will be, its images' numbers, what to wait for."""
+        epoch, within = divmod(step, self._per_epoch)
+        if self._order[0] != epoch:
+            data, impl = self._key
+            key = jax.random.wrap_key_data(data, impl=impl)
+            draw = jax.jit(train_loop.epoch_order, static_argnums=2)
+            self._order = epoch, np.asarray(draw(key, epoch, len(self._images)))
+        places = (within * self._batch + self._rows) % len(self._images)
+        numbers = self._order[1][places]
+        first = step % self._slots * len(numbers)
+        jobs = []
+        for start in range(0, len(numbers), CHUNK):
+            items = [
+                Item(self._images.encoded(i), self._images.name(i), int(i))
+                for i in numbers[start : start + CHUNK]
+            ]
+            jobs.append(self._workers.submit(first + start, step, items))
+        return first, numbers, jobs
+
+    def _deliver(self, first: int, numbers: np.ndarray, jobs: list) -> None:
+        for job in jobs:
+            job.result()
+        # A copy: the next batch is written where this one is, and devices may read late.
+        images = self._workers.rows[first : first + len(numbers)].copy()
+        rows = self._mesh, self._batch, self._rows
+        self._put(
+            _Batch(
+                sharding.from_local_rows(*rows, images),
+                sharding.from_local_rows(*rows, self._targets[numbers]),
+            )
+        )
+
+    def _put(self, found: _Batch | Exception) -> None:
+        while not self._closed.is_set():
+            try:
+                self._ready.put(found, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+
+def _explained(error: Exception) -> Exception:
+    if isinstance(error, InputError | TrainingFailed):
+        return error
+    failed = TrainingFailed(f"reading training images failed ({type(error).__name__}: {error})")
+    failed.__cause__ = error
+    return failed

@@ -1,0 +1,97 @@
+"""The training step: the only gradient of a network's parameters in the package."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adapt_jax.methods.base import Method
+from adapt_jax.models.base import Model
+from adapt_jax.training import microbatches
+from adapt_jax.training.schedules import Schedule
+from adapt_jax.training.train_state import AUGMENT, TrainState
+
+Metrics = dict[str, jax.Array]
+Step = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+
+
+def make_step(
+    model: Model,
+    method: Method,
+    optimizer: optax.GradientTransformation,
+    schedule: Schedule,
+    augment: Callable[[jax.Array, jax.Array], jax.Array],
+    replicate: Callable[[jax.Array], jax.Array] = lambda x: x,
+    parts: int = 1,
+) -> Step:
+    """Builds `step(state, images, labels) -> (state, metrics)`.
+
+    images (B, H, W, 3) uint8, labels (B,) int32, taken from `targets`. A step whose loss or
+    gradient is not finite changes nothing but the step count and reports `skipped` = 1.
+
+    Args:
+      model: the network.
+      method: the objective.
+      optimizer: transforms gradients into updates of rate 1.
+      schedule: step -> learning rate.
+      augment: (key, images) -> (B, V, h, w, 3) float views.
+      replicate: constrains the small (V, B, D) embeddings to live whole on every device.
+      parts: micro-batches the network sees one after the other, see `microbatches`.
+    """
+
+    def step(state: TrainState, images: jax.Array, labels: jax.Array):
+        key = jax.random.fold_in(jax.random.fold_in(state.key, AUGMENT), state.step)
+        with jax.named_scope("augment"):
+            views = augment(key, images)  # (B, V, h, w, 3): the views of an image stay adjacent
+
+        def encode(params, views):
+            batch, num_views = views.shape[:2]
+            rows = views.reshape(batch * num_views, *views.shape[2:])
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            with jax.named_scope("forward"):
+                outputs, batch_stats = model.apply(variables, rows, train=True)
+            seen = getattr(outputs, method.reads)  # (B*V, D)
+            seen = jnp.swapaxes(seen.reshape(batch, num_views, -1), 0, 1)  # (V, B, D)
+            return seen, batch_stats
+
+        def loss_fn(seen):
+            with jax.named_scope("loss"):
+                return method.loss(replicate(seen), replicate(labels), state.method_state)
+
+        run = microbatches.value_and_grad(encode, loss_fn, parts)
+        loss, (method_state, metrics), batch_stats, gradient = run(state.params, views)
+        with jax.named_scope("update"):
+            rate = schedule(state.step)
+            direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = jax.tree.map(
+                lambda p, d: p - (rate * d).astype(p.dtype), state.params, direction
+            )
+            norm = optax.tree.norm(gradient)
+            fine = jnp.isfinite(loss) & jnp.isfinite(norm)
+            new = (params, batch_stats, opt_state, method_state)
+            old = (state.params, state.batch_stats, state.opt_state, state.method_state)
+            kept = jax.tree.map(lambda n, o: jnp.where(fine, n, o), new, old)
+        metrics = metrics | {
+            "loss": loss,
+            "learning_rate": rate,
+            "gradient_norm": norm,
+            "skipped": 1 - fine.astype(jnp.int32),
+        }
+        return TrainState(state.step + 1, *kept, state.key), metrics
+
+    return step
+
+
+def targets(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:
+    """What the loss is told of each training image, (N,) int32: its label, or its index.
+
+    Args:
+      method: the objective; `Method.targets` decides.
+      labels: (N,) int, or None where there are none.
+      num_images: N.
+    """
+    if method.targets == "indices":
+        return np.arange(num_images, dtype=np.int32)
+    return np.asarray(labels, np.int32)

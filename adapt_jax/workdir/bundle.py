@@ -1,0 +1,112 @@
+"""Reading what `python -m adapt_jax.export` wrote: checked against its card, fitted strictly.
+
+An export is a directory; `FILES` are the parts that are read here. card.json holds their SHA-256.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from adapt_jax.core import named
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
+from adapt_jax.runtime import sharding
+from adapt_jax.training.train_state import TrainState
+
+FORMAT = "adapt_jax export 1"
+CARD, CONFIG, DATA = "card.json", "config.json", "data.json"
+WEIGHTS, DETECTOR, DETECTOR_ARRAYS = "model.safetensors", "detector.json", "detector.safetensors"
+SCORER, SCRIPT, README = "scorer.stablehlo", "score.py", "README.md"
+FILES = (CONFIG, DATA, WEIGHTS, DETECTOR, DETECTOR_ARRAYS, SCORER)
+
+
+def is_export(folder: pathlib.Path) -> bool:
+    """Whether the folder is an export and not a run."""
+    try:
+        found = json.loads((folder / CARD).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and str(found.get("format", "")).startswith("adapt_jax export")
+
+
+def verify(folder: pathlib.Path) -> dict[str, Any]:
+    """What card.json holds, once every file of the export is found to be as it was written.
+
+    Raises:
+      InputError: a file is missing or changed (named), or the format is another.
+    """
+    card = read_json(folder, CARD)
+    if card.get("format") != FORMAT:
+        raise InputError(
+            f"{folder} is of the format {card.get('format')!r}, this package reads {FORMAT!r}; "
+            "use the version of adapt_jax that its card names"
+        )
+    for name in FILES:
+        known = card.get("files", {}).get(name, {}).get("sha256")
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing; copy the whole export")
+        if file_sha256(folder / name) != known:
+            raise InputError(
+                f"{folder / name} is not the file that was exported (its SHA-256 differs from "
+                f"{CARD}'s); copy it again or export the run again"
+            )
+    return card
+
+
+def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    """A JSON file of an export.
+
+    Raises:
+      InputError: it is missing or damaged.
+    """
+    try:
+        return json.loads((folder / name).read_text())
+    except (OSError, ValueError) as e:
+        raise InputError(f"{folder / name} cannot be read ({e}); copy the export again") from None
+
+
+def restore(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:
+    """The exported state on every device of the mesh; it has no optimiser and no key.
+
+    Args:
+      folder: of the export.
+      like: shapes and dtypes, as the export's config makes them.
+      mesh: the devices.
+
+    Raises:
+      InputError: an array is missing, unused, or of another shape or dtype.
+    """
+    wanted = {
+        "params": like.params,
+        "batch_stats": like.batch_stats,
+        "method": like.method_state,
+    }
+    found = named.unflatten(read_arrays(folder, WEIGHTS), wanted, str(folder / WEIGHTS))
+    found = sharding.replicate(mesh, found)
+    step = np.int32(read_json(folder, CARD)["step"])
+    return TrainState(step, found["params"], found["batch_stats"], None, found["method"], None)
+
+
+def check_data(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Raises InputError if training images are not those that the export was trained on."""
+    known = read_json(folder, DATA)
+    if known["train_fingerprint"] != facts["train_fingerprint"]:
+        raise InputError(
+            f"{folder} was trained on other images than train_data has now; restore them"
+        )
+
+
+def read_arrays(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+    """A safetensors file of an export.
+
+    Raises:
+      InputError: it is missing or damaged.
+    """
+    try:
+        return safetensors.numpy.load_file(folder / name)
+    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as e:
+        raise InputError(f"{folder / name} cannot be read ({e}); copy the export again") from None

@@ -1,0 +1,182 @@
+"""Where a run's scalars go besides metrics.jsonl: TensorBoard files always, W&B if asked for.
+
+`tracking: "wandb"` in the config sends them to Weights & Biases as well. Project, folder, name and
+mode are W&B's own variables (WANDB_PROJECT, WANDB_DIR, WANDB_NAME, WANDB_MODE); a run that resumes
+continues its W&B run, whose id is in WORKDIR/wandb.json.
+"""
+
+import importlib.util
+import json
+import os
+import pathlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import write_atomically
+from adapt_jax.runtime import processes
+
+KNOWN = ("", "wandb")
+_ID = "wandb.json"
+
+
+class Board(Protocol):
+    """Somewhere scalars can be looked at."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds the values of a step."""
+
+    def summary(self, step: int, values: Mapping[str, float]) -> None:
+        """Sets the values a run is compared by."""
+
+    def close(self) -> None:
+        """Flushes; nothing comes after."""
+
+
+def check(tracking: str) -> None:
+    """Raises InputError for an unknown name, or W&B where it is not installed."""
+    if tracking not in KNOWN:
+        raise InputError(f'config field tracking is "" or "wandb", got {tracking!r}')
+    if tracking and not installed():
+        raise InputError(
+            'tracking is "wandb", which is not installed: pip install wandb, or --config.tracking='
+        )
+
+
+def installed() -> bool:
+    """Whether W&B can be imported; a folder `wandb` it left behind is not enough."""
+    found = importlib.util.find_spec("wandb")
+    return found is not None and found.origin is not None
+
+
+def open_all(config, workdir: pathlib.Path, start: int | None) -> list[Board]:
+    """The boards of a run, on process 0; none elsewhere.
+
+    Args:
+      config: of the run.
+      workdir: its folder.
+      start: the step it starts or resumes at, whose later records in TensorBoard's files are
+        dropped; None drops none.
+
+    Raises:
+      InputError: on every process, if W&B does not let us in.
+    """
+    found: list[Board] = []
+    with processes.together():
+        if processes.is_main():
+            workdir = pathlib.Path(workdir)
+            if (board := _tensorboard(workdir / "tensorboard", start)) is not None:
+                found.append(board)
+            if config.tracking == "wandb":
+                found.append(WandB(workdir, config.to_dict()))
+    return found
+
+
+def summarise(
+    config, workdir: pathlib.Path, results: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
+    """Sends the results of an evaluation to the boards: every group's means, and accuracies.
+
+    W&B's run is continued where `workdir` has one, and W&B is still there; `say` is told if it
+    does not let us in.
+    """
+    config = config.copy_and_resolve_references()
+    if not (installed() and (pathlib.Path(workdir) / _ID).exists()):
+        config.tracking = ""
+    step = results.get("step", 0)
+    values = headlines(results)
+    try:
+        for board in open_all(config, workdir, None):
+            board.summary(step, values)
+            board.close()
+    except InputError as e:  # results are written; they are not lost for want of a board
+        say(f"results were not sent: {e}")
+
+
+def headlines(results: Mapping[str, Any]) -> dict[str, float]:
+    """{"results/knn/near/auroc": 0.98, ...}: AUROC and FPR95 of every group's mean, accuracies."""
+    found = {
+        f"results/{row['detector']}/{row['group']}/{metric}": float(row[metric])
+        for row in results["rows"]
+        if row["ood"] == "mean"
+        for metric in ("auroc", "fpr95")
+    }
+    accuracies = {k: float(v) for k, v in results.items() if k.endswith("accuracy")}
+    return found | {f"results/{k}": v for k, v in accuracies.items()}
+
+
+class TensorBoard:
+    """Event files, written without TensorFlow."""
+
+    def __init__(self, writer):
+        """Takes tensorboardX's SummaryWriter."""
+        self._writer = writer
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds the values of a step."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def summary(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds them at `step`: there is nothing else."""
+        self.scalars(step, values)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._writer.close()
+
+
+class WandB:
+    """One W&B run per work directory."""
+
+    def __init__(self, workdir: pathlib.Path, config: dict):
+        """Starts the run, or continues that of `workdir`.
+
+        Raises:
+          InputError: W&B does not let us in, such as without a key.
+        """
+        import wandb
+
+        path = workdir / _ID
+        known = json.loads(path.read_text())["id"] if path.exists() else None
+        chosen = known or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+        try:
+            self._run = wandb.init(
+                id=chosen,
+                resume="allow",
+                config=config,
+                project=os.environ.get("WANDB_PROJECT", "adapt_jax"),
+                name=os.environ.get("WANDB_NAME", workdir.resolve().name),
+                dir=os.environ.get("WANDB_DIR", str(workdir)),
+            )
+        except wandb.errors.Error as e:
+            raise InputError(
+                f"W&B: {str(e).splitlines()[0]}; run `wandb login`, or set WANDB_MODE=offline, or "
+                "--config.tracking="
+            ) from e
+        write_atomically(path, json.dumps({"id": chosen}).encode())
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds the values of a step; those of a repeated one W&B has, and they are equal."""
+        if step >= self._run.step:
+            self._run.log(dict(values), step=step)
+
+    def summary(self, step: int, values: Mapping[str, float]) -> None:
+        """Sets the run's summary."""
+        self._run.summary.update(dict(values))
+
+    def close(self) -> None:
+        """Ends the run; it can be continued."""
+        self._run.finish()
+
+
+def _tensorboard(folder: pathlib.Path, start: int | None) -> TensorBoard | None:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:  # the core runs without it
+        return None
+    purge = None if start is None else start + 1
+    suffix = f".{time.time_ns()}"  # two files of one second would have one name
+    return TensorBoard(SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix))

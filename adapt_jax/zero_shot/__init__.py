@@ -1,0 +1,1 @@
+"""Job: zero-shot OOD detection with CLIP."""

@@ -1,0 +1,93 @@
+"""A CLIP on every device: sentences and images -> unit rows, with progress."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from adapt_jax import clip
+from adapt_jax.core.errors import InputError
+from adapt_jax.runtime import progress, sharding
+
+
+class Encoder(NamedTuple):
+    """A model whose parameters are on every device of a mesh; batches are split over it.
+
+    fingerprint: SHA-256 of all that its embeddings depend on.
+    say: told what is being encoded and how fast.
+    """
+
+    model: clip.Model
+    fingerprint: str
+    mesh: Mesh
+    say: Callable[[str], None]
+
+    def images(
+        self,
+        blocks: Iterable[np.ndarray],
+        count: int,
+        batch_size: int,
+        what: str,
+        watch: Callable | None = None,
+    ) -> np.ndarray:
+        """`count` images in uint8 blocks (n, S, S, 3) -> (count, D) float32 unit rows.
+
+        `watch` profiles the passes, see `clip.encode_images`.
+        """
+        run = partial(clip.encode_images, self.model, blocks, watch=watch)
+        return self._unit(run, count, batch_size, what, "images")
+
+    def texts(self, sentences: Sequence[str], batch_size: int, what: str) -> np.ndarray:
+        """Sentences -> (N, D) float32 unit rows.
+
+        Raises:
+          InputError: one is too long for the model; it is named.
+        """
+        ids = clip.tokenize(sentences, self.model.context_length)
+        return self._unit(
+            partial(clip.encode_texts, self.model, ids), len(ids), batch_size, what, "texts"
+        )
+
+    def _unit(self, run, count: int, batch_size: int, what: str, kind: str) -> np.ndarray:
+        devices = self.mesh.size
+        gather = jax.jit(lambda x: x, out_shardings=sharding.replicated(self.mesh))
+        rows = run(
+            batch_size=-(-batch_size // devices) * devices,
+            put=partial(sharding.shard_batch, self.mesh),
+            get=lambda out: np.asarray(gather(out)),
+            progress=progress.reporter(self.say, f"CLIP: {what}", count, kind),
+        )
+        return unit(rows, what)
+
+
+def load(config, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
+    """The CLIP that config.clip names.
+
+    Raises:
+      InputError: see `clip.load`.
+    """
+    say(f"CLIP: loading {config.clip.path}")
+    model = clip.load(config.clip.path, config.clip.revision or None, dtype=config.clip.dtype)
+    fingerprint = model.fingerprint()
+    return Encoder(model.placed(partial(sharding.replicate, mesh)), fingerprint, mesh, say)
+
+
+def unit(rows: np.ndarray, what: str) -> np.ndarray:
+    """Rows (N, D) at unit length, at least float32.
+
+    Raises:
+      InputError: a row without a direction: zero, or not finite.
+    """
+    rows = np.asarray(rows)
+    rows = rows.astype(np.promote_types(rows.dtype, np.float32), copy=False)
+    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    wrong = np.flatnonzero(~(np.isfinite(norm) & (norm > 0)))
+    if wrong.size:
+        raise InputError(
+            f"{what}: {wrong.size} of {len(rows)} embeddings are zero or not finite (the first is "
+            f"row {wrong[0]}); with float16, try another dtype."
+        )
+    return rows / norm[:, None].astype(rows.dtype)

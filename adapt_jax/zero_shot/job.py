@@ -1,0 +1,245 @@
+"""Job: zero-shot OOD detection with CLIP: words and images -> embeddings -> detectors -> results.
+
+    python -m adapt_jax.zero_shot --config=configs/imagenet_adaneg.py --workdir=runs/adaneg
+
+Every sentence and image goes through CLIP once (kept in WORKDIR/text and WORKDIR/features, by
+content); detectors work on that. Writes results.json, results.csv, scores/<detector>/<set>.npz,
+predictions/<set>.csv and report.html. With --from_features=DIR the embeddings were made elsewhere,
+see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors and the stream count.
+"""
+
+import contextlib
+import copy
+import csv
+import io
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from adapt_jax import profiling, zero_shot_detectors
+from adapt_jax.config import zero_shot as zero_shot_config
+from adapt_jax.config.fields import steps_range
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import write_atomically
+from adapt_jax.data import suites
+from adapt_jax.data.set_names import SHIFTED
+from adapt_jax.detectors import specs as detector_specs
+from adapt_jax.report import publish
+from adapt_jax.runtime import processes, sharding, terminal
+from adapt_jax.workdir import folders
+from adapt_jax.zero_shot import encoder, feature_files, image_features, scoring, text_features
+from adapt_jax.zero_shot.image_features import ImageSet
+from adapt_jax.zero_shot.scoring import Task
+from adapt_jax.zero_shot.text_features import Text
+from adapt_jax.zero_shot_detectors import streams
+
+
+def zero_shot(config, workdir: str) -> dict:
+    """Runs a config from words and images to results.
+
+    Args:
+      config: as `zero_shot.default_config`.
+      workdir: where everything goes; what an earlier run has computed there is used again.
+
+    Returns:
+      What results.json holds.
+
+    Raises:
+      InputError: a mistake in the config, weights, words or images that are not there; as far as
+        can be, before any long work.
+    """
+    console = terminal.console()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            specs, settings = _check(config)
+            text_features.read_words(config, image_features.names_of_classes(config))
+            image_features.check(config)
+            path = _prepare(workdir, held)
+        say = _begin(path, console, held)
+        with processes.together():
+            encode = encoder.load(config, sharding.make_mesh(), say)
+            transform = image_features.cut(config, encode.model)
+            opened, groups = image_features.open_sets(config, transform, terminal.printer(console))
+            names = image_features.names_of_classes(config, opened["id"])
+            words = text_features.read_words(config, names)
+            console.print(_bank_size(words), highlight=False)
+            scoring.check(specs, groups, len(names), sum(words.counts.values()))
+        lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
+        processes.same("the CLIP weights", encode.fingerprint)
+        processes.same("the images", lists)
+        try:
+            text = text_features.build(config, words, encode, path)
+            with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
+                sets = image_features.embed(config, opened, transform, encode, path, watch)
+        except InputError as e:
+            processes.leave_alone(e)
+            raise
+        model = encode.model
+        facts = {
+            "id": image_features.plan(config).id_test.source,
+            "model": config.clip.path,
+            "checkpoint_sha256": encode.fingerprint,
+            "clip": model.source,
+            "logit_scale": model.logit_scale,
+            "preprocess": {k: str(v) for k, v in transform.keywords.items()},
+            "prompts": words.prompts._asdict(),
+            "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
+            "lists_sha256": lists,
+        }
+        task = Task(text.bank, sets, groups, settings)
+        return _finish(config, path, specs, task, text, facts, console, say)
+
+
+def from_features(config, folder: str, workdir: str) -> dict:
+    """The same for embeddings that were made elsewhere.
+
+    Args:
+      config: of which `detectors`, `stream`, `seed`, `full_spectrum`, `bootstrap`, `report` count.
+      folder: see `zero_shot_features`.
+      workdir: where results go.
+
+    Raises:
+      InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
+    """
+    console = terminal.console()
+    with contextlib.ExitStack() as held:
+        with processes.together():
+            specs, settings = _check(config)
+            text, sets, groups = _loaded(config, folder)
+            negatives = len(text.bank.negatives)
+            scoring.check(specs, groups, len(text.bank.labels), negatives)
+            path = _prepare(workdir, held)
+        for name, found in sets.items():
+            count, width = found.embeddings.shape
+            console.print(f"{name}: {count:,} x {width}", highlight=False)
+        say = _begin(path, console, held)
+        digest = feature_files.digest(text, sets)
+        processes.same("the embeddings", digest)
+        config = copy.deepcopy(config)
+        config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
+        facts = {
+            "id": "id",
+            "model": str(folder),
+            "checkpoint_sha256": digest,
+            "from_features": str(folder),
+        }
+        task = Task(text.bank, sets, groups, settings)
+        mesh = sharding.make_mesh()
+        with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
+            return _finish(config, path, specs, task, text, facts, console, say, watch)
+
+
+def _loaded(config, folder: str):
+    """The bank, sets and groups of a folder, as far as the config wants them."""
+    text, sets, groups = feature_files.load(folder)
+    if not config.full_spectrum:
+        groups = {name: group for name, group in groups.items() if group != SHIFTED}
+    elif SHIFTED not in groups.values():
+        raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
+    sets = {name: found for name, found in sets.items() if name in ("id", *groups)}
+    if not set(groups.values()) - {SHIFTED}:
+        raise InputError(f"{folder} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
+    return text, sets, groups
+
+
+def _check(config):
+    """The detectors and the stream of a config without mistakes in its own fields."""
+    zero_shot_config.check_fields(config)
+    specs = detector_specs.parse(config.detectors, zero_shot_detectors)
+    return specs, streams.parse(config)
+
+
+def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
+    """The folder, locked for as long as `held` is."""
+    path = folders.prepare(workdir)
+    if (path / "config.json").exists():
+        raise InputError(f"{path} holds a training run; give zero_shot a folder of its own")
+    held.enter_context(folders.locked(path))
+    return path
+
+
+def _profiled(config, path: pathlib.Path, console, mesh, what: str, unit: str = "batch"):
+    """The config's profile as a context, of images through CLIP or of a detector's steps."""
+    steps = unit == "step"
+    return profiling.calls(
+        steps_range(config.profile, "config field profile"),
+        path / "profile",
+        terminal.printer(console),
+        unit=unit,
+        what=f"zero-shot: {what}, {config.clip.path if not steps else config.detectors}",
+        devices=sharding.described(mesh),
+        dtype="float32" if steps else config.clip.dtype,
+        images=config.stream.batch_size if steps else config.image_batch_size,
+    )
+
+
+def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[[str], None]:
+    """`say` of a job whose processes see one folder."""
+    folders.check_shared(path)
+    held.enter_context(terminal.failures(path))
+    return held.enter_context(terminal.doing(console))
+
+
+def _bank_size(words: text_features.Words) -> str:
+    candidates = {kind: len(found) for kind, found in words.candidates.items()}
+    chosen = [f"{words.counts[k]:,} of {n:,} {k}s" for k, n in candidates.items()]
+    return f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(chosen) or 'none'}"
+
+
+def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say, watch=None):
+    """Scores the sets and writes everything; returns what results.json holds."""
+    task = scoring.mixed(task)
+    scored = scoring.run(specs, task, resamples=config.bootstrap, say=say, watch=watch)
+    say("classes")
+    predicted = {
+        name: scoring.classify(task.bank.labels, found.embeddings)
+        for name, found in task.sets.items()
+    }
+    say("results")
+    arrays = {name: {"embeddings": found.embeddings} for name, found in task.sets.items()}
+    publish.write(
+        path,
+        config=config,
+        facts={
+            "method": "zero_shot",
+            **facts,
+            "labels": len(task.bank.labels),
+            "negatives": len(task.bank.negatives),
+            **_accuracy(task, predicted),
+        },
+        scored=scored,
+        groups=task.groups,
+        sets=task.sets,
+        arrays=arrays,
+        title=f"zero-shot with {facts['model']}",
+        class_names=text.class_names,
+        images_of=task.images_of,
+        console=console,
+    )
+    if processes.is_main():
+        shutil.rmtree(path / "predictions", ignore_errors=True)
+        for name, found in task.sets.items():
+            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
+    return publish.read_or_raise(path, scored)
+
+
+def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:
+    """Share of the ID images whose nearest label is theirs; {} where labels are not known."""
+    labels = [task.sets[name].labels for name in task.own]
+    if any(known is None for known in labels):
+        return {}
+    nearest = np.concatenate([predicted[name][0] for name in task.own])
+    return {"id_accuracy": float(np.mean(nearest == np.concatenate(labels)))}
+
+
+def _save_predictions(path: pathlib.Path, found: ImageSet, text: Text, classes, cosines) -> None:
+    """The ID label nearest to each image, whatever a detector thinks of it."""
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    writer.writerow(["image", "class", "class_name", "cosine"])
+    for name, c, cosine in zip(found.names, classes, cosines):
+        writer.writerow([name, c, text.class_names[c], f"{cosine:.6f}"])
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, lines.getvalue().encode())

@@ -1,0 +1,197 @@
+"""Class names and a corpus -> prompts -> CLIP's text tower -> NegMining -> the text bank.
+
+Embeddings of all sentences are kept in WORKDIR/text, by model and sentences, so another percentile
+or number of negatives costs no second pass. `text.npz` there is the bank, as --from_features reads
+it; `negatives.csv` names the chosen words.
+"""
+
+import csv
+import hashlib
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import write_atomically
+from adapt_jax.inference import feature_cache
+from adapt_jax.runtime import processes
+from adapt_jax.text_bank import Corpus, corpus, prompts
+from adapt_jax.zero_shot.encoder import Encoder
+from adapt_jax.zero_shot_detectors import TextBank, mine_negatives
+
+NOUN, ADJECTIVE = "noun", "adjective"
+_BLOCK = 4096  # words whose cosines with all labels are there at one time
+
+
+class Words(NamedTuple):
+    """What a bank is made of, before any network sees it.
+
+    candidates: words by kind, in the order the bank will have them; {} if no negatives are wanted.
+    counts: how many of each kind become negatives.
+    source: where the candidates are from.
+    """
+
+    class_names: tuple[str, ...]
+    prompts: prompts.Prompts
+    candidates: dict[str, tuple[str, ...]]
+    counts: dict[str, int]
+    source: str = ""
+
+
+class Text(NamedTuple):
+    """A bank with what its rows are called; `negatives` is () where that is not known."""
+
+    bank: TextBank
+    class_names: tuple[str, ...]
+    negatives: tuple[str, ...] = ()
+
+
+class _Sentences(NamedTuple):
+    """What `feature_cache.cached` wants to know of a data set."""
+
+    images: Sequence[str]
+    labels: None = None
+
+
+def read_words(config, class_names: Sequence[str]) -> Words:
+    """Collects the words a config asks for; quick.
+
+    Args:
+      config: of the job.
+      class_names: of the ID classes.
+
+    Raises:
+      InputError: a corpus or prompts that are not there or cannot be, or a choice that is unknown.
+    """
+    chosen = prompts.make(**config.prompts)
+    settings = config.negatives
+    if settings.convention not in ("neglabel", "openood_vlm"):
+        raise InputError(
+            'config field negatives.convention is "neglabel" or "openood_vlm", got '
+            f"{settings.convention!r}"
+        )
+    for field in ("percentile", "fraction"):
+        if not 0 <= settings[field] <= 1:
+            raise InputError(
+                f"config field negatives.{field} lies in 0..1, got {settings[field]:g}"
+            )
+    if (settings.count or 0) < 0:
+        raise InputError(f"config field negatives.count must not be negative, got {settings.count}")
+    if not (settings.fraction if settings.count is None else settings.count):
+        return Words(tuple(class_names), chosen, {}, {})
+    options = config.corpus.to_dict()
+    drop = options.pop("without_labels")
+    found = corpus.load(**options)
+    if drop:
+        found = corpus.without(found, class_names)
+    candidates = {NOUN: found.nouns, ADJECTIVE: found.adjectives}
+    if settings.convention == "openood_vlm":
+        candidates = dict(reversed(candidates.items()))
+    return Words(
+        tuple(class_names), chosen, candidates, _counts(settings, found), source=found.source
+    )
+
+
+def _counts(settings, found: Corpus) -> dict[str, int]:
+    """A share of each kind, or a total split in proportion; at most all there are."""
+    nouns, adjectives = len(found.nouns), len(found.adjectives)
+    if settings.count is None:
+        return {
+            NOUN: int(settings.fraction * nouns),
+            ADJECTIVE: int(settings.fraction * adjectives),
+        }
+    part = int(settings.count * adjectives / (nouns + adjectives))
+    return {NOUN: min(settings.count - part, nouns), ADJECTIVE: min(part, adjectives)}
+
+
+def build(config, words: Words, encoder: Encoder, workdir: pathlib.Path) -> Text:
+    """The text bank of a config, from cache or network.
+
+    Args:
+      config: of the job.
+      words: from `read_words`.
+      encoder: the CLIP.
+      workdir: of the job.
+
+    Raises:
+      InputError: a prompt is too long for the model.
+    """
+    folder = pathlib.Path(workdir) / "text"
+
+    def encode(name: str, sentences: list[str]) -> np.ndarray:
+        text = "\0".join((encoder.fingerprint, *sentences))
+        key = hashlib.sha256(text.encode()).hexdigest()
+
+        def run(sentences):
+            return {"embeddings": encoder.texts(sentences, config.text_batch_size, name)}
+
+        path = feature_cache.path_of(folder, name, key)
+        return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
+
+    templates = words.prompts.labels
+    labels = encode("labels", [s for t in templates for s in prompts.fill(t, words.class_names)])
+    labels = np.asarray(prompts.ensemble(labels.reshape(len(templates), -1, labels.shape[1])))
+    chosen, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
+    template = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
+    settings = config.negatives
+    for kind, candidates in words.candidates.items():
+        found = encode(f"{kind}s", prompts.fill(template[kind], candidates))
+        encoder.say(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
+        kept = mine_negatives(
+            found,
+            labels,
+            settings.percentile,
+            count=words.counts[kind],
+            convention=settings.convention,
+        )
+        names = [candidates[i] for i in kept]
+        chosen += names
+        rows.append(found[kept])
+        table += _table(names, kind, found[kept], labels, words.class_names, settings)
+    text = Text(TextBank(labels, np.concatenate(rows)), words.class_names, tuple(chosen))
+    if processes.is_main():
+        _save(folder, text, table)
+    return text
+
+
+def _table(names, kind, rows, labels, class_names, settings) -> list[dict]:
+    """Rows of negatives.csv: the similarity words were ranked by, and the label nearest to each."""
+    largest = len(labels) - 1
+    quantile = settings.percentile
+    if settings.convention == "openood_vlm":
+        quantile = min(int(quantile * len(labels)), largest) / max(largest, 1)
+    table = []
+    for start in range(0, len(rows), _BLOCK):
+        cosine = rows[start : start + _BLOCK] @ labels.T
+        similar = np.quantile(cosine, quantile, axis=1)
+        for name, value, nearest, row in zip(names[start:], similar, cosine.argmax(axis=1), cosine):
+            table.append(
+                {
+                    "word": name,
+                    "kind": kind,
+                    "similarity": f"{value:.6f}",
+                    "nearest_label": class_names[nearest],
+                    "cosine": f"{row[nearest]:.6f}",
+                }
+            )
+    return table
+
+
+def _save(folder: pathlib.Path, text: Text, table: list[dict]) -> None:
+    content = io.BytesIO()
+    np.savez(
+        content,
+        labels=text.bank.labels,
+        negatives=text.bank.negatives,
+        class_names=np.array(text.class_names, np.str_),
+        words=np.array(text.negatives, np.str_),
+    )
+    write_atomically(folder / "text.npz", content.getvalue())
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, ["word", "kind", "similarity", "nearest_label", "cosine"])
+    writer.writeheader()
+    writer.writerows(table)
+    write_atomically(folder / "negatives.csv", lines.getvalue().encode())

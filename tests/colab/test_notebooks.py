@@ -1,0 +1,100 @@
+"""The notebooks run, define nothing, and are committed with outputs that can be read.
+
+Executed in a kernel of this environment, with the numbers of their first cell lowered.
+"""
+
+import ast
+import contextlib
+import io
+import pathlib
+import re
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from adapt_jax.runtime import terminal
+from colab.execute import execute
+
+FOLDER = pathlib.Path(__file__).parents[2] / "colab"
+NAMES = ("quickstart", "zero_shot")
+LARGEST = 400_000  # bytes
+MACHINE = re.compile(r"(?<![\w.])/(home|root|tmp|usr|opt|var|work|mnt|content|Users|private)/")
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def read(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def printed(notebook):
+    """Everything a reader sees in words."""
+    outputs = [out for cell in code(notebook) for out in cell.outputs]
+    return "\n".join(
+        out.text if out.output_type == "stream" else str(out.data.get("text/markdown", ""))
+        for out in outputs
+    )
+
+
+def pictures(notebook):
+    return sum("image/png" in out.get("data", {}) for c in code(notebook) for out in c.outputs)
+
+
+def test_quickstart_runs(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)  # it trains longer than it compiles
+    made = execute(FOLDER / "quickstart.ipynb", {"EPOCHS": 2, "WORKDIR": str(tmp_path / "run")})
+    assert pictures(made) == pictures(read("quickstart")) == 3
+    assert (tmp_path / "run" / "report.html").exists()
+    losses = re.findall(r"step \d: ([\d.]+) on one device, ([\d.]+) on eight", printed(made))
+    assert len(losses) == 3
+    for one, eight in losses:
+        assert float(one) == pytest.approx(float(eight), rel=1e-12)
+
+
+def test_zero_shot_runs(tmp_path):
+    folders = {"MODEL": str(tmp_path / "clip"), "WORKDIR": str(tmp_path / "run")}
+    made = execute(FOLDER / "zero_shot.ipynb", {"STEPS": 20, **folders})
+    assert pictures(made) == pictures(read("zero_shot")) == 5
+    assert "three.png" in printed(made)
+    assert "adaneg" in printed(made)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebooks_define_nothing(name):
+    for cell in code(read(name)):
+        tree = ast.parse(TransformerManager().transform_cell(cell.source))
+        assert not [node for node in ast.walk(tree) if isinstance(node, DEFINITIONS)], cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_can_be_read_without_running(name):
+    cells = code(read(name))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert cell.outputs or "parameters" in cell.metadata.get("tags", ()), cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_they_show_is_clean(name):
+    notebook = read(name)
+    assert (FOLDER / f"{name}.ipynb").stat().st_size < LARGEST
+    streams = [o.name for c in code(notebook) for o in c.outputs if o.output_type == "stream"]
+    assert set(streams) == {"stdout"}
+    words = printed(notebook)
+    assert not re.search("warning|traceback|error:", words, re.IGNORECASE)
+    assert not MACHINE.search(words)
+    assert "\x1b" not in words  # colours of a terminal
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "colab"}
+
+
+def test_the_console_is_plain_where_colour_is_asked_for_but_no_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), terminal.doing(terminal.console()) as say:
+        say("1 of 2")
+    assert text.getvalue().endswith("s  1 of 2\n")
+    assert "\x1b" not in text.getvalue()

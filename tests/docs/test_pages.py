@@ -1,0 +1,84 @@
+"""The Python examples in the documentation run, and what they assert holds."""
+
+import doctest
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.detectors import Outputs
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = [
+    p for p in sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md"]) if "```python" in p.read_text()
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_examples_run(page):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in ROOT.glob("docs/*.md") if "```pycon" in p.read_text()], ids=lambda p: p.name
+)
+def test_prompts_print_what_they_say(page):
+    text = "\n".join(re.findall(r"```pycon\n(.*?)```", page.read_text(), re.DOTALL))
+    example = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+@pytest.mark.parametrize("page", ["add_a_method.md", "add_a_detector.md"])
+def test_what_to_add_is_thirty_lines(page):
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)[1]
+    assert sum(bool(line.strip()) for line in block.splitlines()) <= 30
+
+
+def test_the_example_method_learns():
+    page = (ROOT / "docs/add_a_method.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    method = names["make"](num_classes=3, feature_dim=4)
+    state = method.init(jax.random.key(0))
+    labels = jnp.arange(9) % 3
+    embeddings = jnp.eye(4)[labels][None]
+    losses = []
+    for _ in range(20):
+        loss, (state, _) = method.loss(embeddings, labels, state)
+        losses.append(float(loss))
+    assert losses[-1] < 0.01 < losses[0]
+
+
+def test_the_example_detector_gives_any_split_the_same_bits():
+    page = (ROOT / "docs/add_a_detector.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    rows = np.random.default_rng(0).normal(size=(600, 9)).astype(np.float32)
+    detector = names["make"](dim=3)
+    state = detector.fit(Outputs(rows))
+    whole = detector.score(state, Outputs(rows))
+    parts = [detector.score(state, Outputs(rows[i : i + 7])) for i in range(0, 70, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole[:70])
+    with pytest.raises(InputError, match=r"subspace.fit: dim=3 exceeds"):
+        detector.fit(Outputs(rows[:, :2]))
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*ROOT.glob("docs/*.md"), ROOT / "README.md"]:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name} links to {target}"
+            if anchor and file.suffix == ".md":
+                assert anchor in headings(file), f"{page.name} links to {file.name}#{anchor}"
+
+
+def headings(page):
+    """The anchors of a page's headings, as the repository's page and the site make them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
