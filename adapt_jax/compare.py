@@ -23,7 +23,7 @@ from adapt_jax.experiment import checks, pretrained
 from adapt_jax.report import comparison
 from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, processes, terminal
-from adapt_jax.workdir import checkpoints, folders
+from adapt_jax.workdir import checkpoints, folders, trackers
 
 # What configs must share for their methods to be compared, sections included.
 RECIPE = (
@@ -81,6 +81,7 @@ def compare(
         )
     for config in chosen.values():
         checks.check_config(config)
+        trackers.check(config.tracking)
         pretrained.check(config)
         if not config.ood.strip():
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
@@ -181,13 +182,13 @@ def _differences(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
     first, *others = as_dicts.values()
     keys = {key for other in others for key in config_diff.differences(first, other)}
     keys = sorted(k for k in keys if k.split(".")[0] not in ("method", "seed"))
-    return {k: {stem: _get(config, k) for stem, config in as_dicts.items()} for k in keys}
+    return {k: {stem: _get(fields, k) for stem, fields in as_dicts.items()} for k in keys}
 
 
-def _get(config: dict, key: str):
+def _get(tree: dict, key: str):
     for part in key.split("."):
-        config = config[part]
-    return config
+        tree = tree[part]
+    return tree
 
 
 def _shown(differences: dict[str, dict[str, Any]], most: int = 4) -> str:

@@ -57,23 +57,22 @@ def load(workdir: str, *, detector: str = "", tpr: float | None = None) -> Predi
     """
     if tpr is not None:
         calibrated.check_tpr(tpr)
-    found = pipeline.load(workdir, detector=detector)
-    judge = found.judge
+    ready = pipeline.load(workdir, detector=detector)
 
     def predict(images: np.ndarray):
-        seen = found.outputs(images)
-        return judge.detector.score(judge.state, seen), calibrated.classify(judge, seen)
+        outputs = ready.outputs(images)
+        return ready.detector.score(outputs), ready.detector.classify(outputs)
 
-    tpr = found.tpr if tpr is None else tpr
+    tpr = ready.tpr if tpr is None else tpr
     return Predictor(
         predict=predict,
-        square=found.square,
-        detector=judge.spec.text,
+        square=ready.square,
+        detector=ready.detector.spec.text,
         tpr=tpr,
-        threshold=calibrated.threshold(judge.calibration, tpr),
-        calibrated_on=judge.calibrated_on,
-        predicted_by=judge.by,
-        class_names=tuple(found.facts["class_names"]),
+        threshold=ready.detector.threshold(tpr),
+        calibrated_on=ready.detector.calibrated_on,
+        predicted_by=ready.detector.by,
+        class_names=tuple(ready.facts["class_names"]),
     )
 
 

@@ -14,7 +14,7 @@ from adapt_jax.core.arrays import NORM_FLOOR
 from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
-from adapt_jax.doctor.run_checks import blocks, judge, mean_cosine, unit_rows
+from adapt_jax.doctor.run_checks import blocks, findings_of, mean_cosine, unit_rows
 
 TRAIN, OOD = "train", "ood"
 ID_LIKE = (TRAIN, ID, VAL)
@@ -104,7 +104,7 @@ def features(name: str, role: str, s: Features) -> list[Finding]:
     """Whether a set's features can tell images apart."""
     shown = f"{s.count:,} x {s.width}"
     bad = s.broken
-    return judge(
+    return findings_of(
         f"features of {name}",
         f"{shown}, effective rank {s.rank:.1f}, mean cosine {s.cosine:.3f}, median norm "
         f"{s.norm:.3g}, {s.dead} dead channels, {s.zero} rows of zeros",
@@ -153,7 +153,7 @@ def features_apart(found: Mapping[str, Features], roles: Mapping[str, str]) -> l
         shift = float(np.linalg.norm(s.mean - train.mean) / max(train.deviation, NORM_FLOOR))
         chance = 3 * np.sqrt(1 / s.count + 1 / train.count)  # of two samples of one population
         most = SCALE if id_like else OOD_SCALE
-        out += judge(
+        out += findings_of(
             f"features of {name} against train",
             f"mean shifted by {shift:.2f} deviations, median norm x {ratio:.2f}",
             (
@@ -202,7 +202,7 @@ def images(name: str, role: str, s: Images, train: Images) -> list[Finding]:
     colour = "grey" if s.grey == s.count else "colour" if not s.grey else f"{s.grey:,} grey"
     share, usual = s.grey / s.count, train.grey / train.count
     odd = (share > 0.99 and usual < 0.5) or (share < 0.01 and usual > 0.99)
-    return judge(
+    return findings_of(
         f"images of {name}",
         f"{s.count:,}, {colour}, mean {_triple(s.mean)}, std {_triple(s.std)}, "
         f"{repeated} repeated, {s.constant} of one colour",
@@ -257,7 +257,7 @@ def overlaps(hashes: Mapping[str, np.ndarray], roles: Mapping[str, str]) -> list
         shared = int(np.isin(hashes[name], unique[other], assume_unique=False).sum())
         detail = f"{shared:,} of {len(hashes[name]):,} images of {name} are also in {other}"
         problems.append((shared, status, detail, remedy))
-    return judge("overlap", "no image is in two sets that must not share any", *problems)
+    return findings_of("overlap", "no image is in two sets that must not share any", *problems)
 
 
 def _triple(values: np.ndarray) -> str:

@@ -22,24 +22,24 @@ from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
-from adapt_jax.experiment import build, checks, derived, image_sets
+from adapt_jax.experiment import checks, derived, image_sets, record
+from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.report import publish
-from adapt_jax.runtime import processes, sharding, terminal
+from adapt_jax.runtime import processes, terminal
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints, folders, trackers
 
 
-def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: str = "") -> dict:
+def evaluate(
+    experiment: Experiment, workdir: pathlib.Path, state: TrainState, *, profile: str = ""
+) -> dict:
     """Scores every set with every detector of the config and writes the results.
 
     Args:
-      config: of the run.
-      workdir: its folder.
-      data: every image set, from `checks.load_data`.
-      parts: from `build.build`.
-      mesh: the devices.
+      experiment: the run, with its image sets.
+      workdir: the folder the results go to.
       state: the trained state.
       profile: "START:STOP" traces these batches of the network's passes over all sets, which are
         then made anew.
@@ -50,6 +50,7 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
     Raises:
       InputError: a detector cannot work with these outputs, or its scores are degenerate.
     """
+    config, data = experiment.config, experiment.data
     console = terminal.console()
     workdir = pathlib.Path(workdir)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
@@ -63,12 +64,10 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
             workdir / "profile" / "evaluate",
             terminal.printer(console),
             unit="batch",
-            **derived.described(config, mesh, evaluating=True),
+            **derived.profile_subject(config, experiment.mesh, evaluating=True),
         ) as watch:
-            arrays = network_outputs(
-                config, workdir, data, parts, mesh, variables, checkpoint, say, watch
-            )
-        task = make_task(config, data, parts, mesh, state, arrays)
+            arrays = network_outputs(experiment, workdir, variables, checkpoint, say, watch)
+        task = make_task(experiment, state, arrays)
         say("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
         scored = score_detectors(config, task, say)
@@ -83,7 +82,7 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
         "ood_val": suite.ood_val.source if config.search else "",
         "lists_sha256": image_sets.protocol_hash(data),
         "step": int(state.step),
-        "total_steps": derived.total_steps(config, len(data.train.images)),
+        "total_steps": experiment.plan.total_steps,
         **accuracies,
     }
     prototypes = getattr(state.method_state, "prototypes", None)
@@ -101,7 +100,7 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
         console=console,
     )
     results = publish.read_or_raise(workdir, scored)
-    trackers.summarise(config, workdir, results, terminal.printer(console))
+    trackers.summarise(workdir, results, terminal.printer(console))
     return results
 
 
@@ -149,16 +148,12 @@ def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))
             data = checks.load_data(config, lambda text: console.print(text, highlight=False))
+            experiment = record.make(config, data)
             check = bundle if bundle.is_export(source) else checkpoints
-            check.check_data(source, derived.data_facts(config, data.train))
+            check.check_data(source, experiment.facts)
         folders.check_shared(path)
         held.enter_context(terminal.failures(path))
-        mesh = sharding.make_mesh()
-        parts = build.build_for(config, mesh, data.train)
-        state = restore(config, source, parts, mesh)
-        return evaluate(
-            config, path, data=data, parts=parts, mesh=mesh, state=state, profile=profile
-        )
+        return evaluate(experiment, path, restore(experiment, source), profile=profile)
 
 
 def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Path:

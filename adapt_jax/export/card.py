@@ -55,7 +55,7 @@ In a program of your own, without adapt_jax or with it:
     import adapt_jax.export
     found = adapt_jax.export.load(".")
     outputs = found.outputs(images)     # features, logits: what every detector takes
-    scores = found.judge.detector.score(found.judge.state, outputs)
+    scores = found.detector.score(outputs)
 
 `scorer.stablehlo` is lowered for {", ".join(scorer["platforms"])}, and computes in
 {scorer["dtype"]}. It returns {output}.

@@ -182,7 +182,7 @@ def make(
         }
         return value, (state, metrics)
 
-    return Method(init, loss, refresh=refresh, refresh_due=refresh_due, targets="indices")
+    return Method(init, loss, refresh=refresh, refresh_due=refresh_due, label_kind="indices")
 
 
 def _contrast(logits: jax.Array, log_d: jax.Array, positive: jax.Array):

@@ -65,4 +65,4 @@ def make(
         value = jnp.sum(per_anchor) / jnp.maximum(jnp.sum(count > 0), 1)
         return temperature / base_temperature * value, (state, {})
 
-    return Method(init, loss, targets="labels" if use_labels else "indices")
+    return Method(init, loss, label_kind="labels" if use_labels else "indices")

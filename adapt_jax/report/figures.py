@@ -17,13 +17,12 @@ from sklearn.metrics import roc_auc_score
 from adapt_jax.config import completed
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID
-from adapt_jax.experiment import build
+from adapt_jax.experiment import record
 from adapt_jax.inference import feature_cache
 from adapt_jax.inference.restore import restore
 from adapt_jax.report import plots
 from adapt_jax.results import result_files, tables
 from adapt_jax.results.scores import load_scores
-from adapt_jax.runtime import sharding
 from adapt_jax.workdir import checkpoints
 from adapt_jax.zero_shot_detectors import streams
 
@@ -210,9 +209,8 @@ def _scores(workdir, detector: str, ood: str) -> tuple[np.ndarray, np.ndarray]:
 def _prototypes(path: Path, facts) -> np.ndarray | None:
     """(K, C, D) of the checkpoint the run evaluates, None if its method has none."""
     config = completed(checkpoints.recall_config(path))
-    mesh = sharding.make_mesh()
-    parts = build.build_from(config, mesh, facts)
-    found = getattr(restore(config, path, parts, mesh).method_state, "prototypes", None)
+    state = restore(record.recall(config, facts), path)
+    found = getattr(state.method_state, "prototypes", None)
     return None if found is None else np.asarray(found)
 
 
