@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
 
 def test_the_provenance_page_names_every_recording_and_no_other():
@@ -18,3 +18,8 @@ def test_every_program_of_the_provenance_page_has_a_whole_commit():
     assert len(rows) >= 8
     for row in rows:
         assert re.search(r"`[0-9a-f]{40}`", row), row
+
+
+def test_links_of_the_provenance_page_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (GOLDEN / "README.md").read_text()):
+        assert (GOLDEN / target).exists(), target

@@ -2,23 +2,44 @@
 
 import pathlib
 import re
+import sys
 
 import pytest
 
 import adapt_jax
 from adapt_jax import detectors, methods, zero_shot_detectors
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs/references.md").read_text()
 NAMES = (*methods.names(), *detectors.names(), *zero_shot_detectors.names())
 WITHOUT_A_PAPER_LINK = {"adapt", "palm_ssd", "nearest_mean"}  # ADAPT's is not public
+WITHOUT_CODE = {"ccl", "nearest_mean"}
+
+
+def row_of(name):
+    (row,) = (row for row in PAGE.splitlines() if re.match(rf"\|[^|]*`{name}`[^|]*\|", row))
+    return row
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_has_a_row_with_a_paper(name):
-    rows = [row for row in PAGE.splitlines() if re.match(rf"\|[^|]*`{name}`[^|]*\|", row)]
-    assert len(rows) == 1
-    assert ("](https://" in rows[0].split("|")[2]) == (name not in WITHOUT_A_PAPER_LINK)
+    assert ("](https://" in row_of(name).split("|")[2]) == (name not in WITHOUT_A_PAPER_LINK)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstrings_and_rows_link_to_paper_and_code(name):
+    folder = next(f for f in (methods, detectors, zero_shot_detectors) if name in f.names())
+    factory = folder.FACTORIES[name]
+    docs = (sys.modules[factory.__module__].__doc__ or "") + (factory.__doc__ or "")
+    page = "methods.md" if folder is methods else "detectors.md"
+    row = re.search(rf"^\| \[?`{name}`.*", (ROOT / "docs" / page).read_text(), re.MULTILINE)[0]
+    if name not in WITHOUT_A_PAPER_LINK:
+        paper = re.search(r"\]\((https://[^)]+)\)", row_of(name))[1]
+        assert paper in docs
+        assert f"]({paper})" in row
+    if name not in WITHOUT_CODE:
+        assert "https://github.com/" in docs
+        assert "](https://github.com/" in row
 
 
 def test_commits_are_those_of_the_recordings():
