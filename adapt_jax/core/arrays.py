@@ -10,7 +10,8 @@ NORM_FLOOR = 1e-12
 
 def working_dtype(dtype) -> jnp.dtype:
     """What the device computes in for data of `dtype`: at least float32; float64 only under x64."""
-    return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
+    with jax.numpy_dtype_promotion("standard"):  # whatever the caller set: widening is the point
+        return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
 
 
 def traced(tree) -> bool:

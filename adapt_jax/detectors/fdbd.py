@@ -1,5 +1,7 @@
-"""fDBD: average distance to the decision boundaries (Liu & Qin 2024, "Fast Decision Boundary based
-OOD Detector"), as in Jingkang50/OpenOOD.
+"""fDBD: average distance to the decision boundaries (Liu & Qin 2024).
+
+Paper: Fast Decision Boundary based Out-of-Distribution Detector (ICML 2024),
+https://arxiv.org/abs/2312.11536. Code: https://github.com/Jingkang50/OpenOOD.
 """
 
 from functools import partial

@@ -1,5 +1,9 @@
 """Mahalanobis distance to the nearest class mean (Lee et al. 2018), two covariances.
 
+Paper: A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks
+(NeurIPS 2018), https://arxiv.org/abs/1807.03888. Code: https://github.com/Jingkang50/OpenOOD,
+https://github.com/JINHYUKSUH/ADAPT, https://github.com/deeplearning-wisc/cider.
+
 "total": covariance of all training features around the global mean, divisor N - 1, pseudo-inverse
 cut at D * 2.2e-16 of the largest singular value (JINHYUKSUH/ADAPT and deeplearning-wisc/cider).
 "within": covariance around the class means, divisor N, same cut (scipy.linalg.pinvh; Jingkang50/

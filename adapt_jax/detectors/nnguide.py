@@ -1,7 +1,9 @@
-"""NNGuide: energy guided by the nearest training features (Park et al. 2023, "Nearest Neighbor
-Guidance").
+"""NNGuide: energy guided by the nearest training features (Park et al. 2023).
 
-Differs from Jingkang50/OpenOOD in the bank: its code takes the first batches of the training set,
+Paper: Nearest Neighbor Guidance for Out-of-Distribution Detection (ICCV 2023),
+https://arxiv.org/abs/2309.14888. Code: https://github.com/Jingkang50/OpenOOD.
+
+Differs from OpenOOD in the bank: its code takes the first batches of the training set,
 which in its lists is sorted by class, so that CIFAR-10's bank is 600 images of one class. Here the
 bank is drawn at random; bank="first" restores theirs.
 """

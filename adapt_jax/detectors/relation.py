@@ -1,7 +1,7 @@
 """Neural relation graph: how strongly an image is tied to the training set (Kim et al. 2023).
 
-"Neural Relation Graph: A Unified Framework for Identifying Label Noise and Outlier Data", as in
-Jingkang50/OpenOOD `relation`.
+Paper: Neural Relation Graph: A Unified Framework for Identifying Label Noise and Outlier Data
+(NeurIPS 2023), https://arxiv.org/abs/2301.12321. Code: https://github.com/Jingkang50/OpenOOD.
 """
 
 from functools import partial

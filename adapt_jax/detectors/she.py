@@ -1,7 +1,11 @@
-"""SHE: similarity to the stored pattern of the predicted class (Zhang et al. 2023, "SHE").
+"""SHE: similarity to the stored pattern of the predicted class (Zhang et al. 2023).
+
+Paper: Out-of-Distribution Detection based on In-Distribution Data Patterns Memorization with Modern
+Hopfield Energy (ICLR 2023), https://openreview.net/forum?id=KkazG4lgKL.
+Code: https://github.com/Jingkang50/OpenOOD.
 
 A pattern is the mean feature of a class's correctly classified training images, as in
-Jingkang50/OpenOOD.
+OpenOOD.
 """
 
 from functools import partial

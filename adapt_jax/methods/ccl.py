@@ -1,4 +1,7 @@
-"""CCL: cluster-aware contrastive learning for OOD detection without labels (arXiv 2302.02598).
+"""CCL: cluster-aware contrastive learning for OOD detection without labels.
+
+Paper: Cluster-aware Contrastive Learning for Unsupervised Out-of-distribution Detection (arXiv
+2023), https://arxiv.org/abs/2302.02598. Code: none found.
 
 Implemented from the abstract: neither code nor the full text could be found, so only the idea is
 the paper's. Instance-level contrast is joined by clusters, found anew during training; an image is

@@ -1,4 +1,7 @@
-"""AdaNeg: negative proxies that adapt to the images seen (Zhang & Zhang 2024; YBZh/OpenOOD-VLM).
+"""AdaNeg: negative proxies that adapt to the images seen (Zhang & Zhang 2024).
+
+Paper: AdaNeg: Adaptive Negative Proxy Guided OOD Detection with Vision-Language Models (NeurIPS
+2024), https://arxiv.org/abs/2410.20149. Code: https://github.com/YBZh/OpenOOD-VLM.
 
 A batch is scored as NegLabel would, its confident images are remembered under their nearest label
 or negative, and it is scored again against what each class remembers. As executed by the authors'
