@@ -57,14 +57,14 @@ def test_adaneg_stream(golden, case, score):
         np.testing.assert_allclose(got, g[KEYS[score]][i], atol=1e-5, rtol=0)
         np.testing.assert_array_equal(1 + state.memory.count, g["next_slot"][i])
         if adaptive_gap:
-            ones, size = int(np.sum(state.window.ring)), int(state.window.size)
+            ones, size = int(np.sum(state.window.rows)), int(state.window.size)
             np.testing.assert_array_equal([ones, size - ones, size], g["counts"][i])
 
     recorded = g["final_memory"]  # (C, 1 + L, D): the text, L - 1 images, a slot never used
     np.testing.assert_array_equal(state.memory.images, recorded[:, 1:length])
     np.testing.assert_allclose(state.memory.entropy, g["final_entropy"][:, 1:length], atol=1e-5)
     if "final_window" in g:
-        ring = np.roll(state.window.ring, -int(state.window.head))
+        ring = np.roll(state.window.rows, -int(state.window.head))
         np.testing.assert_array_equal(ring, g["final_window"])
 
 
