@@ -12,21 +12,13 @@ from adapt_jax.zero_shot_detectors import TextBank, mine_negatives, mining
 from tests.zero_shot_detectors import data
 
 NAMES = zero_shot_detectors.names()
-SMALL = {
-    "mcm": {},
-    "neglabel": {"groups": 4},
-    "csp": {"groups": 4},
-    "adaneg": {"groups": 4},
-    "tanl": {"without_noise": True},
-}
-ADAPTIVE = ("adaneg", "tanl")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_larger_means_in_distribution(name):
     rng = np.random.default_rng(0)
     texts = data.bank(rng)
-    detector = zero_shot_detectors.make(name, **SMALL[name])
+    detector = zero_shot_detectors.make(name, **data.SMALL[name])
     images = np.concatenate([texts.labels, texts.negatives[:5]])
     kept = jax.tree.map(np.array, texts)
     state = detector.init(jax.tree.map(jnp.asarray, texts))
@@ -35,14 +27,14 @@ def test_larger_means_in_distribution(name):
     assert scores.dtype == np.float32
     assert np.min(scores[:5]) > np.max(scores[5:])
     jax.tree.map(np.testing.assert_array_equal, texts, kept)
-    if name not in ADAPTIVE:
+    if name not in data.ADAPTIVE:
         jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_halves_are_widened(name):
     texts = jax.tree.map(lambda x: x.astype(np.float16), data.bank(np.random.default_rng(1)))
-    detector = zero_shot_detectors.make(name, **SMALL[name])
+    detector = zero_shot_detectors.make(name, **data.SMALL[name])
     shapes = jax.eval_shape(
         detector.step, detector.init(texts), np.zeros((3, 16), np.float16), np.ones(3, bool)
     )
@@ -54,7 +46,7 @@ def test_static_scores_in_double_precision(name, x64):
     rng = np.random.default_rng(2)
     texts = TextBank(*(data.unit(rows.astype(np.float64)) for rows in data.bank(rng)))
     images = data.images(rng, texts, 6)
-    detector = zero_shot_detectors.make(name, **SMALL[name])
+    detector = zero_shot_detectors.make(name, **data.SMALL[name])
     got, _ = detector.step(detector.init(texts), images, np.ones(6, bool))
     own, other = (images @ rows.T for rows in texts)
     if name == "mcm":

@@ -11,6 +11,7 @@ from adapt_jax.core.grouping import torch_permutation
 from adapt_jax.zero_shot_detectors import TextBank, ring, tanl
 from tests.zero_shot_detectors import data, oracle
 
+threshold = jax.jit(tanl.threshold)
 close = functools.partial(np.testing.assert_allclose, rtol=0)
 
 
@@ -55,7 +56,7 @@ def test_recorded_streams(golden, case):
         assert [int(memory.size) for memory in memories] == lengths
         close(ring.mean(memories[0]), g["pos_mean"][i], atol=1e-6)
         close(ring.mean(memories[1]), g["neg_mean"][i], atol=1e-6)
-        got = tanl.threshold(state.scores.rows, ring.filled(state.scores))
+        got = threshold(state.scores.rows, ring.filled(state.scores))
         close(got, g["threshold"][i], atol=1e-6)
     for memory, name in zip(memories, ("pos_queue", "neg_queue", "scores"), strict=True):
         close(contents(memory), g[f"final_{name}"], atol=1e-5)
@@ -67,8 +68,10 @@ def test_recorded_thresholds(golden):
     cases = [name.removeprefix("scores_") for name in g if name.startswith("scores_")]
     assert len(cases) == 12
     for case in cases:
-        scores = np.r_[g[f"scores_{case}"], [0.0, 1.0, np.nan]].astype(np.float32)
-        got = tanl.threshold(scores, np.arange(len(scores)) < len(scores) - 3)
+        recorded = g[f"scores_{case}"]
+        scores = np.full(410, np.nan, np.float32)
+        scores[5 : 5 + len(recorded)] = recorded
+        got = threshold(scores, np.isfinite(scores))
         close(got, g[f"threshold_{case}"], atol=1e-6, err_msg=case)
 
 
