@@ -4,7 +4,8 @@ DIR holds the text bank, `text.npz` with `labels` (C, D) and, where detectors wa
 (M, D) in the order mining gave them (or labels.npy and negatives.npy); `id.npz`; one
 `GROUP/NAME.npz` per OOD set (far/textures.npz); and for a full-spectrum evaluation
 `shifted/NAME.npz`. Each of these has `embeddings` (N, D) and, where known, `labels` (N,) integers
-and `names` (N,) strings; text.npz may have `class_names` (C,) and `words` (M,). Rows need not be
+and `names` (N,) strings; text.npz may have `class_names` (C,) and `words` (M,). For detectors that
+start from noise images (TANL), `noise.npz` has their `embeddings` (N, D). Rows need not be
 normalised. Pickled arrays are not read.
 """
 
@@ -24,8 +25,12 @@ from adapt_jax.zero_shot_detectors import TextBank
 _ORDER = ("near", "far")  # as tables have them
 
 
-def load(folder: str) -> tuple[Text, dict[str, ImageSet], dict[str, str]]:
-    """The text bank, every set by name, "id" first, and the group of the others.
+def load(
+    folder: str,
+) -> tuple[Text, np.ndarray | None, dict[str, ImageSet], dict[str, str]]:
+    """The text bank, noise, every set by name, "id" first, and the group of the others.
+
+    Noise is None where there is no noise.npz.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
@@ -43,25 +48,31 @@ def load(folder: str) -> tuple[Text, dict[str, ImageSet], dict[str, str]]:
         if path.stem in paths:
             raise InputError(f"two sets are called {path.stem!r}: {paths[path.stem]} and {path}")
         paths[path.stem], groups[path.stem] = path, path.parent.name
-    stray = {p.stem for p in root.glob("*.npz")} - {ID, "text"}
+    stray = {p.stem for p in root.glob("*.npz")} - {ID, "text", "noise"}
     if stray:
         raise InputError(f"{root / min(stray)}.npz: put OOD sets into near/, far/ or another group")
     if not groups:
         raise InputError(f"{root} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
     sets = {name: _images(path, width) for name, path in paths.items()}
+    noise = root / "noise.npz"
+    noise = _images(noise, width).embeddings if noise.is_file() else None
     labels = sets[ID].labels
     if labels is not None and labels.max() >= len(text.class_names):
         raise InputError(
             f"{paths[ID]} has the label {labels.max()}, the text bank only "
             f"{len(text.class_names)} labels; they are numbered alike, from 0"
         )
-    return text, sets, groups
+    return text, noise, sets, groups
 
 
-def digest(text: Text, sets: dict[str, ImageSet]) -> str:
+def digest(text: Text, noise: np.ndarray | None, sets: dict[str, ImageSet]) -> str:
     """SHA-256 of all embeddings: what stands in for a network's."""
     sha = hashlib.sha256()
-    for rows in (*text.bank, *(found.embeddings for found in sets.values())):
+    for rows in (
+        *text.bank,
+        *([] if noise is None else [noise]),
+        *(found.embeddings for found in sets.values()),
+    ):
         sha.update(f"{rows.shape} {rows.dtype};".encode())
         sha.update(np.ascontiguousarray(rows).data)
     return sha.hexdigest()

@@ -19,6 +19,7 @@ from adapt_jax.data import decode, sources, suites
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
 from adapt_jax.text_bank import class_names
+from adapt_jax.zero_shot import noise_images
 from adapt_jax.zero_shot.encoder import Encoder
 
 DATA = "data"  # class_names that come with test_data
@@ -202,3 +203,22 @@ def embed(
         arrays = feature_cache.cached(path, key, found, run, anew=watch is not None)
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
     return sets
+
+
+def embed_noise(config, encoder: Encoder, workdir: pathlib.Path) -> np.ndarray:
+    """Embeddings of TANL's noise images (15, D), from WORKDIR/features or network.
+
+    Args:
+      config: of the job.
+      encoder: the CLIP.
+      workdir: of the job.
+    """
+    images = noise_images.make(encoder.model.image_size)
+    key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()
+
+    def run(images):
+        rows = encoder.images([images], len(images), config.image_batch_size, "noise")
+        return {"embeddings": rows}
+
+    path = feature_cache.path_of(pathlib.Path(workdir) / "features", "noise", key)
+    return feature_cache.cached(path, key, _Images(images, None), run)["embeddings"]

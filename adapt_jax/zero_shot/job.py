@@ -65,7 +65,8 @@ def zero_shot(config, workdir: str) -> dict:
             names = image_features.names_of_classes(config, opened["id"])
             words = text_features.read_words(config, names)
             console.print(_bank_size(words), highlight=False)
-            scoring.check(specs, groups, len(names), sum(words.counts.values()))
+            negatives = sum(words.counts.values())
+            scoring.check(specs, groups, labels=len(names), negatives=negatives)
         lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
         processes.same("the CLIP weights", encode.fingerprint)
         processes.same("the images", lists)
@@ -73,6 +74,9 @@ def zero_shot(config, workdir: str) -> dict:
             text = text_features.build(config, words, encode, path)
             with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
                 sets = image_features.embed(config, opened, transform, encode, path, watch)
+            noise = None
+            if any(spec.make().starts_from_noise for spec in specs):
+                noise = image_features.embed_noise(config, encode, path)
         except InputError as e:
             processes.leave_alone(e)
             raise
@@ -88,7 +92,7 @@ def zero_shot(config, workdir: str) -> dict:
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
             "lists_sha256": lists,
         }
-        task = Task(text.bank, sets, groups, settings)
+        task = Task(text.bank, sets, groups, settings, noise)
         return _finish(config, path, specs, task, text, facts, console, say)
 
 
@@ -107,15 +111,20 @@ def from_features(config, folder: str, workdir: str) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             specs, settings = _check(config)
-            text, sets, groups = _loaded(config, folder)
-            negatives = len(text.bank.negatives)
-            scoring.check(specs, groups, len(text.bank.labels), negatives)
+            text, noise, sets, groups = _loaded(config, folder)
+            scoring.check(
+                specs,
+                groups,
+                labels=len(text.bank.labels),
+                negatives=len(text.bank.negatives),
+                noise=noise is not None,
+            )
             path = _prepare(workdir, held)
         for name, found in sets.items():
             count, width = found.embeddings.shape
             console.print(f"{name}: {count:,} x {width}", highlight=False)
         say = _begin(path, console, held)
-        digest = feature_files.digest(text, sets)
+        digest = feature_files.digest(text, noise, sets)
         processes.same("the embeddings", digest)
         config = copy.deepcopy(config)
         config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
@@ -125,15 +134,15 @@ def from_features(config, folder: str, workdir: str) -> dict:
             "checkpoint_sha256": digest,
             "from_features": str(folder),
         }
-        task = Task(text.bank, sets, groups, settings)
+        task = Task(text.bank, sets, groups, settings, noise)
         mesh = sharding.make_mesh()
         with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
             return _finish(config, path, specs, task, text, facts, console, say, watch)
 
 
 def _loaded(config, folder: str):
-    """The bank, sets and groups of a folder, as far as the config wants them."""
-    text, sets, groups = feature_files.load(folder)
+    """The bank, noise, sets and groups of a folder, as far as the config wants them."""
+    text, noise, sets, groups = feature_files.load(folder)
     if not config.full_spectrum:
         groups = {name: group for name, group in groups.items() if group != SHIFTED}
     elif SHIFTED not in groups.values():
@@ -141,7 +150,7 @@ def _loaded(config, folder: str):
     sets = {name: found for name, found in sets.items() if name in ("id", *groups)}
     if not set(groups.values()) - {SHIFTED}:
         raise InputError(f"{folder} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
-    return text, sets, groups
+    return text, noise, sets, groups
 
 
 def _check(config):

@@ -33,12 +33,14 @@ class Task(NamedTuple):
     """What detectors are given: a bank, embeddings by set, the ID test set being "id".
 
     groups: group of every other set; those of group "shifted" belong to the ID side.
+    noise: embeddings of noise images (N, D) for detectors that start from them, or None.
     """
 
     bank: TextBank
     sets: Mapping[str, ImageSet]
     groups: Mapping[str, str]
     settings: Settings
+    noise: np.ndarray | None = None
 
     @property
     def own(self) -> list[str]:
@@ -113,11 +115,12 @@ def _score(spec: Spec, task: Task, say, watch) -> tuple[bool, dict[str, np.ndarr
     if watch is not None:
         step = watch(step, step.lower)
     found: dict[str, np.ndarray] = {}
-    if streams.is_static(detector.step, detector.init(task.bank), task.bank.labels.shape[1]):
+    fresh = partial(detector.start, task.bank, task.noise)
+    if streams.is_static(detector.step, fresh(), task.bank.labels.shape[1]):
         for name, one in task.sets.items():
             rows, order = one.embeddings, np.arange(len(one.names))
             done = progress.reporter(say, f"{spec.text}: {name}", len(rows))
-            found[name] = streams.scores(step, detector.init(task.bank), rows, order, size, done)
+            found[name] = streams.scores(step, fresh(), rows, order, size, done)
         return False, found
     for other in task.others:
         parts = {f"{own}-{other}": task.sets[own].embeddings for own in task.own}
@@ -126,8 +129,7 @@ def _score(spec: Spec, task: Task, say, watch) -> tuple[bool, dict[str, np.ndarr
         count = len(rows) - len(parts[other])
         order = streams.order(count, len(parts[other]), task.settings)
         done = progress.reporter(say, f"{spec.text}: ID with {other}", len(rows))
-        fresh = detector.init(task.bank)
-        scored = streams.scores(step, fresh, rows, order, size, done)
+        scored = streams.scores(step, fresh(), rows, order, size, done)
         ends = np.cumsum([len(part) for part in parts.values()])[:-1]
         found |= dict(zip(parts, np.split(scored, ends)))
     return True, found
@@ -169,13 +171,21 @@ def _nearest(texts: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.argmax(matmul(images, texts.T), axis=1)
 
 
-def check(specs: Sequence[Spec], groups: Mapping[str, str], labels: int, negatives: int) -> None:
+def check(
+    specs: Sequence[Spec],
+    groups: Mapping[str, str],
+    *,
+    labels: int,
+    negatives: int,
+    noise: bool = True,
+) -> None:
     """Finds what would stop the detectors, before there are embeddings.
 
     Args:
       specs: the detectors.
       groups: as in `Task`.
       labels, negatives: how many the bank has.
+      noise: whether there are, or will be, embeddings of noise images.
 
     Raises:
       InputError: a set has the name of other scores, or a detector that was named cannot work with
@@ -189,4 +199,4 @@ def check(specs: Sequence[Spec], groups: Mapping[str, str], labels: int, negativ
     bank = TextBank(np.ones((labels, 1), np.float32), np.ones((negatives, 1), np.float32))
     for spec in specs:
         if spec.named:
-            spec.make().init(bank)
+            spec.make().start(bank, np.ones((1, 1), np.float32) if noise else None)

@@ -18,7 +18,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.inference import feature_cache
 from adapt_jax.runtime import processes
-from adapt_jax.text_bank import Corpus, corpus, prompts
+from adapt_jax.text_bank import Corpus, corpus, phrases, prompts
 from adapt_jax.zero_shot.encoder import Encoder
 from adapt_jax.zero_shot_detectors import TextBank, mine_negatives
 
@@ -73,8 +73,8 @@ def read_words(config, class_names: Sequence[str]) -> Words:
             'config field negatives.convention is "neglabel" or "openood_vlm", got '
             f"{settings.convention!r}"
         )
-    for field in ("percentile", "fraction"):
-        if not 0 <= settings[field] <= 1:
+    for field in ("percentile", "fraction", "near_duplicate"):
+        if settings[field] is not None and not 0 <= settings[field] <= 1:
             raise InputError(
                 f"config field negatives.{field} lies in 0..1, got {settings[field]:g}"
             )
@@ -83,10 +83,12 @@ def read_words(config, class_names: Sequence[str]) -> Words:
     if not (settings.fraction if settings.count is None else settings.count):
         return Words(tuple(class_names), chosen, {}, {})
     options = config.corpus.to_dict()
-    drop = options.pop("without_labels")
+    drop, as_phrases = options.pop("without_labels"), options.pop("phrases")
     found = corpus.load(**options)
     if drop:
         found = corpus.without(found, class_names)
+    if as_phrases:
+        found = found._replace(adjectives=phrases.of(found.adjectives))
     candidates = {NOUN: found.nouns, ADJECTIVE: found.adjectives}
     if settings.convention == "openood_vlm":
         candidates = dict(reversed(candidates.items()))
@@ -121,24 +123,28 @@ def build(config, words: Words, encoder: Encoder, workdir: pathlib.Path) -> Text
     """
     folder = pathlib.Path(workdir) / "text"
 
-    def encode(name: str, sentences: list[str]) -> np.ndarray:
-        text = "\0".join((encoder.fingerprint, *sentences))
+    raw = not words.prompts.unit_first
+
+    def features(name: str, sentences: list[str]) -> np.ndarray:
+        text = "\0".join((encoder.fingerprint, *["raw"] * raw, *sentences))
         key = hashlib.sha256(text.encode()).hexdigest()
 
         def run(sentences):
-            return {"embeddings": encoder.texts(sentences, config.text_batch_size, name)}
+            return {"embeddings": encoder.texts(sentences, config.text_batch_size, name, raw)}
 
         path = feature_cache.path_of(folder, name, key)
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
 
-    templates = words.prompts.labels
-    labels = encode("labels", [s for t in templates for s in prompts.fill(t, words.class_names)])
-    labels = np.asarray(prompts.ensemble(labels.reshape(len(templates), -1, labels.shape[1])))
+    def encode(name: str, templates: Sequence[str], found: Sequence[str]) -> np.ndarray:
+        each = (features(name, prompts.fill(template, found)) for template in templates)
+        return prompts.ensemble(each, words.prompts.unit_first)
+
+    labels = encode("labels", words.prompts.labels, words.class_names)
     chosen, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
-    template = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
+    templates = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
     settings = config.negatives
     for kind, candidates in words.candidates.items():
-        found = encode(f"{kind}s", prompts.fill(template[kind], candidates))
+        found = encode(f"{kind}s", templates[kind], candidates)
         encoder.say(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
         kept = mine_negatives(
             found,
@@ -146,6 +152,7 @@ def build(config, words: Words, encoder: Encoder, workdir: pathlib.Path) -> Text
             settings.percentile,
             count=words.counts[kind],
             convention=settings.convention,
+            near_duplicate=settings.near_duplicate,
         )
         names = [candidates[i] for i in kept]
         chosen += names

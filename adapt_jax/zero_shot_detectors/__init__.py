@@ -1,7 +1,7 @@
 """Zero-shot detectors on CLIP embeddings. `make(name, **hyper_parameters)` builds one."""
 
 from adapt_jax.core import registry
-from adapt_jax.zero_shot_detectors import adaneg, mcm, neglabel
+from adapt_jax.zero_shot_detectors import adaneg, csp, mcm, neglabel, tanl
 from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank
 from adapt_jax.zero_shot_detectors.mining import mine_negatives
 
@@ -10,8 +10,10 @@ __all__ = ["FACTORIES", "StreamDetector", "TextBank", "annotations", "make", "mi
 
 FACTORIES = {
     "adaneg": adaneg.make,
+    "csp": csp.make,
     "mcm": mcm.make,
     "neglabel": neglabel.make,
+    "tanl": tanl.make,
 }
 
 

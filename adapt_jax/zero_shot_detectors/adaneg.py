@@ -21,6 +21,7 @@ from adapt_jax.core.checks import fraction, non_negative, positive, positive_int
 from adapt_jax.zero_shot_detectors import id_share_window
 from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
 from adapt_jax.zero_shot_detectors.memory import Memory, empty, write
+from adapt_jax.zero_shot_detectors.ring import Ring
 
 Proxy = Literal["task", "sample"]
 Score = Literal["combine", "adaptive", "static", "multiply"]
@@ -39,7 +40,7 @@ class AdaNegState(NamedTuple):
     memory: Memory
     proxies: jax.Array | None
     gram: jax.Array | None
-    window: id_share_window.Window | None
+    window: Ring | None
 
 
 def make(

@@ -34,10 +34,18 @@ class StreamDetector(NamedTuple):
     scores (B,) in the bank's dtype. Jitted and pure. Rows that are not valid never touch the state
     and their scores mean nothing. Static detectors return the state unchanged, and then no split of
     the stream into batches changes a score; for adaptive ones order and batch size matter.
+
+    `starts_from_noise`: whether `init(bank, noise)` takes embeddings of noise images, unit rows
+    (N, D), as TANL's does.
     """
 
-    init: Callable[[TextBank], State]
+    init: Callable[..., State]
     step: Callable[[State, jax.Array, jax.Array], tuple[jax.Array, State]]
+    starts_from_noise: bool = False
+
+    def start(self, bank: TextBank, noise: jax.Array | None = None) -> State:
+        """A fresh stream, whether or not the detector starts from noise (N, D); see `init`."""
+        return self.init(bank, noise) if self.starts_from_noise else self.init(bank)
 
 
 def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:

@@ -25,6 +25,7 @@ def mine_negatives(
     *,
     count: int | None = None,
     convention: Convention = "neglabel",
+    near_duplicate: float | None = None,
 ) -> np.ndarray:
     """Ranks candidates by a high quantile of their cosines with the labels and keeps the lowest.
 
@@ -37,6 +38,8 @@ def mine_negatives(
       count: how many to keep, instead of a fraction.
       convention: "neglabel" interpolates linearly between order statistics; "openood_vlm" takes
         element int(percentile * C) of the ascending cosines (the last one, if that is past it).
+      near_duplicate: a candidate whose largest cosine is above this counts as similarity 1, so that
+        it is chosen last; CSP has 0.95. None makes no exception.
 
     Returns:
       Rows of `candidates`, int64, least similar first; of equal ones the earlier first.
@@ -66,7 +69,9 @@ def mine_negatives(
         rank = min(int(percentile * len(labels)), largest)
     cosine = partial(_cosines, texts)
     similarity = [
-        _order_statistic(map_rows(cosine, candidates[start : start + _BLOCK], _BLOCK), rank)
+        _similarity(
+            map_rows(cosine, candidates[start : start + _BLOCK], _BLOCK), rank, near_duplicate
+        )
         for start in range(0, total, _BLOCK)
     ]
     return np.argsort(np.concatenate(similarity), kind="stable")[:keep]
@@ -75,6 +80,14 @@ def mine_negatives(
 @jax.jit
 def _cosines(texts: jax.Array, rows: jax.Array) -> jax.Array:
     return cosines(rows, texts)
+
+
+def _similarity(cosine: np.ndarray, rank: float, near_duplicate: float | None) -> np.ndarray:
+    """What candidates are ranked by, (N,), from their cosines with all labels (N, C)."""
+    similarity = _order_statistic(cosine, rank)
+    if near_duplicate is None:
+        return similarity
+    return np.where(np.max(cosine, axis=1) > near_duplicate, 1, similarity)
 
 
 def _order_statistic(cosine: np.ndarray, rank: float) -> np.ndarray:

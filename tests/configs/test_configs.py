@@ -119,7 +119,7 @@ def test_a_zero_shot_config_is_complete(stem):
 
 @pytest.mark.parametrize("suite", ["mos_imagenet", "openood_imagenet"])
 def test_a_zero_shot_config_takes_another_suite(suite):
-    for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_adaneg"):
+    for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_csp", "imagenet_adaneg"):
         chosen = cli.load_config(f"{FOLDER / stem}.py:{suite}")
         assert image_features.plan(chosen).name == suite
 

@@ -9,7 +9,7 @@ from adapt_jax import zero_shot_detectors
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
 from adapt_jax.zero_shot_detectors import streams
-from tests.zero_shot_detectors.data import bank, images
+from tests.zero_shot_detectors.data import ADAPTIVE, SMALL, bank, images
 
 
 def settings(order="shuffled", mix="all", batch_size=4, seed=0):
@@ -68,10 +68,9 @@ def test_static_and_adaptive_detectors_are_told_apart():
     rng = np.random.default_rng(0)
     texts = bank(rng)
     for name in zero_shot_detectors.names():
-        few = {} if name == "mcm" else {"groups": 3}
-        detector = zero_shot_detectors.make(name, **few)
+        detector = zero_shot_detectors.make(name, **SMALL[name])
         static = streams.is_static(detector.step, detector.init(texts), 16)
-        assert static == (name != "adaneg")
+        assert static == (name not in ADAPTIVE)
 
 
 def test_scores_come_back_in_the_order_of_the_images_and_padding_changes_nothing():
