@@ -79,8 +79,8 @@ def encode_texts(
     """
     positive_int(batch_size=batch_size)
     token_ids = np.asarray(token_ids)
-    check_ids(token_ids, model.config)
-    lengths = 1 + end_position(token_ids, model.config.text.eos_token_id)
+    check_ids(token_ids, model.architecture)
+    lengths = 1 + end_position(token_ids, model.architecture.text.eos_token_id)
     order = np.argsort(lengths, kind="stable")
 
     def batches():

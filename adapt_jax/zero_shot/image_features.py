@@ -103,7 +103,7 @@ def cut(config, model: clip.Model) -> partial:
     """
     size = model.image_size
     variant = config.preprocess.variant
-    variant = model.config.preprocessing if variant == "auto" else variant
+    variant = model.architecture.preprocessing if variant == "auto" else variant
     resize = config.preprocess.resize or size
     if resize < size:
         raise InputError(

@@ -132,7 +132,7 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
 
     Args:
       state: name -> array, in the file's layout and any floating dtype.
-      template: `model.shapes(config)`.
+      template: `model.shapes(architecture)`.
 
     Raises:
       InputError: names the tensors that are missing, unused or of the wrong shape, the first few

@@ -107,7 +107,7 @@ class TextTransformer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Architecture:
     """A whole model, and how its images are to be prepared.
 
     preprocessing: the variant of `preprocess.preprocess` that its own library uses.
@@ -146,7 +146,7 @@ def _released(embed_dim, image_size, text_width, vision):
         heads=text_width // 64,
         mlp_width=4 * text_width,
     )
-    return Config(embed_dim=embed_dim, vision=vision(image_size), text=text)
+    return Architecture(embed_dim=embed_dim, vision=vision(image_size), text=text)
 
 
 def _vit(patch_size, width, layers):
