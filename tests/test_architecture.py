@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "adapt_jax"
-# From the top down; rooms of one line do not import each other. docs/architecture.md shows the same.
+# From the top down; rooms of one line do not import each other. docs/architecture.md shows them.
 ORDER = [
     ["commands"],
     ["compare"],
