@@ -1,4 +1,9 @@
-"""CSP: the conjugated semantic pool (Chen et al., NeurIPS 2024; MengyuanChen21/NeurIPS2024-CSP)."""
+"""CSP: the conjugated semantic pool (Chen et al. 2024).
+
+Paper: Conjugated Semantic Pool Improves OOD Detection with Pre-trained Vision-Language Models
+(NeurIPS 2024), https://arxiv.org/abs/2410.08611. Code:
+https://github.com/MengyuanChen21/NeurIPS2024-CSP.
+"""
 
 from adapt_jax.zero_shot_detectors import neglabel
 from adapt_jax.zero_shot_detectors.base import StreamDetector

@@ -1,4 +1,8 @@
-"""TANL: test-time activated negative labels (arXiv 2603.25250, CVPR 2026; YBZh/OpenOOD-VLM).
+"""TANL: test-time activated negative labels (Zhang et al. 2026).
+
+Paper: Activation Matters: Test-time Activated Negative Labels for OOD Detection with
+Vision-Language Models (CVPR 2026), https://arxiv.org/abs/2603.25250. Code:
+https://github.com/YBZh/OpenOOD-VLM.
 
 Of a large pool of negatives, every batch picks those that confident OOD images activate and
 confident ID images do not, and is scored against them, the most activated ones counting most.
