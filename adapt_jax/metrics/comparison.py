@@ -5,8 +5,8 @@ Clarke-Pearson 1988, in the midrank form of Sun and Xu 2014). For FPR95 the imag
 the same draw for every run. How far they vary with the training seed is seen from several runs.
 Both are combined as for readers and cases (Obuchowski and Rockette 1995): runs share images, so
 the mean over S runs has the covariance of two different runs, plus 1/S of the variance between
-runs. Degrees of freedom are Satterthwaite's. With a single run of a method nothing is known about
-its seeds, and the test is about the images only.
+runs, which is at least what images alone give it. Degrees of freedom are Satterthwaite's. With a
+single run of a method nothing is known about its seeds, and the test is about the images only.
 """
 
 from collections.abc import Sequence
@@ -155,10 +155,13 @@ def difference(
     sides = [sides[0] + sides[1]] if paired_seeds else sides
     value = float(sum(np.mean(side @ estimate.values) for side in sides))
     several = min(map(len, sides)) > 1
-    between = [np.var(s @ estimate.values, ddof=1) / len(s) for s in sides] if several else []
-    variance = _of_images(sides, estimate.covariance, several) + sum(between)
-    freedom = sum(b**2 / (len(side) - 1) for b, side in zip(between, sides))
-    freedom = variance**2 / freedom if freedom else np.inf
+    total = sum(side.mean(axis=0) for side in sides)
+    variance, freedom = total @ estimate.covariance @ total, np.inf
+    if several:
+        noise, between = zip(*(_between_runs(side, estimate) for side in sides))
+        variance = max(variance - sum(noise), 0.0) + sum(between)
+        spread = sum(b**2 / (len(side) - 1) for b, side in zip(between, sides))
+        freedom = variance**2 / spread if spread else np.inf
     error = float(np.sqrt(variance))
     margin = error * stats.t.isf(LEVEL / 2, freedom)
     if value == 0 or error == 0:  # the same order of images, or nothing varies
@@ -259,18 +262,12 @@ def _draw(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.bincount(rng.integers(size, size=size), minlength=size)
 
 
-def _of_images(sides: Sequence[np.ndarray], covariance: np.ndarray, several: bool) -> float:
-    """The variance, over images, of the sum of the sides' means.
-
-    Between several runs of a side it is the covariance of two different ones that counts: what
-    only one run has from these images is part of the variance between runs.
+def _between_runs(side: np.ndarray, estimate: Estimate) -> tuple[float, float]:
+    """Two variances of the mean of a side's S runs: what only single runs have from these images,
+    and all that differs between runs, which is at least that.
     """
-    means = [side.mean(axis=0) for side in sides]
-    total = sum(means)
-    variance = total @ covariance @ total
-    for side, mean in zip(sides, means) if several else ():
-        within = side @ covariance @ side.T
-        count = len(side)
-        apart = (within.sum() - np.trace(within)) / (count * (count - 1))
-        variance += apart - mean @ covariance @ mean
-    return max(float(variance), 0.0)
+    within = side @ estimate.covariance @ side.T
+    count = len(side)
+    shared = (within.sum() - np.trace(within)) / (count * (count - 1))
+    noise = (np.trace(within) / count - shared) / count
+    return noise, max(np.var(side @ estimate.values, ddof=1) / count, noise)

@@ -4,8 +4,9 @@ At coverage k/N the k images with the largest scores are accepted; their mean lo
 (Geifman and El-Yaniv 2017), and that times the coverage the generalised risk (Traub et al. 2024).
 Jointly with OOD detection, accepting an OOD image costs as well (Xia and Bouganis 2022; Narasimhan
 et al. 2024). Definitions as in torch-uncertainty/torch-uncertainty 0.13 (AURC, AUGRC, SCODAURC,
-SCODAUGRC and the rest of their family), except for images of equal score: theirs depends on the
-order of the images, ours is the mean over all orders.
+SCODAUGRC and the rest of their family), except that among images of equal score theirs depends on
+the order of the images and ours is the mean over all orders, and that no coverage is 0 for us and
+NaN for them.
 """
 
 import numpy as np

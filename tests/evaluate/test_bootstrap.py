@@ -6,6 +6,7 @@ import pytest
 from adapt_jax import metrics
 from adapt_jax.core.errors import InputError
 from adapt_jax.evaluate import bootstrap
+from adapt_jax.metrics import resampling
 
 
 def test_a_resample_that_is_the_sample_gives_the_metrics():
@@ -17,8 +18,8 @@ def test_a_resample_that_is_the_sample_gives_the_metrics():
         values = np.unique(np.concatenate([id_scores, ood_scores]))
         counts = [np.array([(s == v).sum() for v in values]) for s in (id_scores, ood_scores)]
         expected = metrics.ood_metrics(id_scores, ood_scores)
-        found = dict(zip(bootstrap.COLUMNS, bootstrap._metrics(*counts)))
-        for name in bootstrap.COLUMNS:
+        found = dict(zip(resampling.COLUMNS, resampling.of_counts(*counts)))
+        for name in resampling.COLUMNS:
             assert found[name] == pytest.approx(expected[name], abs=1e-12), name
 
 

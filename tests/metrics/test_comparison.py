@@ -27,11 +27,12 @@ def covariance_of(rows):
     return centred @ centred.T / (rows.shape[1] - 1)
 
 
-def correlated(rng, runs, count, shift, shared=0.7):
-    """Scores (runs, count) of one mean, correlated over runs through the images."""
+def correlated(rng, runs, count, shift, methods=1):
+    """Scores (runs, count), correlated over runs, and more over those of a method, by images."""
     image = rng.normal(size=count)
+    of_method = np.repeat(rng.normal(size=(methods, count)), runs // methods, axis=0)
     own = rng.normal(size=(runs, count))
-    return shift + np.sqrt(shared) * image + np.sqrt(1 - shared) * own
+    return shift + np.sqrt(0.5) * image + np.sqrt(0.2) * of_method + np.sqrt(0.3) * own
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -104,8 +105,12 @@ def test_variation_over_images_is_what_runs_share():
     shared = np.kron(np.eye(2), np.ones((2, 2)))  # alike within a method, apart between methods
     found = comparison.difference(comparison.Estimate(values, shared), [0, 1], [2, 3])
     assert found.error == pytest.approx(np.sqrt(2))
+    # What each run has of its own is averaged, and is the least that runs can differ by.
     alone = comparison.difference(comparison.Estimate(values, np.eye(4)), [0, 1], [2, 3])
-    assert alone.error == 0  # each run's own images are part of the variance between runs
+    assert alone.error == pytest.approx(np.sqrt(1 / 2 + 1 / 2))
+    apart = comparison.Estimate(np.array([5, -5, 0.8, 0.8]), np.eye(4))  # variance 50 of two runs
+    found = comparison.difference(apart, [0, 1], [2, 3])
+    assert found.error == pytest.approx(np.sqrt(50 / 2 + 1 / 2))
 
 
 def test_the_same_ranking_does_not_differ():
@@ -124,7 +129,7 @@ def test_false_alarms_are_as_rare_as_promised(seeds):
     for _ in range(draws):
         shift = 1 + (0.2 * rng.normal(size=(2 * seeds, 1)) if seeds > 1 else 0)
         estimate = comparison.delong(
-            shift + correlated(rng, 2 * seeds, 80, 0.0), [correlated(rng, 2 * seeds, 80, 0.0)]
+            correlated(rng, 2 * seeds, 80, shift, 2), [correlated(rng, 2 * seeds, 80, 0.0, 2)]
         )
         found = comparison.difference(estimate, range(seeds), range(seeds, 2 * seeds))
         alarms += found.p_value <= comparison.LEVEL

@@ -1,12 +1,17 @@
 """Risk-coverage metrics against a plain transcription of their definitions, in float64."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.metrics import selective
+
+# torch_uncertainty 0.13.0 in float64: AURC, AUGRC, CovAt5Risk and RiskAt80Cov of the ID images'
+# softmax confidences, and the SCOD metrics of all images at two costs.
+RECORDED = np.load(Path(__file__).parents[1] / "golden" / "selective.npz")
 
 
 def oracle(scores, losses):
@@ -22,6 +27,20 @@ def oracle(scores, losses):
         steps = [(a + b) / 2 / len(y) for a, b in itertools.pairwise(y)]
         areas.append(sum(steps) / (1 - 1 / len(y)))
     return areas
+
+
+def four(scores, losses):
+    names = ("aurc", "augrc", "coverage_at_risk", "risk_at_coverage")
+    return [getattr(selective, name)(scores, losses) for name in names]
+
+
+def test_recordings_of_torch_uncertainty():
+    scores, errors = RECORDED["scores"], RECORDED["id_errors"]
+    found = four(scores[: len(errors)], errors)
+    assert found == pytest.approx(RECORDED["selective"], abs=1e-12)
+    for cost, expected in zip(RECORDED["joint_costs"], RECORDED["joint"]):
+        losses = selective.joint_losses(errors, len(scores) - len(errors), cost)
+        assert four(scores, losses) == pytest.approx(expected, abs=1e-12)
 
 
 def test_example_of_torch_uncertainty():
