@@ -53,7 +53,7 @@ def alarm(rng, setting, resamples: int) -> bool:
         seed = int(rng.integers(2**31))
         estimate = comparison.bootstrap(id_scores, ood_scores, metric, resamples, seed=seed)
     members = np.arange(runs).reshape(methods, seeds)
-    found = comparison.pairwise(estimate, members, paired_seeds=paired)
+    found = comparison.pairwise(estimate, members, [0] * methods if paired else None)
     return bool(found.min() <= comparison.LEVEL)
 
 

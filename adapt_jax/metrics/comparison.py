@@ -173,22 +173,24 @@ def difference(
 
 
 def pairwise(
-    estimate: Estimate, members: Sequence[Sequence[int]], *, paired_seeds: bool = False
+    estimate: Estimate, members: Sequence[Sequence[int]], networks: Sequence | None = None
 ) -> np.ndarray:
     """Holm-adjusted p-values (K, K) of all differences between K methods or detectors.
 
     Args:
       estimate: of all runs, from `delong` or `bootstrap`.
       members: for each of the K, the indices of its runs in the estimate.
-      paired_seeds: see `difference`.
+      networks: (K,) labels; those with the same one are detectors on the same trained networks in
+        the same order, and their seeds are paired. By default all are different.
     """
+    networks = range(len(members)) if networks is None else networks
     upper = np.triu_indices(len(members), 1)
     tested = [
-        difference(estimate, members[a], members[b], paired_seeds=paired_seeds).p_value
+        difference(estimate, members[a], members[b], paired_seeds=networks[a] == networks[b])
         for a, b in zip(*upper)
     ]
     found = np.ones((len(members),) * 2)
-    found[upper] = holm(tested)
+    found[upper] = holm([t.p_value for t in tested])
     return np.minimum(found, found.T)
 
 

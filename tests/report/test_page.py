@@ -91,6 +91,7 @@ def test_numbers_facts_and_both_conventions_are_there(tmp_path):
     assert f"<b>{100 * rows[0]['auroc']:.2f}</b>" in page.source
     assert f"<b>{100 * rows[1]['auroc']:.2f}</b>" not in page.source
     assert text.index("knn") < text.index("msp")
+    assert "far, AUROC: every difference is distinguishable at 5 % (over images; one pair)" in text
 
 
 def test_one_detector_has_no_best(tmp_path):
