@@ -98,6 +98,7 @@ def write(
         best_set=_best(by_set, lambda r: r["ood"]),
         ties=_ties(scores, by_set, groups),
         percent=tables.percent,
+        intervals=tables.INTERVALS if any("auroc_low" in r for r in rows) else "",
         histograms=_histograms(shown, scores, by_set, groups),
         rocs=_rocs(shown, scores, sets),
         roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],
