@@ -69,6 +69,20 @@ def reject(p_values, alpha: float) -> np.ndarray:
     return np.asarray(p_values) <= alpha + _ROUNDING
 
 
+def threshold(calibration, alpha: float) -> float:
+    """The score below which `reject` calls images OOD.
+
+    Args:
+      calibration: (n,) scores of held-out ID images, larger = more in-distribution.
+      alpha: the level, in (0, 1).
+
+    Raises:
+      InputError: a level outside (0, 1), or too few calibration images to ever reject one.
+    """
+    guarantee(len(calibration), alpha)
+    return float(np.sort(calibration)[_rank(len(calibration), alpha) - 1])
+
+
 def benjamini_hochberg(p_values, rate: float) -> np.ndarray:
     """Which images (M,) of a batch are called OOD so that few of those calls are false.
 
@@ -85,6 +99,12 @@ def benjamini_hochberg(p_values, rate: float) -> np.ndarray:
     return p_values <= np.max(ordered[below], initial=-1)
 
 
+def check_share(name: str, share: float) -> None:
+    """Raises InputError unless a share lies between 0 and 1."""
+    if not 0 < share < 1:
+        raise InputError(f"{name} lies between 0 and 1, got {share:g}")
+
+
 def guarantee(calibration_size: int, alpha: float, confidence: float = CONFIDENCE) -> Guarantee:
     """The promise of `reject` at a level, given how many calibration images there are.
 
@@ -96,9 +116,8 @@ def guarantee(calibration_size: int, alpha: float, confidence: float = CONFIDENC
     Raises:
       InputError: a share outside (0, 1), or too few calibration images to ever reject one.
     """
-    for name, share in (("alpha", alpha), ("confidence", confidence)):
-        if not 0 < share < 1:
-            raise InputError(f"{name} lies between 0 and 1, got {share:g}")
+    check_share("alpha", alpha)
+    check_share("confidence", confidence)
     rank = _rank(calibration_size, alpha)
     if not rank:
         raise InputError(

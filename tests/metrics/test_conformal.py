@@ -83,6 +83,14 @@ def test_decisions_at_the_very_level():
         assert conformal.guarantee(99, alpha).mean == pytest.approx(count / 100)
 
 
+def test_the_threshold_decides_as_the_p_values_do():
+    rng = np.random.default_rng(5)
+    calibration, scores = rng.integers(0, 40, 150), rng.integers(-2, 42, 500)
+    for alpha in (0.01, 0.05, 0.0661, 0.5, 0.99):
+        rejected = conformal.reject(conformal.p_values(calibration, scores), alpha)
+        np.testing.assert_array_equal(scores < conformal.threshold(calibration, alpha), rejected)
+
+
 def test_benjamini_hochberg_against_its_definition():
     rng = np.random.default_rng(3)
     for size in (1, 5, 40):
