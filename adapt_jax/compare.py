@@ -101,14 +101,22 @@ def compare(
             console.print(f"{line} is finished", highlight=False)
 
     by_label: dict[str, list[dict]] = {}
+    run_folders: dict[str, list[pathlib.Path]] = {}
     for run, result in zip(runs, found):
         by_label.setdefault(run.label, []).append(result)
+        run_folders.setdefault(run.label, []).append(run.workdir)
     content = comparison.content(
-        by_label, files=dict(zip(by_label, configs)), differences=differing, overrides=overrides
+        by_label,
+        files=dict(zip(by_label, configs)),
+        folders=run_folders,
+        differences=differing,
+        overrides=overrides,
     )
     if processes.is_main():
         comparison.write(path, content)
         console.print(comparison.table(content))
+        for sentence in content["ties"]:
+            console.print(sentence, highlight=False, markup=False)
         console.print(f"comparison: {path / 'compare.md'}, .csv, .json, .png, .svg")
     return content
 

@@ -117,11 +117,5 @@ def _rows(name, by_set, groups, found, resamples) -> list[tables.Row]:
     for s, group in groups.items():
         if group == SHIFTED:
             continue
-        row = result_rows.row(name, s, group, id_scores, by_set[s], **extra)
-        if resamples:
-            row |= bootstrap.intervals(id_scores, by_set[s], resamples)
-        rows.append(row)
-    ordered = []
-    for mean in result_rows.mean_rows(rows):
-        ordered += [r for r in rows if r["group"] == mean["group"]] + [mean]
-    return ordered
+        rows.append(result_rows.row(name, s, group, id_scores, by_set[s], **extra))
+    return bootstrap.with_means(rows, [(id_scores, by_set[r["ood"]]) for r in rows], resamples)

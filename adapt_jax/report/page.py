@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from adapt_jax import metrics
 from adapt_jax.core.files import write_atomically
+from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.report import plots
-from adapt_jax.results import tables
+from adapt_jax.results import tables, ties
 from adapt_jax.results.result_rows import mean_rows
 
-ID = "id"  # the key of the ID test set
 _MOST_DETECTORS = 6  # with plots; the tables have all
 _MOST_CURVES = 12
 _NOT_CURVES = ("step", "epoch", "time")
@@ -96,7 +96,9 @@ def write(
         best_group=_best(means, lambda r: r["group"]),
         by_set=sorted(by_set, key=lambda r: (sets.index(r["ood"]), ranked.index(r["detector"]))),
         best_set=_best(by_set, lambda r: r["ood"]),
+        ties=_ties(scores, by_set, groups),
         percent=tables.percent,
+        intervals=tables.INTERVALS if any("auroc_low" in r for r in rows) else "",
         histograms=_histograms(shown, scores, by_set, groups),
         rocs=_rocs(shown, scores, sets),
         roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],
@@ -184,6 +186,17 @@ def _best(rows: Sequence[tables.Row], key: Callable) -> dict[tuple, float]:
         for (k, column), v in best.items()
         if len(v) > 1
     }
+
+
+def _ties(scores, by_set, groups) -> list[str]:
+    """Which detectors do not differ, group by group."""
+    shifted = [name for name, group in groups.items() if group == SHIFTED]
+    of_sets = {r["ood"]: r["group"] for r in by_set}
+    all_scores = {}
+    for detector, found in scores.items():
+        own = {ID: np.concatenate([found[s] for s in (ID, *shifted)])} if ID in found else {}
+        all_scores["", detector] = [{**found, **own}]
+    return ties.sentences(ties.find(all_scores, of_sets))
 
 
 def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:

@@ -69,6 +69,8 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
     for identity in keyed[0]:
         same = [k[identity] for k in keyed]
         merged = {k: v for k, v in _common(same).items() if k not in METRICS}
+        if len(same) > 1:  # intervals are about the images of one run
+            merged = {k: v for k, v in merged.items() if not k.endswith(("_low", "_high"))}
         for name in METRICS:
             values = [r[name] for r in same]
             merged |= {name: float(np.mean(values)), f"{name}_std": float(np.std(values))}

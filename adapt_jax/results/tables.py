@@ -23,17 +23,30 @@ LABELS = {
     "ap_in": "AP-in",
     "ap_out": "AP-out",
 }
+INTERVALS = "[low, high]: 95 % bootstrap interval over test images, not over training seeds"
 
 
 def percent(row: Row, column: str) -> str:
-    """One cell: two decimals in percent, with the deviation where rows were aggregated."""
+    """One cell: two decimals in percent, with the deviation where rows were aggregated, and the
+    interval where one was computed.
+    """
     cell = f"{100 * row[column]:.2f}"
-    return f"{cell} ± {100 * row[f'{column}_std']:.2f}" if f"{column}_std" in row else cell
+    if f"{column}_std" in row:
+        cell += f" ± {100 * row[f'{column}_std']:.2f}"
+    if f"{column}_low" in row:
+        cell += f" [{100 * row[f'{column}_low']:.2f}, {100 * row[f'{column}_high']:.2f}]"
+    return cell
 
 
 def conventions(columns: Sequence[str]) -> list[str]:
     """What each column says, one line per column."""
     return [f"{LABELS[n]}: {text}" for n, text in metrics.COLUMNS if n in columns]
+
+
+def _legend(rows: Sequence[Row], columns: Sequence[str], prefix: str = "") -> list[str]:
+    """The conventions of columns with a prefix, and what brackets say where a cell has some."""
+    bracketed = any(f"{c}_low" in row for row in rows for c in columns)
+    return conventions([c for c in columns if c.startswith(prefix)]) + [INTERVALS] * bracketed
 
 
 def table(
@@ -51,9 +64,8 @@ def table(
       keys: what names a row, with the heading. Without "ood" no row is bold, and a line is drawn
         where any key but the last changes.
     """
-    fpr = [name for name in columns if name.startswith("fpr95")]
-    out = Table(title=Text(title) if title else None, caption=Text("\n".join(conventions(fpr))))
-    out.caption_justify = "left"
+    legend = Text("\n".join(_legend(rows, columns, "fpr95")))
+    out = Table(title=Text(title) if title else None, caption=legend, caption_justify="left")
     for heading in keys.values():
         out.add_column(heading, overflow="fold")
     for name in columns:
@@ -79,14 +91,14 @@ def markdown(
         bold = "ood" in keys and row["ood"] == MEAN
         lines.append([f"**{c}**" if bold else c for c in cells])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return text + "\n\n" + "\n".join(f"- {line}" for line in conventions(columns)) + "\n"
+    return text + "\n\n" + "\n".join(f"- {line}" for line in _legend(rows, columns)) + "\n"
 
 
 def latex(
     rows: Sequence[Row], columns: Sequence[str] = COLUMNS, keys: Mapping[str, str] = KEYS
 ) -> str:
     """The same for LaTeX (package booktabs), what each column says as comments above it."""
-    lines = [f"% {_escape(line)}" for line in conventions(columns)]
+    lines = [f"% {_escape(line)}" for line in _legend(rows, columns)]
     lines += [rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * len(columns)}}}", r"\toprule"]
     names = [*keys.values(), *(LABELS[c] for c in columns)]
     lines += [" & ".join(map(_escape, names)) + r" \\", r"\midrule"]

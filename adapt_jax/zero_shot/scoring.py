@@ -138,20 +138,17 @@ def _score(spec: Spec, task: Task, say, watch) -> tuple[bool, dict[str, np.ndarr
 def _rows(detector: str, found, task: Task, adaptive: bool, resamples: int) -> list[tables.Row]:
     """The rows of the OOD sets, each group's mean behind them."""
     extra = {"adaptive": adaptive, **task.settings.fields()}
-    rows = []
+    rows, scores = [], []
     for other in task.others:
         keys = [f"{own}-{other}" if adaptive else own for own in task.own]
         for key in keys:
             result_rows.check_scores(found[key], detector, key)
         own = np.concatenate([found[key] for key in keys])
-        row = result_rows.row(detector, other, task.groups[other], own, found[other], **extra)
-        if resamples:
-            row |= bootstrap.intervals(own, found[other], resamples)
-        rows.append(row)
-    ordered = []
-    for mean in result_rows.mean_rows(rows):
-        ordered += [r for r in rows if r["group"] == mean["group"]] + [mean]
-    return ordered
+        scores.append((own, found[other]))
+        rows.append(
+            result_rows.row(detector, other, task.groups[other], own, found[other], **extra)
+        )
+    return bootstrap.with_means(rows, scores, resamples)
 
 
 def classify(labels: np.ndarray, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -191,6 +191,20 @@ def test_tables_name_the_convention_and_escape_names():
     assert lines[3].startswith("| **knn** | **mean** |")
 
 
+def test_intervals_are_shown_where_they_were_computed():
+    rows = [_row() | {"auroc_low": 0.5, "auroc_high": 0.75}, _row(ood="b")]
+    cell = f"{100 * rows[0]['auroc']:.2f} [50.00, 75.00]"
+    for shown in (_text(tables.table(rows, ("auroc",))), tables.markdown(rows, ("auroc",))):
+        assert cell in shown
+        assert "95 % bootstrap interval over test images" in " ".join(shown.split())
+    assert cell in tables.latex(rows, ("auroc",))
+    assert "bootstrap" not in tables.markdown(rows, ("fpr95",))
+    one = _header() | {"rows": rows}
+    assert aggregate.aggregate([one])[0]["auroc_low"] == 0.5
+    both = aggregate.aggregate([one, _header(seed=2) | {"rows": rows}])
+    assert "auroc_low" not in both[0]
+
+
 def test_commit_is_the_packages_own(tmp_path, monkeypatch):
     root = tmp_path / "repo"
     package = root / "env" / "adapt_jax"
