@@ -10,7 +10,8 @@ device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
 | neglabel | XueJiang16/NegLabel, deeplearning-wisc/MCM | bilinear | before | rounded |
 | squash | open_clip with resize_mode "squash" | bicubic, aspect ratio lost | after | none |
 
-EXIF orientation is ignored, as there. Both crop offsets differ, by one pixel, where (length - size)
+Depth and orientation are those of `core/image_files.py`: EXIF orientation is applied, which the
+official programs ignore. Both crop offsets differ, by one pixel, where (length - size)
 mod 4 is 3. The torchvision backend of transformers resizes without Pillow: close to "huggingface",
 not equal. Pillow 13 resizes elongated images differently from Pillow 12, by up to 3 grey levels.
 """
@@ -25,6 +26,7 @@ from PIL import Image
 
 from adapt_jax.core.checks import positive_int
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.image_files import standard
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -68,14 +70,14 @@ def pixels_uint8(
     """Resizes and cuts out the middle: (size, size, 3) uint8.
 
     Args:
-      image: a PIL image of 8 bits per channel, or uint8 (H, W) or (H, W, 3).
+      image: a PIL image, or uint8 (H, W) or (H, W, 3).
       size: of the tower's input.
       variant: a key of `VARIANTS`.
       resize: what the shorter side becomes before the cut; by default `size`.
 
     Raises:
-      InputError: an unknown variant, more than 8 bits per channel, an array that is no image, a
-        `resize` below `size`, or an image too elongated to be scaled.
+      InputError: an unknown variant, pixels that `core.image_files.standard` refuses, an array that
+        is no image, a `resize` below `size`, or an image too elongated to be scaled.
     """
     if variant not in VARIANTS:
         known = ", ".join(VARIANTS)
@@ -130,9 +132,7 @@ def _as_image(image: Image.Image | np.ndarray) -> Image.Image:
         image = Image.fromarray(image)
     if not min(image.size):
         raise InputError(f"an image of {image.size[0]} x {image.size[1]} pixels is empty.")
-    if image.mode[0] in "IF":  # the official programs clip these to white without a word
-        raise InputError(f"image mode {image.mode}: convert it to 8 bits per channel first.")
-    return image
+    return standard(image)
 
 
 def _resized(image: Image.Image, size: tuple[int, int], resampling) -> Image.Image:

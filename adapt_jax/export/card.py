@@ -92,7 +92,7 @@ fractions of 255) is part of the network. `score.py` does all of it.
 
 
 def _cutting(size: int, resize: int | str | None) -> str:
-    begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation ignored).\n"
+    begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation applied).\n"
     if resize == "stretch":
         return f"{begin}Both sides are resized to {size} (Pillow, bilinear)."
     cut = f"and the middle {size} x {size} is cut out."

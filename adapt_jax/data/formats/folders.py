@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.image_files import opened
 from adapt_jax.data.base import Listing, Source, label_flaw
 from adapt_jax.data.decode import SUFFIXES
 from adapt_jax.data.download import catalogue
@@ -110,7 +111,7 @@ def _listing(names: tuple[str, ...], root: Path, labels, class_names, flaw: str)
         return str(root / names[i])
 
     def image(i: int) -> Image.Image:
-        return Image.open(path(i))
+        return opened(path(i))
 
     return Listing(
         names, labels, class_names, image, flaw, stamp=stamp, identity=identity, encoded=path

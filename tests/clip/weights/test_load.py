@@ -234,6 +234,10 @@ def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
     refused(siglip / "model.safetensors", "type 'siglip'")
     (tmp_path / "damaged.safetensors").write_bytes(b"what")
     refused(tmp_path / "damaged.safetensors", "cannot be read as .safetensors")
+    (tmp_path / "pointer.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    refused(tmp_path / "pointer.safetensors", "is a Git LFS pointer")
+    (tmp_path / "page.msgpack").write_bytes(b"<html><body>Sign in</body></html>")
+    refused(tmp_path / "page.msgpack", "is a web page")
     (tmp_path / "damaged.msgpack").write_bytes(b"\xc1")
     refused(tmp_path / "damaged.msgpack", "cannot be read as .msgpack")
 
