@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from adapt_jax import models
+from adapt_jax import detectors, models
 from adapt_jax.config import fields as config_fields
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.experiment import image_sets
 from adapt_jax.experiment.build import _named, build, make_method
 from adapt_jax.experiment.derived import fixed_mean_std, mean_std_pair, profile_range
@@ -44,7 +43,7 @@ def check_config(config, *, training: bool = True) -> None:
             f"config field image_size must be at least {smallest} with the {config.model.stem} "
             f"stem, got {config.image_size}"
         )
-    detector_specs.parse(config.detectors)
+    detectors.parse(config.detectors)
     check_bootstrap(config.bootstrap)
     image_sets.check(config)
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources, suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.methods.base import Method
 
 # What the training images may take, decoded, on every device and in the machine's memory.
@@ -232,11 +232,11 @@ def _check_classes(source: str, train: Dataset) -> None:
 
 
 def _check_detectors(config, train: Dataset, clusters: bool) -> None:
-    for spec in detector_specs.parse(config.detectors):
+    for spec in detectors.parse(config.detectors):
         detector = spec.make()
         if not spec.named:
             continue
-        if isinstance(detector, detector_specs.Detector) and len(train.images) < (
+        if isinstance(detector, detectors.Detector) and len(train.images) < (
             detector.minimum_images
         ):
             raise InputError(
