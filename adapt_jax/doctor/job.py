@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.config import completed
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.doctor import run_checks, set_checks
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
 from adapt_jax.experiment import checks, derived, image_sets, record
@@ -206,7 +206,7 @@ def _scores(run: Run, counted: Counts, say: Say) -> list[Finding]:
     ood = [s.name for s in run.plan.sets if s.group != SHIFTED]
     shifted = [s.name for s in run.plan.sets if s.group == SHIFTED]
     failed, unfit = found.get("failed", {}), found.get("unfit", {})
-    specs = [s.text for s in detector_specs.parse(run.config.detectors) if s.text not in unfit]
+    specs = [s.text for s in detectors.parse(run.config.detectors) if s.text not in unfit]
     said = run_checks.rows(rows, specs, ood, failed)
     if run.data is not None and "lists_sha256" in found:
         said += run_checks.unchanged(

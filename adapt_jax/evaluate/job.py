@@ -13,13 +13,12 @@ import pathlib
 
 import numpy as np
 
-from adapt_jax import profiling
+from adapt_jax import detectors, profiling
 from adapt_jax.config import completed
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID, SHIFTED
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
 from adapt_jax.experiment import checks, derived, image_sets, record
@@ -55,7 +54,7 @@ def evaluate(
     workdir = pathlib.Path(workdir)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     checkpoint = checkpoints.digest(to_host(variables))
-    wants = [s.text for s in detector_specs.parse(config.detectors) if "val" in s.make().needs]
+    wants = [s.text for s in detectors.parse(config.detectors) if "val" in s.make().needs]
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
     with terminal.doing(console) as say:

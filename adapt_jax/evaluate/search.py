@@ -12,8 +12,8 @@ from typing import Any
 
 from adapt_jax import metrics
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import OOD_VAL, VAL
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.evaluate import scoring
 
 Grid = Mapping[str | tuple[str, ...], Sequence[Any]]  # a tuple's values go together

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Head
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.evaluate import scoring, search
 from adapt_jax.evaluate.scoring import Task
 from adapt_jax.experiment import derived, image_sets, record
@@ -94,7 +94,7 @@ def network_outputs(
 def score_detectors(config, task: Task, say: Callable[[str], None]) -> Scored:
     """Runs the detectors of a config on a task, searching and resampling as it says."""
     return scoring.run(
-        detector_specs.parse(config.detectors),
+        detectors.parse(config.detectors),
         task,
         choose=search.choose if config.search else None,
         resamples=config.bootstrap,

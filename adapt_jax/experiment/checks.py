@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from adapt_jax import models
+from adapt_jax import detectors, models
 from adapt_jax.config import fields as config_fields
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.experiment import derived, image_sets
 from adapt_jax.experiment.build import in_section, make_method, make_parts
 from adapt_jax.runtime import sharding
@@ -40,7 +39,7 @@ def check_config(config, *, training: bool = True) -> None:
             f"config field image_size must be at least {smallest} with the {config.model.stem} "
             f"stem, got {config.image_size}"
         )
-    detector_specs.parse(config.detectors)
+    detectors.parse(config.detectors)
     check_bootstrap(config.bootstrap)
     image_sets.check(config)
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources, suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.methods.base import Method
 
 # What the training images may take, decoded, on every device and in the machine's memory.
@@ -112,7 +112,7 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
             f"({len(train.images)} images); use a smaller one"
         )
     _check_classes(config.train_data, train)
-    specs = detector_specs.parse(config.detectors)
+    specs = detectors.parse(config.detectors)
     _check_detectors(specs, config.train_data, train, clusters=method.refresh is not None)
 
     plan = suite(config)
@@ -233,7 +233,7 @@ def _check_detectors(specs, source: str, train: Dataset, clusters: bool) -> None
         detector = spec.make()
         if not spec.named:
             continue
-        if isinstance(detector, detector_specs.Detector) and len(train.images) < (
+        if isinstance(detector, detectors.Detector) and len(train.images) < (
             detector.minimum_images
         ):
             raise InputError(

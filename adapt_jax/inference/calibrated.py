@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.core import named
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs, states
-from adapt_jax.detectors import specs as detector_specs
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.inference import outputs, probes
 from adapt_jax.workdir import bundle
 
@@ -141,7 +141,7 @@ def read(folder: pathlib.Path) -> CalibratedDetector:
       InputError: it cannot be made, or its arrays do not fit it.
     """
     about = bundle.read_json(folder, bundle.DETECTOR)
-    spec = detector_specs.parse(about["detector"])[0]
+    spec = detectors.parse(about["detector"])[0]
     detector = make_detector(spec)
     like = {"state": states.like(detector), "calibration": 0}
     if about["class_by"] == NEAREST_MEAN:

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from adapt_jax import detectors
 from adapt_jax.config import completed
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data import augment, sources
 from adapt_jax.data.set_names import ID
 from adapt_jax.detectors import Head, ImageDetector, Outputs
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.experiment import record
 from adapt_jax.inference import calibrated, feature_cache, forward, outputs
 from adapt_jax.inference.calibrated import CalibratedDetector
@@ -125,8 +126,8 @@ def _exported(path: pathlib.Path, detector: str):
     return calibrated.read(path), resize, known["tpr"]
 
 
-def _spec(detector: str, configured: str) -> detector_specs.Spec:
-    specs = detector_specs.parse(detector or _first_named(configured))
+def _spec(detector: str, configured: str) -> Spec:
+    specs = detectors.parse(detector or _first_named(configured))
     if detector and len(specs) > 1:
         raise InputError(f"--detector takes one detector, got {detector!r}")
     calibrated.make_detector(specs[0])
@@ -135,7 +136,7 @@ def _spec(detector: str, configured: str) -> detector_specs.Spec:
 
 def _first_named(text: str) -> str:
     """The first detector of a run that works on outputs; kNN where it asks for all there are."""
-    named = (s for s in detector_specs.parse(text) if s.named)
+    named = (s for s in detectors.parse(text) if s.named)
     return next((s.text for s in named if not isinstance(s.make(), ImageDetector)), "knn")
 
 

@@ -5,25 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from adapt_jax.config import diff as config_diff
+from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.errors import InputError
 from adapt_jax.results.result_rows import METRICS, _common
 from adapt_jax.results.tables import Row
-
-# Config fields that may differ between runs of one table.
-NO_RESULT = frozenset(
-    (
-        "seed",
-        "log_every",
-        "checkpoint_every",
-        "profile",
-        "report",
-        "tracking",
-        "from_features",
-        "input_workers",
-        "prefetch",
-    )
-)
 
 
 def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -46,10 +31,10 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
         if len(values) > 1:
             raise InputError(f"runs differ in {key} ({' and '.join(values)}); do not mix them.")
     for run in results[1:]:
-        changed = config_diff.differences(results[0].get("config", {}), run.get("config", {}))
-        for key in changed.keys() - NO_RESULT:
-            was, now = changed[key]
-            raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
+        changes = changed(results[0].get("config", {}), run.get("config", {}), Effect.RESULT)
+        for key, (was, now) in changes.items():
+            if key != "seed":
+                raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
     runs = [(r["seed"], r["checkpoint_sha256"]) for r in results]
     for run in runs:
         if runs.count(run) > 1:

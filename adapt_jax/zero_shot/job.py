@@ -25,7 +25,6 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import SHIFTED
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.report import publish
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.workdir import folders
@@ -156,7 +155,7 @@ def _loaded(config, folder: str):
 def _check(config):
     """The detectors and the stream of a config without mistakes in its own fields."""
     zero_shot_config.check_fields(config)
-    specs = detector_specs.parse(config.detectors, zero_shot_detectors)
+    specs = zero_shot_detectors.parse(config.detectors)
     return specs, streams.parse(config)
 
 

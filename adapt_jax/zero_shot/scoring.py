@@ -16,8 +16,8 @@ import numpy as np
 from adapt_jax.core.arrays import matmul
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, SHIFTED
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.evaluate import bootstrap
 from adapt_jax.results import result_rows, tables
 from adapt_jax.results.scored import Scored

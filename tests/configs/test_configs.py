@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import config, methods, zero_shot_detectors
+from adapt_jax import config, detectors, methods, zero_shot_detectors
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.experiment import build, checks, derived, image_sets
 from adapt_jax.runtime import cli, sharding
 from adapt_jax.training import train_state, train_step
@@ -80,7 +79,7 @@ def test_it_builds_and_takes_two_steps(stem):
     )
     total = derived.plan_of(full, images).total_steps
     assert np.isfinite(parts.schedule(jnp.arange(0, total, total // 50))).all()
-    assert detector_specs.make(full.detectors)
+    assert detectors.parse(full.detectors)
     assert image_sets.suite(full).sets
 
     small = shrink(full)
@@ -105,7 +104,7 @@ def test_its_header_is_the_run_book(stem):
 def test_a_zero_shot_config_is_complete(stem):
     chosen = load(stem)
     zero_shot_config.check_fields(chosen)
-    assert detector_specs.make(chosen.detectors, zero_shot_detectors)
+    assert zero_shot_detectors.parse(chosen.detectors)
     assert streams.parse(chosen).order == "shuffled"
     assert image_features.plan(chosen).id_test.source
     chosen.corpus.place = "embedded"

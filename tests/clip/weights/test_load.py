@@ -184,7 +184,7 @@ def test_everything_that_does_not_fit_is_named(tiny, tmp_path):
     message = str(error.value)
     assert "1 missing: visual.transformer.resblocks.1.attn.in_proj_weight;" in message
     assert "1 unused: visual.extra;" in message
-    assert "1 of wrong shape: text_projection is (24, 32), not (32, 24)" in message
+    assert "1 of the wrong shape: text_projection is (24, 32), not (32, 24)" in message
     assert str(tmp_path) in message
 
 
