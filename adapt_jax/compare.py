@@ -183,8 +183,8 @@ def _differences(
     """Field -> {config: value} where configs differ outside the sections `but`, see `changed`."""
     as_dicts = {stem: config.to_dict() for stem, config in chosen.items()}
     first, *others = as_dicts.values()
-    keys = {key for other in others for key in changed(first, other, at_least)}
-    keys = sorted(k for k in keys if k.split(".")[0] not in but)
+    differing = {key for other in others for key in changed(first, other, at_least)}
+    keys = sorted(k for k in differing if k.split(".")[0] not in but)
     return {k: {stem: _get(fields, k) for stem, fields in as_dicts.items()} for k in keys}
 
 

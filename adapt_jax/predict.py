@@ -243,8 +243,8 @@ if __name__ == "__main__":
             WORKDIR.value or "", detector=DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value
         )
         print(promise(predictor, rate), file=sys.stderr)
-        records = lines(predictor, paths)
-        records = records if rate is None else discoveries(predictor, records, rate)
+        scored = lines(predictor, paths)
+        records = scored if rate is None else discoveries(predictor, scored, rate)
         counts = show(records, FORMAT.value)
         named = ", ".join(f"{count} {what}" for what, count in counts.items())
         print(f"{len(paths)} images: {named}", file=sys.stderr)

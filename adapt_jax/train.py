@@ -143,7 +143,7 @@ def fit(
             losses.append(metrics["loss"])
             # Every process stops if one of them was told to, or they would wait for each other.
             signal = processes.largest(interrupted.signal or 0)
-            ending = step == plan.total_steps or signal
+            ending = step == plan.total_steps or bool(signal)
             monitor.after(step, metrics, record=step % plan.log_every == 0 or ending)
             if step % plan.checkpoint_every == 0 or ending:
                 store.save(step, state, _finite_mean(np.concatenate(losses)))

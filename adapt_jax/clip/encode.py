@@ -47,7 +47,7 @@ def encode_images(
     encode = model.encode_image
     if watch is not None:
         encode = watch(encode, model.lowered_image)
-    parts = images
+    parts: Iterable = images
     if isinstance(images, np.ndarray | jax.Array):
         parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     batches = _rebatched(parts, batch_size)

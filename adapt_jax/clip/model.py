@@ -155,7 +155,7 @@ class Model:
         """SHA-256 of all that embeddings depend on: architecture, dtype, parameters."""
         digest = hashlib.sha256(f"{self.architecture} {self.dtype}".encode())
         for leaf in jax.tree.leaves(self.params):
-            digest.update(np.ascontiguousarray(leaf))
+            digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()
 
     @property

@@ -17,7 +17,7 @@ not equal. Pillow 13 resizes elongated images differently from Pillow 12, by up 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,8 @@ VARIANTS = {
     "neglabel": Variant(Image.Resampling.BILINEAR, rgb_first=True),
     "squash": Variant(squash=True),
 }
+
+Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
 
 
 def preprocess(
@@ -97,14 +99,12 @@ def pixels_uint8(
         width, height = (resize if n == short else int(resize * n / short) for n in image.size)
         image = _resized(image, (width, height), rule.filter)
         spare = ((width - size) / 2, (height - size) / 2)
-        left, top = map(int if rule.floor_crop else round, spare)
+        left, top = (int(s) if rule.floor_crop else round(s) for s in spare)
         image = image.crop((left, top, left + size, top + size))
     return np.asarray(image.convert("RGB"))
 
 
-def normalize(
-    pixels: np.ndarray | jax.Array, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
-) -> np.ndarray | jax.Array:
+def normalize(pixels: Pixels, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Pixels:
     """(..., 3) uint8 -> float32 `(pixels / 255 - mean) / std`; NumPy stays NumPy, JAX stays JAX.
 
     Exact in NumPy. On a device the compiler may fuse the operations: a difference of some 1e-7.
@@ -118,8 +118,8 @@ def normalize(
         )
     xp = np if isinstance(pixels, np.ndarray) else jnp
     shape = (1,) * (pixels.ndim - 1) + (3,)
-    mean, std = (xp.asarray(v, np.float32).reshape(shape) for v in (mean, std))
-    return (pixels.astype(np.float32) / np.float32(255) - mean) / std
+    shift, scale = (xp.asarray(v, np.float32).reshape(shape) for v in (mean, std))
+    return (pixels.astype(np.float32) / np.float32(255) - shift) / scale
 
 
 def _as_image(image: Image.Image | np.ndarray) -> Image.Image:

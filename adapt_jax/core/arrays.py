@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+Array = np.ndarray | jax.Array  # on the host or on a device
 HIGHEST = jax.lax.Precision.HIGHEST
 NORM_FLOOR = 1e-12
 
@@ -19,7 +20,7 @@ def traced(tree) -> bool:
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
 
 
-def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+def matmul(a: Array, b: Array) -> jax.Array:
     """`a @ b` at full float32 precision on every device.
 
     TPUs (bfloat16 passes) and NVIDIA GPUs (TF32) round the operands of a float32 product by

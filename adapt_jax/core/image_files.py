@@ -69,7 +69,7 @@ def standard(image: Image.Image) -> Image.Image:
     """
     colours = _is_deep_colour(image)
     image.load()
-    if colours and 0 < max(high for _, high in image.convert("RGB").getextrema()) < 16:
+    if colours and 0 < np.asarray(image.convert("RGB")).max() < 16:
         raise InputError(
             "its 16-bit colours use 12 bits or fewer, of which Pillow reads none or few; save it "
             "with 8 bits per channel"
@@ -127,7 +127,7 @@ def _is_deep_colour(image: Image.Image) -> bool:
     """Whether Pillow will keep the upper halves of 16-bit colours; known before decoding only."""
     if image.format not in ("PNG", "TIFF") or image.mode.startswith("I"):
         return False
-    return any(";16" in str(tile[3]) for tile in image.tile)
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 @functools.cache

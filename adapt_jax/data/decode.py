@@ -51,7 +51,7 @@ def fit(image: Image.Image | np.ndarray, size: int, resize: int | str | None = N
     """
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else standard(image)
     image = to_rgb(image)
-    if resize == "stretch":
+    if isinstance(resize, str):  # "stretch"
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     elif resize is not None or image.size != (size, size):
         image = _scale(image, resize or size)

@@ -2,6 +2,8 @@
 
 `make("knn", k=50)`, or `make("knn?k=50")`, builds one; `parse` reads a line of such strings."""
 
+from collections.abc import Callable
+
 from adapt_jax.core.registry import Registry
 from adapt_jax.detectors import (
     adascale,
@@ -31,7 +33,7 @@ __all__ = [
     "REGISTRY", "make", "names", "parse",
 ]  # fmt: skip
 
-FACTORIES = {
+FACTORIES: dict[str, Callable[..., Detector | ImageDetector]] = {
     "adascale": adascale.make,
     "ash": shaping.ash,
     "dice": shaping.dice,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import traced, working_dtype
+from adapt_jax.core.arrays import Array, traced, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -68,7 +68,7 @@ def make(*, centered: bool = True) -> Detector:
     return Detector(fit, score, needs=frozenset(["logits", "head"]))
 
 
-def _slopes(kernel: np.ndarray) -> np.ndarray:
+def _slopes(kernel: Array) -> np.ndarray:
     """1 / |W_c - W_k| (C, C) in float64 from a kernel (D, C); zero on the diagonal."""
     weights = np.asarray(kernel, np.float64)
     weights = weights - weights.mean(axis=1, keepdims=True)  # no difference changes, sizes shrink

@@ -64,7 +64,10 @@ def _detector(
         logits = network.forward(pixels - noise * step)[1]
         return jnp.max(jax.nn.softmax(logits / temperature), axis=-1)
 
-    return ImageDetector(measure=None, fit=lambda measured=None: (), score=score)
+    def fit(measured=None) -> tuple[()]:
+        return ()
+
+    return ImageDetector(measure=None, fit=fit, score=score)
 
 
 def _largest(gradient: jax.Array) -> jax.Array:

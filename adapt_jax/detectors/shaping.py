@@ -147,8 +147,8 @@ def _clipped(name: str, lower: float | None, upper: float) -> Detector:
         features = features.astype(working_dtype(features.dtype), copy=False)
         high = np.percentile(features, upper)
         low = -np.inf if lower is None else np.percentile(features, lower)
-        bounds = (jnp.asarray(bound, features.dtype) for bound in (low, high))
-        return Clip(*bounds, _on_device(head))
+        low, high = (jnp.asarray(bound, features.dtype) for bound in (low, high))
+        return Clip(low, high, _on_device(head))
 
     def score(state: Clip, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, f"{name}.score", width=len(state.head.kernel))
@@ -205,7 +205,8 @@ def _of_activations(outputs: Outputs, where: str, width: int | None = None) -> n
 
 
 def _on_device(head: Head) -> Head:
-    return Head(*(jnp.asarray(array, working_dtype(array.dtype)) for array in head))
+    kernel, bias = (jnp.asarray(array, working_dtype(array.dtype)) for array in head)
+    return Head(kernel, bias)
 
 
 @jax.jit

@@ -117,7 +117,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
     origin = -np.linalg.lstsq(kernel.T, bias, rcond=None)[0]
     one = np.zeros(len(features), np.int64)
     values, vectors = np.linalg.eigh(gaussian.covariance(features, origin[None], one))  # ascending
-    rank = np.count_nonzero(values > width * gaussian.EPS * max(values[-1], 0.0))
+    rank = int(np.count_nonzero(values > width * gaussian.EPS * max(values[-1], 0.0)))
     basis = vectors[:, : width - dim]
     dtype = working_dtype(features.dtype)
     center = gaussian.class_means(features, one, 1)[0].astype(dtype)

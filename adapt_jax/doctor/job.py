@@ -86,7 +86,9 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
 
 def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]]:
     """Reads what all checks need, and checks the checkpoint."""
-    said, data, found = [], None, {"rows": []}
+    said: list[Finding] = []
+    data = None
+    found: dict[str, Any] = {"rows": []}
     try:
         found = result_files.read(path)
     except InputError as e:
@@ -105,7 +107,7 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
     if data is not None:
         now = record.make(config, data).facts
         said += run_checks.unchanged(facts.get("train_fingerprint"), now["train_fingerprint"])
-        facts = now
+        facts = dict(now)
     if not facts:
         raise InputError(f"{path} has no data.json; leave --no_images out, or evaluate it again")
     say("checkpoint")

@@ -173,7 +173,7 @@ def counts(found: Mapping[str, Mapping[str, int | None]]) -> list[Finding]:
 
 
 def rows(
-    found: Sequence[Mapping[str, Any]],
+    found: Sequence[result_rows.Row],
     detectors: Sequence[str],
     sets: Sequence[str],
     failed: Mapping[str, str],

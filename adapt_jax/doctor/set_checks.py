@@ -38,7 +38,7 @@ class Features(NamedTuple):
     rows (D,) and the root of their total variance.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     width: int
     broken: int
     zero: int
@@ -56,7 +56,7 @@ class Images(NamedTuple):
     hashes (N,) uint64: equal images have equal ones.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     mean: np.ndarray
     std: np.ndarray
     constant: int
@@ -76,8 +76,8 @@ def summarize_features(features: np.ndarray) -> Features:
         high = np.maximum(high, rows.max(axis=0, initial=-np.inf))
         total += rows.sum(axis=0)
         norms.append(np.linalg.norm(rows, axis=1))
-    norms = np.concatenate(norms)
-    if not len(norms):
+    lengths = np.concatenate(norms)
+    if not len(lengths):
         return Features(count, width, count, 0, width, 0.0, 1.0, 0.0, total, 0.0)
     chosen = np.flatnonzero(kept)
     if len(chosen) > SAMPLE:
@@ -89,13 +89,13 @@ def summarize_features(features: np.ndarray) -> Features:
     return Features(
         count=count,
         width=width,
-        broken=count - len(norms),
-        zero=int(np.sum(norms == 0)),
+        broken=count - len(lengths),
+        zero=int(np.sum(lengths == 0)),
         dead=int(np.sum(low == high)),
         rank=float(np.trace(gram) ** 2 / square) if square > 0 else 0.0,
         cosine=mean_cosine(unit_rows(rows)),
-        norm=float(np.median(norms)),
-        mean=total / len(norms),
+        norm=float(np.median(lengths)),
+        mean=total / len(lengths),
         deviation=float(np.sqrt(np.trace(gram) / len(rows))),
     )
 

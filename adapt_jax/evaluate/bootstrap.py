@@ -28,7 +28,7 @@ def with_means(rows: Sequence[Row], scores: Sequence[tuple], resamples: int = 0)
       InputError: one resample or less than none.
     """
     check_bootstrap(resamples)
-    drawn = [_draws(*pair, resamples, stream) for stream, pair in enumerate(scores)]
+    drawn = [_draws(own, ood, resamples, i) for i, (own, ood) in enumerate(scores)]
     ordered = []
     for mean in result_rows.mean_rows(rows):
         of_group = [i for i, row in enumerate(rows) if row["group"] == mean["group"]]
@@ -42,7 +42,7 @@ def _interval(drawn: np.ndarray) -> dict[str, float]:
     if not len(drawn):
         return {}
     low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL], axis=0)
-    found = {}
+    found: dict[str, float] = {}
     for name, a, b in zip(resampling.COLUMNS, low, high):
         found |= {f"{name}_low": float(a), f"{name}_high": float(b)}
     return found

@@ -45,8 +45,8 @@ def make_task(experiment: Experiment, state: TrainState, arrays) -> Task:
             experiment.config.eval_batch_size,
             images,
         )
-    head = head and Head(*map(np.asarray, head))
-    return Task(train, head, sets, data.groups, on_images)
+    on_host = head and Head(*map(np.asarray, head))
+    return Task(train, on_host, sets, data.groups, on_images)
 
 
 def network_outputs(

@@ -38,7 +38,7 @@ def make_parts(
     """
     mean, std = mean_std or ((0.5,) * 3, (0.5,) * 3)
     wide = config.model.dtype == "float64"
-    if wide and not jax.config.jax_enable_x64:
+    if wide and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise InputError(
             "config field model.dtype float64 needs JAX_ENABLE_X64=1 in the environment"
         )

@@ -142,8 +142,8 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
 
 def _kept(input_kind: str, train: Dataset) -> str:
     """Where the training images are, and why."""
-    size = train.images.nbytes
-    size = f"{size / 2**30:.2f} GiB" if size >> 30 else f"{size / 2**20:.1f} MiB"
+    count = train.images.nbytes
+    size = f"{count / 2**30:.2f} GiB" if count >> 30 else f"{count / 2**20:.1f} MiB"
     if not read_while_training(train):
         return f"decoded, {size}"
     why = f"more than {AT_MOST >> 30} GiB" if input_kind == "auto" else "input=host"

@@ -50,9 +50,9 @@ def opened(path: str) -> Image.Image:
 def standard(image: Image.Image) -> Image.Image:
     """Decoded, upright as EXIF says, 8 bits per channel; 16-bit grey is scaled by the bits used."""
     deep = image.format in ("PNG", "TIFF") and not image.mode.startswith("I")
-    deep = deep and any(";16" in str(tile[3]) for tile in image.tile)
+    deep = deep and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     image.load()
-    if deep and 0 < max(high for _, high in image.convert("RGB").getextrema()) < 16:
+    if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:
         raise ValueError("16-bit colours use 12 bits or fewer; save it with 8 bits per channel")
     if image.mode == "F":
         raise ValueError("floating-point pixels; save it with 8 bits per channel")
@@ -95,7 +95,8 @@ def read(path: str) -> np.ndarray:
 
 def records(paths: list[str], scorer: export.Exported) -> list[dict]:
     """What is printed of each image; "error" is in that of one that cannot be read."""
-    found, images = [{"image": path} for path in paths], {}
+    found: list[dict] = [{"image": path} for path in paths]
+    images = {}
     for i, path in enumerate(paths):
         try:
             images[i] = read(path)

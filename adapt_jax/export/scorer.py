@@ -64,7 +64,8 @@ def build(ready: Pipeline, platforms: tuple[str, ...]) -> bytes:
     (batch,) = export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.uint8)
     try:
-        return export.export(jax.jit(_scorer(ready)), platforms=platforms)(images).serialize()
+        program = export.export(jax.jit(_scorer(ready)), platforms=platforms)(images)
+        return bytes(program.serialize())
     except NotImplementedError as e:
         raise InputError(
             f"{ready.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "

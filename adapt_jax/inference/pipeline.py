@@ -85,8 +85,8 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Pipeline:
     if packed:
         calibrated_detector, resize, tpr = _exported(path, detector)
     else:
-        head = experiment.parts.model.classifier(variables)
-        head = head and Head(*map(np.asarray, head))
+        layer = experiment.parts.model.classifier(variables)
+        head = layer and Head(*map(np.asarray, layer))
         known = _outputs_of(path, checkpoint)
         if config.model.dtype == "auto":  # what the detector is fitted on, on whatever machine
             config.model.dtype = feature_cache.dtype(path / "features", checkpoint) or "auto"

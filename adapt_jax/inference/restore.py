@@ -1,6 +1,7 @@
 """The trained state of a run or an export."""
 
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -47,9 +48,8 @@ def _exported(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:
     }
     arrays, step = bundle.read_weights(folder, wanted)
     placed = sharding.replicate(mesh, arrays)
-    return TrainState(
-        np.int32(step), placed["params"], placed["batch_stats"], None, placed["method"], None
-    )
+    count: Any = np.int32(step)
+    return TrainState(count, placed["params"], placed["batch_stats"], None, placed["method"], None)
 
 
 def _abstract_state(experiment: Experiment) -> TrainState:

@@ -1,10 +1,12 @@
 """Training objectives, one file per paper. `make("palm", cache_size=6)` builds one."""
 
+from collections.abc import Callable
+
 from adapt_jax.core.registry import Registry
 from adapt_jax.methods import adapt, ccl, cider, cross_entropy, palm, reweightood, supcon
 from adapt_jax.methods.base import Method
 
-FACTORIES = {
+FACTORIES: dict[str, Callable[..., Method]] = {
     "adapt": adapt.make,
     "ccl": ccl.make,
     "cider": cider.make,

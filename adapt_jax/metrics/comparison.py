@@ -187,7 +187,7 @@ def pairwise(
     upper = np.triu_indices(len(members), 1)
     tested = [
         difference(estimate, members[a], members[b], paired_seeds=networks[a] == networks[b])
-        for a, b in zip(*upper)
+        for a, b in zip(*(side.tolist() for side in upper))
     ]
     found = np.ones((len(members),) * 2)
     found[upper] = holm([t.p_value for t in tested])

@@ -158,8 +158,8 @@ def figure(content: Mapping[str, Any]) -> Figure:
             ax.set_axisbelow(True)
             ax.spines[["top", "right", "left"]].set_visible(False)
             ax.tick_params(axis="y", length=0)
-            for y in range(1, len(labels)):
-                ax.axhline(y - 0.5, color="0.93", linewidth=0.8, zorder=0)
+            for row in range(1, len(labels)):
+                ax.axhline(row - 0.5, color="0.93", linewidth=0.8, zorder=0)
         axes[0].set_yticks(range(len(labels)), labels, parse_math=False)
         axes[0].set_ylim(len(labels) - 0.5, -0.5)
         handles, texts = axes[0].get_legend_handles_labels()

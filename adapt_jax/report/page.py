@@ -138,12 +138,14 @@ def extremes(
     def take(chosen: list[tuple[float, str, int]]) -> list[Example]:
         found = []
         for score, name, i in chosen[:count]:
-            image = images[name](i) if callable(images[name]) else images[name][i]
+            source: Any = images[name]
+            image = source(i) if callable(source) else source[i]
             label = str(names[name][i]) if names.get(name) is not None else str(i)
             found.append(Example(np.asarray(image), label, score, name))
         return found
 
-    ood, own = [], []
+    ood: list[tuple[float, str, int]] = []
+    own: list[tuple[float, str, int]] = []
     for name in images:
         if images[name] is None or name not in scores:
             continue
@@ -192,7 +194,7 @@ def _ties(scores, by_set, groups) -> list[str]:
     """Which detectors do not differ, group by group."""
     shifted = [name for name, group in groups.items() if group == SHIFTED]
     of_sets = {r["ood"]: r["group"] for r in by_set}
-    all_scores = {}
+    all_scores: dict[tuple[str, ...], Any] = {}
     for detector, found in scores.items():
         own = {ID: np.concatenate([found[s] for s in (ID, *shifted)])} if ID in found else {}
         all_scores["", detector] = [{**found, **own}]

@@ -116,7 +116,7 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     for detector, found in scored.searched.items():
         chosen = ", ".join(f"{k}={v}" for k, v in found["chosen"].items())
         notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {chosen}")
-    reasons = {}
+    reasons: dict[str, list[str]] = {}
     for detector, reason in scored.unfit.items():
         what = reason.removeprefix(f"{detector.partition('?')[0]}.fit: ")
         reasons.setdefault(what.removesuffix("."), []).append(detector)

@@ -36,18 +36,18 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
             if key != "seed":
                 raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
     runs = [(r["seed"], r["checkpoint_sha256"]) for r in results]
-    for run in runs:
-        if runs.count(run) > 1:
+    for identity in runs:
+        if runs.count(identity) > 1:
             raise InputError(
-                f"the run with seed {run[0]} is given {runs.count(run)} times; "
+                f"the run with seed {identity[0]} is given {runs.count(identity)} times; "
                 "repeating it makes the deviation look smaller than it is."
             )
     keyed = [{_identity(row): row for row in r["rows"]} for r in results]
-    for other, run in zip(keyed, runs):
+    for other, (seed, _) in zip(keyed, runs):
         if difference := set(keyed[0]) ^ set(other):
             detector, ood, group, n_id, n_ood = min(difference, key=str)
             raise InputError(
-                f"the runs with seeds {runs[0][0]} and {run[0]} were evaluated differently: only "
+                f"the runs with seeds {runs[0][0]} and {seed} were evaluated differently: only "
                 f"one has detector {detector!r}, set {ood!r} ({group}, {n_id} ID, {n_ood} OOD)."
             )
     rows = []
@@ -57,8 +57,8 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
         if len(same) > 1:  # intervals are about the images of one run
             merged = {k: v for k, v in merged.items() if not k.endswith(("_low", "_high"))}
         for name in METRICS:
-            values = [r[name] for r in same]
-            merged |= {name: float(np.mean(values)), f"{name}_std": float(np.std(values))}
+            column = [r[name] for r in same]
+            merged |= {name: float(np.mean(column)), f"{name}_std": float(np.std(column))}
         rows.append(merged | {"runs": len(same)})
     return rows
 

@@ -6,7 +6,7 @@ The rows of a group (near, far, ...) are one family: every pair is tested on the
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def find(
         else:
             estimate = comparison.bootstrap(arrays[0], arrays[1:], metric)
         ends = np.cumsum([len(scores[name]) for name in names])
-        members = np.split(np.arange(len(runs)), ends[:-1])
+        members = [m.tolist() for m in np.split(np.arange(len(runs)), ends[:-1])]
         p_values = comparison.pairwise(estimate, members, [name[:-1] for name in names])
         tied = comparison.tie_groups(
             [estimate.values[m].mean() for m in members],
@@ -71,8 +71,8 @@ def find(
         count = len(names) * (len(names) - 1) // 2
         over = "images and seeds" if min(map(len, members)) > 1 else "images"
         shown = [" / ".join(part for part in name if part) for name in names]
-        tied = [tuple(shown[i] for i in tie) for tie in tied if len(tie) > 1]
-        found.append(Ties(metric, group, tied, count, over))
+        named = [tuple(shown[i] for i in tie) for tie in tied if len(tie) > 1]
+        found.append(Ties(metric, group, named, count, over))
     return found
 
 
@@ -106,7 +106,7 @@ def of_runs(
     detectors = dict.fromkeys(r["detector"] for r in rows)
     images: dict[str, np.ndarray] = {}
     try:
-        scores = {
+        scores: dict[tuple[str, ...], Any] = {
             (label if len(folders) > 1 else "", detector): [
                 _scores(folder / "scores" / detector, groups, images) for folder in runs
             ]

@@ -7,7 +7,7 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +89,7 @@ def make(
     if preset not in PRESETS:
         raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}.")
     given = {"labels": labels, "noun": noun, "adjective": adjective}
+    own: dict[str, Any]
     own = {kind: found for kind, value in given.items() if (found := _templates(value))}
     prompts = PRESETS[preset]._replace(**own)
     for template in (*prompts.labels, *prompts.noun, *prompts.adjective):
@@ -112,7 +113,8 @@ def ensemble(features: Iterable[np.ndarray], unit_first: bool = True) -> np.ndar
         averages what the text tower gives.
     """
     parts = (l2_normalize(jnp.asarray(part)) if unit_first else part for part in features)
-    return np.asarray(l2_normalize(functools.reduce(operator.add, parts)))
+    total: Any = functools.reduce(operator.add, parts)
+    return np.asarray(l2_normalize(total))
 
 
 def _templates(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import collections
 import queue
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -67,15 +67,16 @@ class HostFeed:
         self._plan, self._images, self._labels = plan, images, labels
         self._mesh, self._rows = mesh, sharding.local_rows(mesh, plan.batch_size)
         self._steps = range(int(state.step), plan.total_steps)
+        self._key: tuple[Any, Any]
         self._key = np.asarray(jax.random.key_data(state.key)), jax.random.key_impl(state.key)
-        self._order = (None, None)
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int32))
         self.max_steps = min(DISPATCHES, plan.longest_dispatch)
 
         crops = Crops(
             images.shape[1],
             plan.views,
             host_input.crop_scale,
-            tuple(int(word) for word in self._key[0][-2:]),
+            (int(self._key[0][-2]), int(self._key[0][-1])),
         )
         count = default_count() if host_input.workers is None else host_input.workers
         self._workers = Workers(count, crops, host_input.prefetch * len(self._rows))
@@ -95,7 +96,8 @@ class HostFeed:
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         """See `Feed`; raises InputError or TrainingFailed for an image that cannot be had."""
-        log, waits = [], []
+        log: list[dict[str, jax.Array]] = []
+        waits: list[float] = []
         for _ in range(count):
             batch, waited = self._next(log[-1]["loss"] if log else None)
             state, metrics = self.program(state, *batch)
@@ -120,7 +122,7 @@ class HostFeed:
         jitted = jax.jit(step, donate_argnums=0, out_shardings=whole)
         return jitted.lower(state, images, labels)
 
-    def _next(self, running: jax.Array | None) -> tuple[_Batch, float]:
+    def _next(self, running: Any) -> tuple[_Batch, float]:
         """The next batch, and how long the devices waited for it; `running` is their last step."""
         idle_since = None
         while True:
@@ -139,7 +141,7 @@ class HostFeed:
 
     def _read(self) -> None:
         """The thread: asks for batches ahead and delivers them in order."""
-        pending = collections.deque()
+        pending: collections.deque = collections.deque()
         try:
             for step in self._steps:
                 if len(pending) == self._slots:

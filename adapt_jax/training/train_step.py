@@ -76,7 +76,10 @@ def make_step(
             "gradient_norm": norm,
             "skipped": 1 - fine.astype(jnp.int32),
         }
-        return TrainState(state.step + 1, *kept, state.key), metrics
+        params, batch_stats, opt_state, method_state = kept
+        number = state.step + 1
+        after = TrainState(number, params, batch_stats, opt_state, method_state, state.key)
+        return after, metrics
 
     return step
 

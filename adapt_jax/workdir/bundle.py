@@ -5,6 +5,7 @@ An export is a directory; `FILES` are the parts that are read here. card.json ho
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def read_weights(folder: pathlib.Path, like: dict[str, Any]) -> tuple[dict[str, 
     return arrays, int(read_json(folder, CARD)["step"])
 
 
-def check_data(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+def check_data(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Raises InputError if training images are not those that the export was trained on."""
     known = read_json(folder, DATA)
     if known["train_fingerprint"] != facts["train_fingerprint"]:

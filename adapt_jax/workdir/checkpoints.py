@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -150,7 +151,7 @@ def recall_config(workdir: pathlib.Path) -> dict:
         raise InputError(f"{path} is not valid JSON ({e}); restore it or start a new run") from None
 
 
-def check_data(workdir: pathlib.Path, facts: dict[str, Any]) -> None:
+def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Remembers a run's training images in data.json; refuses others than it began with.
 
     Labels are numbered, and epochs counted, by what the training set holds: a set that changed on

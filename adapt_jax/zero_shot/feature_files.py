@@ -54,8 +54,8 @@ def load(
     if not groups:
         raise InputError(f"{root} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
     sets = {name: _images(path, width) for name, path in paths.items()}
-    noise = root / "noise.npz"
-    noise = _images(noise, width).embeddings if noise.is_file() else None
+    file = root / "noise.npz"
+    noise = _images(file, width).embeddings if file.is_file() else None
     labels = sets[ID].labels
     if labels is not None and labels.max() >= len(text.class_names):
         raise InputError(

@@ -8,7 +8,7 @@ import hashlib
 import pathlib
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class ImageSet(NamedTuple):
 class _Images(NamedTuple):
     """What `feature_cache.cached` wants to know of a data set."""
 
-    images: sources.Stream
+    images: Any
     labels: np.ndarray | None
 
 

@@ -7,7 +7,7 @@ called "id-NAME", beside "NAME" for the OOD set's own. The others score each set
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from adapt_jax.results import result_rows, tables
 from adapt_jax.results.scored import Scored
 from adapt_jax.runtime import progress
 from adapt_jax.zero_shot.image_features import ImageSet
-from adapt_jax.zero_shot_detectors import StreamDetector, TextBank, streams
+from adapt_jax.zero_shot_detectors import TextBank, streams
 from adapt_jax.zero_shot_detectors.streams import Settings
 
 _BLOCK = 512
@@ -110,8 +110,9 @@ def run(
 
 def _score(spec: Spec, task: Task, say, watch) -> tuple[bool, dict[str, np.ndarray]]:
     """Whether the detector adapts, and its scores by name."""
-    detector: StreamDetector = spec.make()
-    step, size = streams.compiled(detector.step), task.settings.batch_size
+    detector: Any = spec.make()  # a StreamDetector
+    step: Any = streams.compiled(detector.step)
+    size = task.settings.batch_size
     if watch is not None:
         step = watch(step, step.lower)
     found: dict[str, np.ndarray] = {}
@@ -151,7 +152,9 @@ def _rows(detector: str, found, task: Task, adaptive: bool, resamples: int) -> l
     return bootstrap.with_means(rows, scores, resamples)
 
 
-def classify(labels: np.ndarray, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def classify(
+    labels: np.ndarray | jax.Array, embeddings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The nearest label of each image, as CLIP classifies: classes (N,) int and cosines (N,).
 
     Args:
@@ -196,4 +199,5 @@ def check(
     bank = TextBank(np.ones((labels, 1), np.float32), np.ones((negatives, 1), np.float32))
     for spec in specs:
         if spec.named:
-            spec.make().start(bank, np.ones((1, 1), np.float32) if noise else None)
+            detector: Any = spec.make()  # a StreamDetector
+            detector.start(bank, np.ones((1, 1), np.float32) if noise else None)

@@ -4,6 +4,8 @@
 strings.
 """
 
+from collections.abc import Callable
+
 from adapt_jax.core.registry import Registry
 from adapt_jax.zero_shot_detectors import adaneg, csp, mcm, neglabel, tanl
 from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank
@@ -12,7 +14,7 @@ from adapt_jax.zero_shot_detectors.mining import mine_negatives
 __all__ = ["FACTORIES", "REGISTRY", "StreamDetector", "TextBank", "make", "mine_negatives",
            "names", "parse"]  # fmt: skip
 
-FACTORIES = {
+FACTORIES: dict[str, Callable[..., StreamDetector]] = {
     "adaneg": adaneg.make,
     "csp": csp.make,
     "mcm": mcm.make,

@@ -101,9 +101,9 @@ def make(
         if proxy == "task":
             proxies = jnp.array(texts / np.sqrt(square)[:, None])
         else:
-            gram = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
-            gram[:, 0, 0] = square
-            gram = jnp.array(gram)
+            products = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
+            products[:, 0, 0] = square
+            gram = jnp.array(products)
         return AdaNegState(
             bank=bank,
             groups=jnp.array(grouping.split(len(bank.negatives), groups, group_seed)),
@@ -115,8 +115,8 @@ def make(
 
     def select(static: jax.Array, window, valid: jax.Array):
         """static (B,) -> confidently ID (B,), confidently OOD (B,), new window."""
-        high = threshold + gap * (1 - threshold)
-        low = threshold - gap * threshold
+        high: jax.Array | float = threshold + gap * (1 - threshold)
+        low: jax.Array | float = threshold - gap * threshold
         positives, negatives = valid & (static > high), valid & (static < low)
         if adaptive_gap:
             window = id_share_window.push(window, positives, negatives)
@@ -185,12 +185,13 @@ def _nearest(logits: jax.Array, labels: int, positives: jax.Array) -> tuple[jax.
 
 def refresh(state: AdaNegState, classes: jax.Array, written: jax.Array) -> AdaNegState:
     """Brings proxies or Gram matrices of the written classes up to date; classes, written (B,)."""
-    bank, images = state.bank, state.memory.images
-    labels = len(bank.labels)
+    images = state.memory.images
+    own, others = (jnp.asarray(rows) for rows in state.bank)
+    labels = len(own)
     text = jnp.where(
         (classes < labels)[:, None],
-        bank.labels.at[classes].get(mode="clip"),
-        bank.negatives.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
+        own.at[classes].get(mode="clip"),
+        others.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
     )
     rows = jnp.concatenate([text[:, None], images[classes]], axis=1)  # (B, 1 + S, D)
     target = jnp.where(written, classes, len(images))  # out of range: dropped

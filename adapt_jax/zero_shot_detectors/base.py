@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.arrays import Array, matmul, working_dtype
 from adapt_jax.core.errors import InputError
 
 UNIT_TOLERANCE = 1e-2  # rows normalised in float16 are off by up to 1e-3
@@ -20,8 +20,8 @@ class TextBank(NamedTuple):
     Negatives are in the order mining gave them: grouping leaves out the last few.
     """
 
-    labels: jax.Array
-    negatives: jax.Array
+    labels: Array
+    negatives: Array
 
 
 class StreamDetector(NamedTuple):
@@ -68,7 +68,7 @@ def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
     return TextBank(jnp.array(labels, dtype), jnp.array(negatives, dtype))
 
 
-def unit_rows(rows: jax.Array, where: str, width: int | None = None) -> np.ndarray:
+def unit_rows(rows: Array, where: str, width: int | None = None) -> np.ndarray:
     """The rows (N, D) on the host, checked: unit length up to float16's rounding, D as told.
 
     Raises:
@@ -87,7 +87,7 @@ def unit_rows(rows: jax.Array, where: str, width: int | None = None) -> np.ndarr
     return rows
 
 
-def cosines(rows: jax.Array, others: jax.Array) -> jax.Array:
+def cosines(rows: Array, others: Array) -> jax.Array:
     """Products of unit rows (N, D) and (M, D) -> (N, M), at full precision."""
     return matmul(rows, others.T)
 

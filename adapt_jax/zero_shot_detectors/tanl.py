@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax.core.arrays import Array
 from adapt_jax.core.checks import fraction, non_negative, positive, positive_int
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.grouping import torch_permutation
@@ -104,7 +105,7 @@ def make(
         against = against[:, np.minimum(steps, len(picked)) - 1]
         return jnp.mean(jax.nn.sigmoid(logits.labels[:, None] - against), axis=1)
 
-    def init(bank: TextBank, noise: jax.Array | None = None) -> TanlState:
+    def init(bank: TextBank, noise: Array | None = None) -> TanlState:
         bank = bank_of(bank, "tanl.init")
         if not len(bank.negatives):
             raise InputError("tanl.init: the text bank has no negative; give all candidate words")
@@ -113,16 +114,16 @@ def make(
                 "tanl.init: TANL starts from embeddings of noise images and there are none; give "
                 "them (noise.npz in a folder of embeddings), or set without_noise=True"
             )
-        noise = bank.labels[:0] if without_noise else noise
-        noise = unit_rows(noise, "tanl.init: noise", bank.labels.shape[1])
-        return begin(bank, jnp.array(noise, bank.labels.dtype))
+        rows = bank.labels[:0] if without_noise else noise
+        rows = unit_rows(rows, "tanl.init: noise", bank.labels.shape[1])
+        return begin(bank, jnp.array(rows, bank.labels.dtype))
 
     @jax.jit
     def begin(bank: TextBank, noise: jax.Array) -> TanlState:
         random = np.random.RandomState(seed)
         rings, logits = [], []
         for rows in (bank.labels, noise):
-            rows_logits = _logits(bank, rows, logit_scale)
+            rows_logits = _logits(bank, jnp.asarray(rows), logit_scale)
             rows_activations = _activations(rows_logits)[torch_permutation(len(rows), random)]
             memory = ring.empty(memory_length, len(bank.negatives), dtype=rows.dtype)
             rings.append(ring.append(memory, rows_activations, jnp.ones(len(rows), bool)))
@@ -130,7 +131,8 @@ def make(
         picked = pick(ring.mean(rings[1]) - ring.mean(rings[0]))
         first = jnp.concatenate([score(part, picked) for part in logits])
         scores = ring.empty(score_memory_length, dtype=first.dtype)
-        return TanlState(bank, *rings, ring.append(scores, first, jnp.ones(len(first), bool)))
+        scores = ring.append(scores, first, jnp.ones(len(first), bool))
+        return TanlState(bank, rings[0], rings[1], scores)
 
     @jax.jit
     def step(state: TanlState, images: jax.Array, valid: jax.Array) -> tuple[jax.Array, TanlState]:

@@ -60,7 +60,7 @@ def _shards(index: pathlib.Path) -> dict[str, np.ndarray]:
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict):
         raise InputError(f"{index} has no weight_map; download it again")
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for file in sorted(set(names.values())):
         if not (index.parent / file).is_file():
             raise InputError(f"{index} names {file}, which is not beside it; download it")

@@ -60,17 +60,17 @@ def load(
         weights = _weights_in(folder) if folder.is_dir() else folder
     try:
         tensors = files.read(weights)
-        if architecture is None:
-            architecture = _config_beside(weights, activation)
-        elif isinstance(architecture, Mapping):
-            architecture = config_files.read(architecture)
-        if architecture is None:
+        if isinstance(architecture, Mapping):
+            known = config_files.read(architecture)
+        else:
+            known = _config_beside(weights, activation) if architecture is None else architecture
+        if known is None:
             found = {name: value.shape for name, value in tensors.items()}
-            architecture = from_shapes.architecture_of(found, activation or "quick_gelu")
-        params = names.read(tensors, shapes(architecture))
+            known = from_shapes.architecture_of(found, activation or "quick_gelu")
+        params = names.read(tensors, shapes(known))
     except InputError as e:
         raise InputError(f"CLIP from {source}: {e}") from None
-    return Model(architecture, jax.tree.map(jnp.asarray, params), dtype, source)
+    return Model(known, jax.tree.map(jnp.asarray, params), dtype, source)
 
 
 def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
@@ -79,7 +79,8 @@ def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
     A repository may hold several. model.safetensors counts only with the config.json of a CLIP:
     beside OpenCLIP's files it can also be timm's image tower.
     """
-    file, names = folder / _HF_CONFIG, ()
+    file = folder / _HF_CONFIG
+    names: tuple[str, ...] = ()
     if file.is_file() and config_files.is_huggingface(config_files.read_json(file)):
         names += _HF_WEIGHTS
     if (folder / _OC_CONFIG).is_file():

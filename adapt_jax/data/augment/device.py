@@ -205,13 +205,13 @@ def make_normalize(
     Raises:
       InputError: mean or std is not three finite numbers, or std is not positive.
     """
-    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-    if mean.shape != (3,) or std.shape != (3,) or not np.isfinite([mean, std]).all():
-        raise InputError(f"mean and std must be three finite numbers, got {mean} and {std}.")
-    if (std <= 0).any():
-        raise InputError(f"std must be positive, got {std}; is a channel of the images constant?")
+    shift, scale = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    if shift.shape != (3,) or scale.shape != (3,) or not np.isfinite([shift, scale]).all():
+        raise InputError(f"mean and std must be three finite numbers, got {shift} and {scale}.")
+    if (scale <= 0).any():
+        raise InputError(f"std must be positive, got {scale}; is a channel of the images constant?")
     # Subtract, then multiply: no compiler fuses that, so the bits are the same in every program.
-    centre, inverse = np.float32(255 * mean), np.float32(1 / (255 * std))
+    centre, inverse = np.float32(255 * shift), np.float32(1 / (255 * scale))
 
     def normalize(pixels):
         shift, scale = (jnp.broadcast_to(x, pixels.shape) for x in (centre, inverse))

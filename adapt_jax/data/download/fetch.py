@@ -122,7 +122,7 @@ def _retry(url, part: Path, note: Path, size, attempts, pause, timeout, progress
             if error.code not in TRANSIENT:
                 raise _Refused(reason) from error
         except (OSError, http.client.HTTPException) as error:  # what networks do, and disks
-            if getattr(error, "errno", None) in DISK:
+            if isinstance(error, OSError) and error.errno in DISK:
                 raise InputError(f"cannot write {part}: {error.strerror}.") from error
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if not reason:

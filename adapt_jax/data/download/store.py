@@ -108,8 +108,8 @@ def verify(archive: Archive, root: Path) -> str:
         return "" if wanted in (None, found) else f"{target} has changed: its sha256 is {found}"
     if "files" not in known:
         return ""  # the user's own copy; what its lists name is checked with the suites
-    found = sum(len(files) for _, _, files in os.walk(target))
-    return "" if found == known["files"] else f"{found:,} files of {known['files']:,} in {target}"
+    count = sum(len(files) for _, _, files in os.walk(target))
+    return "" if count == known["files"] else f"{count:,} files of {known['files']:,} in {target}"
 
 
 def record(root: Path) -> dict[str, dict]:
