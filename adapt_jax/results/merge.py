@@ -12,15 +12,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
-from adapt_jax.results import aggregate, result_files, tables, ties
+from adapt_jax.results import aggregate, published, result_files, tables, ties
 from adapt_jax.results.tables import MEAN, Row
 from adapt_jax.runtime import cli, terminal
 
-FORMATS = ("markdown", "latex", "csv", "json")
+FORMATS = ("markdown", "latex", "csv", "json", "paper", "openood")
 KEYS = {"run": "run", **tables.KEYS}
 _SAME = ("protocol", "id", "full_spectrum", "lists_sha256")
 
@@ -46,8 +47,8 @@ def merge(runs: Sequence[str]) -> list[Row]:
             rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
         searched = {d for member in members for d in member.get("searched", ())}
         rows = [r | {"detector": _marked(r["detector"], searched)} for r in rows]
-        protocol = members[0]["protocol"]
-        merged += [{"run": label, "protocol": protocol, **r} for r in rows]
+        protocol, accuracy = members[0]["protocol"], _accuracy(members)
+        merged += [{"run": label, "protocol": protocol, **r, **accuracy} for r in rows]
     return merged
 
 
@@ -89,6 +90,8 @@ def text(
         raise InputError(
             f"unknown {what}; formats: {', '.join(FORMATS)}; columns: {', '.join(tables.LABELS)}"
         )
+    if kind == "openood":
+        return published.openood(rows)
     if kind == "json":
         return json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
     if kind == "csv":
@@ -100,8 +103,11 @@ def text(
         return out.getvalue()
     protocols = dict.fromkeys(r["protocol"] for r in rows)  # one, see `merge`
     notes = [*(f"protocol: {p}" for p in protocols), *notes]
-    if kind == "latex":
-        return "".join(f"% {n}\n" for n in notes) + tables.latex(rows, columns, keys)
+    if kind in ("latex", "paper"):
+        table = (
+            published.paper(rows, columns) if kind == "paper" else tables.latex(rows, columns, keys)
+        )
+        return "".join(f"% {n}\n" for n in notes) + table
     return tables.markdown(rows, columns, keys) + "".join(f"- {n}\n" for n in notes)
 
 
@@ -133,6 +139,16 @@ def _marked(detector: str, searched: set[str]) -> str:
     return f"{detector} (searched)" if detector in searched else detector
 
 
+def _accuracy(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """`accuracy` on ID test images and its deviation over seeds; {} without one of all runs."""
+    for name in ("id_accuracy", "linear_probe_accuracy", "nearest_mean_accuracy"):
+        values = [member[name] for member in members if name in member]
+        if len(values) == len(members):
+            spread = {"accuracy_std": float(np.std(values))} if len(values) > 1 else {}
+            return {"accuracy": float(np.mean(values)), **spread}
+    return {}
+
+
 def _label(found: Mapping[str, Any]) -> str:
     return f"{found['method']}, {found['model']}"
 
@@ -161,7 +177,10 @@ def main() -> None:
     """The command line."""
     kind = flags.DEFINE_string("format", "", f"One of {', '.join(FORMATS)}; console by default.")
     out = flags.DEFINE_string("out", "", "File to write instead of showing the table.")
-    columns = flags.DEFINE_list("columns", list(tables.COLUMNS), "Metrics, separated by commas.")
+    columns = flags.DEFINE_list(
+        "columns", [], f"Metrics, by default {','.join(tables.COLUMNS)}; paper: fpr95,auroc."
+    )
+    detectors = flags.DEFINE_string("detector", "", "Only the rows of this detector.")
     groups = flags.DEFINE_bool("groups_only", False, "Means of groups only, not every set.")
     tested = flags.DEFINE_list(
         "test", ["auroc"], "Metrics whose differences are tested; --test= for none."
@@ -171,12 +190,18 @@ def main() -> None:
         if not arguments or arguments[0] not in ("merge", "table"):
             raise InputError("usage: python -m adapt_jax.results merge RUN... [--format=latex]")
         rows, keys = merge(arguments[1:]), KEYS
+        shown = columns.value or (published.COLUMNS if kind.value == "paper" else tables.COLUMNS)
+        if detectors.value:
+            known = dict.fromkeys(r["detector"] for r in rows)
+            rows = [r for r in rows if r["detector"] == detectors.value]
+            if not rows:
+                raise InputError(f"no rows of {detectors.value!r}; there are {', '.join(known)}")
         if groups.value:
             rows = [r for r in rows if r["ood"] == MEAN]
             keys = {k: heading for k, heading in KEYS.items() if k != "ood"}
-        plain = kind.value in ("csv", "json")
+        plain = kind.value in ("csv", "json", "openood")
         notes = [n for m in tested.value if not plain for n in ties_between(arguments[1:], m)]
-        table = text(rows, kind.value or "markdown", columns.value, keys, notes)  # checks columns
+        table = text(rows, kind.value or "markdown", shown, keys, notes)  # checks columns
         if out.value:
             try:
                 write_atomically(out.value, table.encode())
@@ -187,7 +212,7 @@ def main() -> None:
             print(table, end="")
         else:
             console = terminal.console()
-            console.print(tables.table(rows, columns.value, keys=keys))
+            console.print(tables.table(rows, shown, keys=keys))
             for note in notes:
                 console.print(note, highlight=False, markup=False)
 

@@ -1,6 +1,6 @@
 """Result rows as tables: for the console and for Markdown, in percent, conventions named."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -70,9 +70,7 @@ def table(
         out.add_column(heading, overflow="fold")
     for name in columns:
         out.add_column(LABELS[name], justify="right")
-    for row, following in zip(rows, [*rows[1:], {}]):
-        mean = "ood" in keys and row["ood"] == MEAN
-        ends = mean or ("ood" not in keys and _ends(row, following, keys))
+    for row, mean, ends in _lines(rows, keys):
         cells = [*(row[k] for k in keys), *(percent(row, c) for c in columns)]
         # Text, not str: brackets in the name of a set are not markup.
         out.add_row(*map(Text, cells), style="bold" if mean else "", end_section=ends)
@@ -85,11 +83,10 @@ def markdown(
     """The same as a Markdown table (percent), followed by what each column says."""
     lines = [[*keys.values(), *(LABELS[c] for c in columns)]]
     lines.append(["---"] * len(keys) + ["---:"] * len(columns))
-    for row in rows:
+    for row, mean, _ in _lines(rows, keys):
         cells = [*(row[k] for k in keys), *(percent(row, c) for c in columns)]
         cells = [c.replace("|", "\\|").replace("\n", " ") for c in cells]
-        bold = "ood" in keys and row["ood"] == MEAN
-        lines.append([f"**{c}**" if bold else c for c in cells])
+        lines.append([f"**{c}**" if mean else c for c in cells])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return text + "\n\n" + "\n".join(f"- {line}" for line in _legend(rows, columns)) + "\n"
 
@@ -98,27 +95,48 @@ def latex(
     rows: Sequence[Row], columns: Sequence[str] = COLUMNS, keys: Mapping[str, str] = KEYS
 ) -> str:
     """The same for LaTeX (package booktabs), what each column says as comments above it."""
-    lines = [f"% {_escape(line)}" for line in _legend(rows, columns)]
+    lines = [f"% {escape(line)}" for line in _legend(rows, columns)]
     lines += [rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * len(columns)}}}", r"\toprule"]
     names = [*keys.values(), *(LABELS[c] for c in columns)]
-    lines += [" & ".join(map(_escape, names)) + r" \\", r"\midrule"]
-    for row, following in zip(rows, [*rows[1:], {}]):
-        cells = [_escape(str(row[k])) for k in keys]
+    lines += [" & ".join(map(escape, names)) + r" \\", r"\midrule"]
+    for row, mean, ends in _lines(rows, keys):
+        cells = [escape(str(row[k])) for k in keys]
         cells += [percent(row, c).replace("±", r"$\pm$") for c in columns]
-        if mean := "ood" in keys and row["ood"] == MEAN:
+        if mean:
             cells = [rf"\textbf{{{c}}}" for c in cells]
         lines.append(" & ".join(cells) + r" \\")
-        if following and (mean or ("ood" not in keys and _ends(row, following, keys))):
+        if ends:
             lines.append(r"\midrule")
+    lines = lines[:-1] if lines[-1] == r"\midrule" else lines
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text as LaTeX shows it."""
     special = {c: rf"\{c}" for c in "&%$#_{}"}
     special |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {"\\": r"\textbackslash{}", "\n": " "}
     return "".join(special.get(c, c) for c in text)
 
 
-def _ends(row: Row, following: Row, keys: Mapping[str, str]) -> bool:
-    return any(row[k] != following.get(k) for k in list(keys)[:-1])
+def without_single_means(rows: Sequence[Row]) -> list[Row]:
+    """The rows without the means of groups that have a single set, which would say it twice."""
+    sets: dict[str, set] = {}
+    for row in rows:
+        sets.setdefault(row["group"], set()).add(row["ood"])
+    return [
+        r
+        for r in rows
+        if r["ood"] != MEAN or sets[r["group"]] == {MEAN} or len(sets[r["group"]]) > 2
+    ]
+
+
+def _lines(rows: Sequence[Row], keys: Mapping[str, str]) -> Iterator[tuple[Row, bool, bool]]:
+    """The rows to be shown: whether each is a mean, and whether a part of the table ends there."""
+    if "ood" in keys:
+        rows, parts = without_single_means(rows), [k for k in keys if k != "ood"]
+    else:
+        parts = list(keys)[:-1]
+    for row, following in zip(rows, [*rows[1:], {}]):
+        mean = "ood" in keys and row["ood"] == MEAN
+        yield row, mean, any(row[k] != following.get(k) for k in parts)
