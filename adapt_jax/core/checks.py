@@ -1,6 +1,7 @@
 """Range checks of hyper-parameters, in one voice."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 
@@ -30,6 +31,13 @@ def fraction(**values: float) -> None:
     for name, value in values.items():
         if not (_is_number(value) and 0 <= value <= 1):
             raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+
+
+def one_of(choices: Sequence[str], **values: str) -> None:
+    """Raises ValueError unless every value is one of the choices."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def _is_number(value) -> bool:

@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from adapt_jax.core.errors import InputError
 
 ALL = "all"
@@ -55,7 +57,7 @@ class Registry(Generic[T]):
                     f"{self.kind} {name!r} has no hyper-parameter {key!r}{_hint(key, parameters)}; "
                     f"it has: {', '.join(parameters) or 'none'}"
                 )
-            if parameters[key].annotation is bool and not isinstance(value, bool):
+            if parameters[key].annotation is bool and not isinstance(value, bool | np.bool_):
                 raise ValueError(f"{name}: {key} is true or false, got {value!r}")
         missing = [k for k, p in parameters.items() if p.default is p.empty and k not in given]
         if missing:

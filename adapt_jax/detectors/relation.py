@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import l2_normalize, matmul
+from adapt_jax.core.arrays import l2_normalize, matmul, unit_rows
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import positive
-from adapt_jax.core.neighbours import in_blocks, unit_rows
+from adapt_jax.core.neighbours import in_blocks
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, logits_of
 

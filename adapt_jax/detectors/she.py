@@ -18,6 +18,7 @@ import numpy as np
 from adapt_jax.core import gaussian
 from adapt_jax.core.arrays import l2_normalize, working_dtype
 from adapt_jax.core.blocks import map_rows
+from adapt_jax.core.checks import one_of
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, labels_of, logits_of
@@ -36,8 +37,7 @@ def make(*, metric: Metric = "inner_product") -> Detector:
     State: the patterns (C, D). Needs labels and logits; `fit` raises InputError when a class
     (named) has no correctly classified image: the original scores NaN wherever it is predicted.
     """
-    if metric not in get_args(Metric):
-        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
+    one_of(get_args(Metric), metric=metric)
 
     def fit(train: Outputs, val=None, head=None) -> jax.Array:
         features = features_of(train, "she.fit")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapt_jax import metrics
-from adapt_jax.core.arrays import NORM_FLOOR
+from adapt_jax.core.arrays import unit_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID
 from adapt_jax.doctor.findings import FAIL, OK, WARN, Finding
@@ -34,11 +34,6 @@ def blocks(rows: np.ndarray, size: int = 8192) -> Iterator[tuple[slice, np.ndarr
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         yield part, np.asarray(rows[part])
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows (N, D) scaled to unit length; zeros stay so."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), NORM_FLOOR)
 
 
 def mean_cosine(unit: np.ndarray) -> float:

@@ -108,8 +108,7 @@ def make(
     checks.non_negative(
         centre_weight=centre_weight, local_weight=local_weight, warmup_epochs=warmup_epochs
     )
-    if form not in get_args(Form):
-        raise ValueError(f'form must be "joint" or "sum", got {form!r}')
+    checks.one_of(get_args(Form), form=form)
     if num_images is not None and num_images < num_clusters:
         raise ValueError(f"num_clusters {num_clusters} exceeds the {num_images} training images")
 

@@ -1,9 +1,7 @@
 """From scored detectors to what a run's folder and the console show; shared by every evaluation."""
 
 import pathlib
-import resource
 import shutil
-import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +13,7 @@ from adapt_jax.report import page
 from adapt_jax.results import result_files, tables
 from adapt_jax.results.scored import Scored, lacking
 from adapt_jax.results.scores import save_scores
-from adapt_jax.runtime import processes
+from adapt_jax.runtime import processes, provenance
 from adapt_jax.workdir import logbook
 
 SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; files have all
@@ -63,7 +61,7 @@ def write(
         "unfit": scored.unfit,
         "failed": scored.failed,
         "seconds": {d: {k: round(v, 3) for k, v in s.items()} for d, s in scored.seconds.items()},
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": provenance.host_peak_bytes(),
         "config": config.to_dict(),
     }
     if not processes.is_main():
@@ -138,9 +136,3 @@ def read_or_raise(workdir: pathlib.Path, scored: Scored) -> dict[str, Any]:
     processes.wait("results")
     lacking(scored)
     return result_files.read(workdir)
-
-
-def _peak_memory() -> int:
-    """Most memory this process has held on the host, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

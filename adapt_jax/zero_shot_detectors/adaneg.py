@@ -17,7 +17,7 @@ import numpy as np
 
 from adapt_jax.core import grouping
 from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, matmul
-from adapt_jax.core.checks import fraction, non_negative, positive, positive_int
+from adapt_jax.core.checks import fraction, non_negative, one_of, positive, positive_int
 from adapt_jax.zero_shot_detectors import id_share_window
 from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
 from adapt_jax.zero_shot_detectors.memory import Memory, empty, write
@@ -86,9 +86,8 @@ def make(
     positive_int(groups=groups, memory_length=memory_length)
     fraction(threshold=threshold, gap=gap)
     non_negative(beta=beta, lambda_=lambda_)
-    for name, value, known in (("proxy", proxy, Proxy), ("score", score, Score)):
-        if value not in get_args(known):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
+    one_of(get_args(Proxy), proxy=proxy)
+    one_of(get_args(Score), score=score)
     slots = memory_length if fill_all_slots else memory_length - 1
     sharpness = int(beta) if truncate_beta else beta
     weight = 1.0 if adaptive_gap else lambda_

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import working_dtype
+from adapt_jax.core.arrays import checked_unit_rows, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import fraction as check_fraction
+from adapt_jax.core.checks import one_of
 from adapt_jax.core.errors import InputError
-from adapt_jax.zero_shot_detectors.base import cosines, unit_rows
+from adapt_jax.zero_shot_detectors.base import cosines
 
 Convention = Literal["neglabel", "openood_vlm"]
 _BLOCK = 1024  # candidates whose cosines with all labels are there at one time
@@ -48,13 +49,11 @@ def mine_negatives(
       InputError: the rows are not unit rows of one width, or `count` exceeds W.
     """
     check_fraction(percentile=percentile, fraction=fraction)
-    if convention not in get_args(Convention):
-        known = ", ".join(get_args(Convention))
-        raise ValueError(f"convention must be one of {known}, got {convention!r}")
-    labels = unit_rows(labels, "mine_negatives: labels")
+    one_of(get_args(Convention), convention=convention)
+    labels = checked_unit_rows(labels, "mine_negatives: labels")
     if not len(labels):
         raise InputError("mine_negatives: there is no label.")
-    candidates = unit_rows(candidates, "mine_negatives: candidates", width=labels.shape[1])
+    candidates = checked_unit_rows(candidates, "mine_negatives: candidates", width=labels.shape[1])
     total = len(candidates)
     keep = int(fraction * total) if count is None else count
     if not 0 <= keep <= total:
