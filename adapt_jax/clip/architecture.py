@@ -3,7 +3,7 @@
 import dataclasses
 
 from adapt_jax.clip.preprocess import MEAN, STD, VARIANTS
-from adapt_jax.core.checks import positive, positive_int
+from adapt_jax.core.checks import channel_statistics, positive, positive_int
 from adapt_jax.core.errors import InputError
 
 ACTIVATIONS = ("quick_gelu", "gelu", "gelu_tanh")
@@ -127,8 +127,7 @@ class Architecture:
             positive_int(embed_dim=self.embed_dim)
         except ValueError as e:
             raise InputError(f"CLIP: {e}") from None
-        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
-            raise InputError(f"CLIP's image mean {self.mean} and std {self.std} must be 3 numbers")
+        channel_statistics(self.mean, self.std)
         for what, value, known in (
             ("preprocessing", self.preprocessing, VARIANTS),
             ("position kernel", self.position_kernel, POSITION_KERNELS),

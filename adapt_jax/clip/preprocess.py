@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from adapt_jax.core.checks import positive_int
+from adapt_jax.core.checks import channel_statistics, positive_int
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.image_files import standard
 
@@ -110,8 +110,10 @@ def normalize(pixels: Pixels, mean: Sequence[float] = MEAN, std: Sequence[float]
     Exact in NumPy. On a device the compiler may fuse the operations: a difference of some 1e-7.
 
     Raises:
-      InputError: pixels are not uint8, so that their scale is unknown.
+      InputError: pixels are not uint8, so that their scale is unknown; or mean or std is not on the
+        scale 0..1.
     """
+    channel_statistics(mean, std)
     if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
         raise InputError(
             f"pixels must be uint8 with 3 channels last, got {pixels.dtype} {pixels.shape}."

@@ -6,9 +6,8 @@ from adapt_jax import detectors, models
 from adapt_jax.config import fields as config_fields
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import augment
 from adapt_jax.experiment import derived, image_sets
-from adapt_jax.experiment.build import in_section, make_method, make_parts
+from adapt_jax.experiment.build import make_method, make_parts
 from adapt_jax.runtime import sharding
 
 
@@ -32,8 +31,7 @@ def check_config(config, *, training: bool = True) -> None:
     )
     if parts.method.label_kind == "indices" and config.views < 2:
         raise InputError(f"{config.method.name} without labels contrasts views: views must be >= 2")
-    if evaluation := derived.mean_std(config, evaluation=True):
-        in_section("eval_mean, eval_std", lambda _: augment.make_normalize(*evaluation), "")
+    derived.mean_std(config, evaluation=True)
     if config.image_size < (smallest := models.SMALLEST_IMAGE[config.model.stem]):
         raise InputError(
             f"config field image_size must be at least {smallest} with the {config.model.stem} "

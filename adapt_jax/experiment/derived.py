@@ -5,6 +5,7 @@ from typing import Any
 import jax
 
 from adapt_jax.config.fields import steps_range
+from adapt_jax.core.checks import channel_statistics
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.data.sources import Dataset
@@ -46,13 +47,18 @@ def mean_std(config, train: Dataset | None = None, *, evaluation: bool = False) 
       evaluation: whether it is for evaluation, which may differ: ADAPT's official evaluation does.
 
     Raises:
-      InputError: the config gives one of a pair without the other.
+      InputError: the config gives one of a pair without the other, or what are no statistics of
+        pixels divided by 255.
     """
     pairs = [("eval_mean", "eval_std"), ("mean", "std")] if evaluation else [("mean", "std")]
     for mean, std in pairs:
         if bool(config[mean]) != bool(config[std]):
             raise InputError(f"give both config fields {mean} and {std}, or neither")
         if config[mean]:
+            try:
+                channel_statistics(config[mean], config[std])
+            except (TypeError, ValueError) as e:
+                raise InputError(f"config fields {mean} and {std}: {e}") from None
             return tuple(config[mean]), tuple(config[std])
     if train is None:
         return None
