@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import Array
+from adapt_jax.core.arrays import Array, checked_unit_rows
 from adapt_jax.core.checks import fraction, non_negative, positive, positive_int
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.grouping import torch_permutation
@@ -25,7 +25,6 @@ from adapt_jax.zero_shot_detectors.base import (
     bank_of,
     cosines,
     images_of,
-    unit_rows,
 )
 from adapt_jax.zero_shot_detectors.ring import Ring
 
@@ -115,7 +114,7 @@ def make(
                 "them (noise.npz in a folder of embeddings), or set without_noise=True"
             )
         rows = bank.labels[:0] if without_noise else noise
-        rows = unit_rows(rows, "tanl.init: noise", bank.labels.shape[1])
+        rows = checked_unit_rows(rows, "tanl.init: noise", bank.labels.shape[1])
         return begin(bank, jnp.array(rows, bank.labels.dtype))
 
     @jax.jit
