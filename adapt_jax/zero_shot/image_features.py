@@ -137,12 +137,17 @@ def open_sets(
     return opened, {one.name: one.group for one in found.sets}
 
 
-def names_of_classes(config, id_set: sources.Stream | None = None) -> tuple[str, ...]:
+def names_of_classes(
+    config,
+    id_set: sources.Stream | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[str, ...]:
     """The names of the ID classes, those of `test_data?classes=` only.
 
     Args:
       config: of the job.
       id_set: the ID test set, once it is open; before, () for names that it brings.
+      say: told of codes beside the names, which are left out.
 
     Raises:
       InputError: no such list, or it does not fit the ID test set.
@@ -153,8 +158,8 @@ def names_of_classes(config, id_set: sources.Stream | None = None) -> tuple[str,
             return ()
         if not id_set.class_names:
             raise InputError(f"{source} has no class names; give class_names a file of them")
-        return class_names.words(id_set.class_names)
-    names = class_names.load(config.class_names)
+        return class_names.words(id_set.class_names, say)
+    names = class_names.load(config.class_names, say)
     picked = sources.parse(source).classes
     if picked is not None and len(picked) < len(names) and picked[-1] < len(names):
         names = tuple(names[c] for c in picked)

@@ -61,7 +61,7 @@ def zero_shot(config, workdir: str) -> dict:
             encode = encoder.load(config, sharding.make_mesh(), say)
             transform = image_features.cut(config, encode.model)
             opened, groups = image_features.open_sets(config, transform, terminal.printer(console))
-            names = image_features.names_of_classes(config, opened["id"])
+            names = image_features.names_of_classes(config, opened["id"], say)
             words = text_features.read_words(config, names)
             console.print(_bank_size(words), highlight=False)
             negatives = sum(words.counts.values())
