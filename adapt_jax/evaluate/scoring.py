@@ -12,8 +12,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, SHIFTED, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
-from adapt_jax.evaluate import bootstrap
-from adapt_jax.results import result_rows, tables
+from adapt_jax.results import bootstrap, result_rows, tables
 from adapt_jax.results.scored import Scored, reasons
 from adapt_jax.runtime import processes
 

@@ -18,8 +18,7 @@ from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, SHIFTED
-from adapt_jax.evaluate import bootstrap
-from adapt_jax.results import result_rows, tables
+from adapt_jax.results import bootstrap, result_rows, tables
 from adapt_jax.results.scored import Scored
 from adapt_jax.runtime import progress
 from adapt_jax.zero_shot.image_features import ImageSet
