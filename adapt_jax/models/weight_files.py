@@ -55,7 +55,7 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
 
 def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as e:
         raise InputError(f"{file} cannot be read as .npz ({e}); write it again") from None
