@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
-from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
+from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL, id_side
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.feature_files import digest, load, load_head
 from adapt_jax.evaluate.task import score_detectors
@@ -95,8 +95,7 @@ def evaluate_features(
 
 
 def _accuracy(task: scoring.Task) -> dict[str, float]:
-    shifted = [name for name, group in task.groups.items() if group == SHIFTED]
-    test = outputs.joined([task.sets[name] for name in (ID, *shifted)])
+    test = outputs.joined([task.sets[name] for name in id_side(task.groups)])
     if test.logits is None or test.labels is None:
         return {}
     return {"id_accuracy": float(np.mean(test.logits.argmax(axis=1) == test.labels))}

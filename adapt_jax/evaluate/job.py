@@ -18,7 +18,7 @@ from adapt_jax.config import completed
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
-from adapt_jax.data.set_names import ID, SHIFTED
+from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
@@ -110,8 +110,7 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
 
     Under full-spectrum evaluation these are the test set and its covariate-shifted versions.
     """
-    shifted = [name for name, group in task.groups.items() if group == SHIFTED]
-    tests = [task.sets[name] for name in (ID, *shifted)]
+    tests = [task.sets[name] for name in id_side(task.groups)]
     if "labels" not in train or any(test.labels is None for test in tests):
         return {}
     test = outputs.joined(tests)

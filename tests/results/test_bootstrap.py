@@ -5,7 +5,7 @@ import pytest
 
 from adapt_jax import metrics
 from adapt_jax.core.errors import InputError
-from adapt_jax.evaluate import bootstrap
+from adapt_jax.results import bootstrap
 
 
 def test_a_resample_that_is_the_sample_gives_the_metrics():
