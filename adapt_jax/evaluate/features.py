@@ -5,9 +5,9 @@ from ml_collections import ConfigDict
 
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
-from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL, id_side
+from adapt_jax.data.set_names import ID, OOD_VAL, VAL, id_side
 from adapt_jax.evaluate import scoring
-from adapt_jax.evaluate.feature_files import digest, load, load_head
+from adapt_jax.evaluate.feature_files import load, load_head, sha256
 from adapt_jax.evaluate.task import score_detectors
 from adapt_jax.inference import outputs
 from adapt_jax.report import publish
@@ -37,11 +37,8 @@ def evaluate_features(
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
     """
-    sets, groups = load(folder)
-    if not full_spectrum:
-        groups = {s: g for s, g in groups.items() if g != SHIFTED}
-    elif SHIFTED not in groups.values():
-        raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
+    sets, files = load(folder)
+    groups = files.evaluated(bool(full_spectrum))
     if search and not {VAL, OOD_VAL} <= sets.keys():
         raise InputError(f"search needs {folder}/val.npz and {folder}/ood_val.npz")
     config = ConfigDict(
@@ -79,7 +76,7 @@ def evaluate_features(
                 "method": "features",
                 "model": "elsewhere",
                 "from_features": str(folder),
-                "checkpoint_sha256": digest(sets),
+                "checkpoint_sha256": sha256(sets),
                 "val": "val" if VAL in sets else "train",
                 "ood_val": "ood_val" if search else "",
                 **_accuracy(task),

@@ -24,7 +24,6 @@ from adapt_jax.config.fields import steps_range
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data import suites
-from adapt_jax.data.set_names import SHIFTED
 from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.report import publish
 from adapt_jax.runtime import processes, sharding, terminal
@@ -107,7 +106,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             specs, settings = _check(config)
-            text, sets, groups = _loaded(config, folder)
+            text, sets, groups = feature_files.load(folder, full_spectrum=config.full_spectrum)
             negatives = len(text.bank.negatives)
             scoring.check(specs, groups, len(text.bank.labels), negatives)
             path = _prepare(workdir, held)
@@ -115,7 +114,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
             count, width = found.embeddings.shape
             console.print(f"{name}: {count:,} x {width}", highlight=False)
         say = _begin(path, console, held)
-        digest = feature_files.digest(text, sets)
+        digest = feature_files.sha256(text, sets)
         processes.same("the embeddings", digest)
         config = copy.deepcopy(config)
         config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
@@ -129,19 +128,6 @@ def from_features(config, folder: str, workdir: str) -> dict:
         mesh = sharding.make_mesh()
         with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
             return _finish(config, path, specs, task, text, facts, console, say, watch)
-
-
-def _loaded(config, folder: str):
-    """The bank, sets and groups of a folder, as far as the config wants them."""
-    text, sets, groups = feature_files.load(folder)
-    if not config.full_spectrum:
-        groups = {name: group for name, group in groups.items() if group != SHIFTED}
-    elif SHIFTED not in groups.values():
-        raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
-    sets = {name: found for name, found in sets.items() if name in ("id", *groups)}
-    if not set(groups.values()) - {SHIFTED}:
-        raise InputError(f"{folder} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
-    return text, sets, groups
 
 
 def _check(config):
