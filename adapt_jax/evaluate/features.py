@@ -11,6 +11,7 @@ from adapt_jax.evaluate.feature_files import load, load_head, sha256
 from adapt_jax.evaluate.task import score_detectors
 from adapt_jax.inference import outputs
 from adapt_jax.report import publish
+from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import terminal
 from adapt_jax.workdir import folders
 
@@ -68,9 +69,9 @@ def evaluate_features(
     with folders.locked(path), terminal.doing(console) as say:
         scored = score_detectors(config, task, say)
         shown = {name: found for name, found in sets.items() if name in (ID, *groups)}
-        publish.write(
-            path,
-            config=config,
+        evaluation = Evaluation(
+            title=f"features of {folder}",
+            config=config.to_dict(),
             facts={
                 "id": "id",
                 "method": "features",
@@ -84,11 +85,9 @@ def evaluate_features(
             scored=scored,
             groups=groups,
             sets=shown,
-            arrays={name: {"features": found.outputs.features} for name, found in shown.items()},
-            title=f"features of {folder}",
-            console=console,
+            vectors={name: found.outputs.features for name, found in shown.items()},
         )
-    return publish.read_or_raise(path, scored)
+        return publish.write(path, evaluation, console)
 
 
 def _accuracy(task: scoring.Task) -> dict[str, float]:

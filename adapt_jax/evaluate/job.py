@@ -26,6 +26,7 @@ from adapt_jax.experiment import build, checks, derived, image_sets
 from adapt_jax.inference import outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.report import publish
+from adapt_jax.results.evaluation import Evaluation, pictured
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints, folders, trackers
@@ -87,20 +88,19 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
         **accuracies,
     }
     prototypes = getattr(state.method_state, "prototypes", None)
-    publish.write(
-        workdir,
-        config=config,
+    sets = {name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)}
+    found = Evaluation(
+        title=f"{config.method.name} on {config.train_data}, {config.model.name}",
         facts=facts,
+        config=config.to_dict(),
         scored=scored,
         groups=data.groups,
-        sets={name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)},
-        arrays=arrays,
-        title=f"{config.method.name} on {config.train_data}, {config.model.name}",
+        sets=sets,
+        vectors=pictured({name: arrays[name] for name in sets}),
         class_names=data.train.class_names,
         prototypes=None if prototypes is None else np.asarray(prototypes),
-        console=console,
     )
-    results = publish.read_or_raise(workdir, scored)
+    results = publish.write(workdir, found, console)
     trackers.summarise(config, workdir, results, terminal.printer(console))
     return results
 

@@ -26,6 +26,7 @@ from adapt_jax.core.files import write_atomically
 from adapt_jax.data import suites
 from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.report import publish
+from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.workdir import folders
 from adapt_jax.zero_shot import encoder, feature_files, image_features, scoring, text_features
@@ -184,10 +185,13 @@ def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console
         for name, found in task.sets.items()
     }
     say("results")
-    arrays = {name: {"embeddings": found.embeddings} for name, found in task.sets.items()}
-    publish.write(
-        path,
-        config=config,
+    if processes.is_main():
+        shutil.rmtree(path / "predictions", ignore_errors=True)
+        for name, found in task.sets.items():
+            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
+    evaluation = Evaluation(
+        title=f"zero-shot with {facts['model']}",
+        config=config.to_dict(),
         facts={
             "method": "zero_shot",
             **facts,
@@ -198,17 +202,11 @@ def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console
         scored=scored,
         groups=task.groups,
         sets=task.sets,
-        arrays=arrays,
-        title=f"zero-shot with {facts['model']}",
+        vectors={name: found.embeddings for name, found in task.sets.items()},
         class_names=text.class_names,
         images_of=task.images_of,
-        console=console,
     )
-    if processes.is_main():
-        shutil.rmtree(path / "predictions", ignore_errors=True)
-        for name, found in task.sets.items():
-            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
-    return publish.read_or_raise(path, scored)
+    return publish.write(path, evaluation, console)
 
 
 def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:

@@ -114,10 +114,12 @@ def test_a_mix_is_made_of_as_many_images_of_every_set(run, model):
 def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
     workdir, _ = run
     chosen = config(model, ood=OOD + ",shifted/later=digits:train?classes=0-5&limit=50")
-    chosen.full_spectrum = True
+    chosen.full_spectrum, chosen.report = True, True
     ours = job.zero_shot(chosen, str(workdir))
     assert ours["rows"][0]["n_id"] == 359 + 50
     assert len(scores(workdir, ADAPTIVE, "later-china").scores) == 50
+    assert "later-china" not in (workdir / "report.html").read_text()
+    chosen.report = False
     folder = tmp_path / "features"
     for name, group in (("id", ""), ("digits6-9", "near"), ("china", "far"), ("later", "shifted")):
         (path,) = (workdir / "features").glob(f"{name}-*.npz")

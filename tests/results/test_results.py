@@ -66,8 +66,8 @@ def test_written_files_read_back(tmp_path):
     workdir = tmp_path / "new" / "run"
     rows = [_row(ood='sé,t"', extra=3), _row(ood="b")]
     rows += result_rows.mean_rows(rows)
-    result_files.write(workdir, _header(), rows)
-    content = result_files.read(workdir)
+    content = result_files.write(workdir, _header(), rows)
+    assert content == result_files.read(workdir)
     assert content["rows"] == rows
     assert content["protocol"] == "p"
     assert {"jax", "jaxlib", "flax", "adapt_jax", "python", "device"} <= set(content["versions"])
