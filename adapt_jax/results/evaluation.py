@@ -54,6 +54,23 @@ class Evaluation(NamedTuple):
     images_of: Mapping[str, str] = types.MappingProxyType({})
 
 
+class Embeddings(NamedTuple):
+    """Vectors of the ID test set and OOD sets in one space, for a picture of them.
+
+    vectors: set name -> (N, D), the ID test set under "id".
+    groups: the group of every other set.
+    labels: (N,) integers of the ID images, None where they are not known.
+    class_names: the name of every label; () for numbers.
+    prototypes: (K, C, D), None where there are none.
+    """
+
+    vectors: Mapping[str, np.ndarray]
+    groups: Mapping[str, str]
+    labels: np.ndarray | None = None
+    class_names: Sequence[str] = ()
+    prototypes: np.ndarray | None = None
+
+
 def pictured(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The vectors of a network's outputs: its embeddings, or features where it makes none.
 
