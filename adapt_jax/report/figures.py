@@ -15,13 +15,13 @@ from matplotlib.lines import Line2D
 from sklearn.metrics import roc_auc_score
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import streams
 from adapt_jax.data.set_names import ID
 from adapt_jax.report import plots
 from adapt_jax.results import result_files, tables
 from adapt_jax.results.evaluation import Embeddings, prototype_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.results.scoring import stream_key
-from adapt_jax.zero_shot_detectors import streams
 
 _ID, _OOD, _INK, _GRID = "#0a66c2", "#d1490b", "#5b6571", "#e1e5ea"
 _RC = {

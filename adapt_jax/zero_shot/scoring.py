@@ -15,6 +15,7 @@ import numpy as np
 from adapt_jax.core.arrays import matmul
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import streams
 from adapt_jax.data.set_names import ID, id_side, ood_side
 from adapt_jax.detectors.specs import Spec
 from adapt_jax.results import scoring
@@ -22,8 +23,8 @@ from adapt_jax.results.scored import Scored
 from adapt_jax.results.scoring import stream_key
 from adapt_jax.runtime import progress
 from adapt_jax.zero_shot.image_features import ImageSet
-from adapt_jax.zero_shot_detectors import StreamDetector, TextBank, streams
-from adapt_jax.zero_shot_detectors.streams import Settings
+from adapt_jax.zero_shot_detectors import StreamDetector, TextBank
+from adapt_jax.zero_shot_detectors.streams import compiled, is_static, scores
 
 _BLOCK = 512
 
@@ -40,7 +41,7 @@ class Task(NamedTuple):
     bank: TextBank
     sets: Mapping[str, ImageSet]
     groups: Mapping[str, str]
-    settings: Settings
+    settings: streams.Settings
 
     @property
     def own(self) -> list[str]:
@@ -101,16 +102,16 @@ def run(
 def _fitted(spec: Spec, task: Task, say, watch) -> scoring.Fitted:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
     detector: StreamDetector = spec.make()
-    step = streams.compiled(detector.step)
+    step = compiled(detector.step)
     if watch is not None:
         step = watch(step, step.lower)
     width = task.bank.labels.shape[1]
-    static = streams.is_static(detector.step, detector.init(task.bank), width)
+    static = is_static(detector.step, detector.init(task.bank), width)
 
     def seen(rows: np.ndarray, order: np.ndarray, what: str) -> np.ndarray:
         done = progress.reporter(say, f"{spec.text}: {what}", len(rows))
         fresh = detector.init(task.bank)
-        return streams.scores(step, fresh, rows, order, task.settings.batch_size, done)
+        return scores(step, fresh, rows, order, task.settings.batch_size, done)
 
     return scoring.Fitted(
         partial(_scores_of_sets if static else _scores_of_streams, task, seen),
@@ -129,7 +130,7 @@ def _scores_of_sets(task: Task, seen: Seen) -> dict[str, np.ndarray]:
 
 def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
     """A stream of its own for every OOD set, with all ID sets in it."""
-    scores: dict[str, np.ndarray] = {}
+    found: dict[str, np.ndarray] = {}
     for other in task.others:
         parts = {stream_key(own, other): task.sets[own].embeddings for own in task.own}
         parts[other] = task.sets[other].embeddings
@@ -137,8 +138,8 @@ def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
         count = len(rows) - len(parts[other])
         order = streams.order(count, len(parts[other]), task.settings)
         ends = np.cumsum([len(part) for part in parts.values()])[:-1]
-        scores |= dict(zip(parts, np.split(seen(rows, order, f"ID with {other}"), ends)))
-    return scores
+        found |= dict(zip(parts, np.split(seen(rows, order, f"ID with {other}"), ends)))
+    return found
 
 
 def classify(labels: np.ndarray, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

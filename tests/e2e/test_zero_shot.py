@@ -15,7 +15,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
-from adapt_jax.zero_shot import encoder, image_features, job
+from adapt_jax.zero_shot import encoder, image_features, job, plan
 from tests.e2e import small
 from tests.zero_shot import tiny_clip
 
@@ -194,25 +194,27 @@ def test_images_are_cut_as_clip_wants_them(model, tmp_path):
         preprocess__variant="neglabel",
         preprocess__resize=18,
     )
-    encode = encoder.load(chosen, sharding.make_mesh(), lambda text: None)
-    transform = image_features.cut(chosen, encode.model)
-    opened, groups = image_features.open_sets(chosen, transform, lambda text: None)
+    wanted = plan.embedding(chosen)
+    encode = encoder.load(wanted.clip, sharding.make_mesh(), lambda text: None)
+    transform = image_features.cut(wanted.preprocessing, encode.model)
+    opened, groups = image_features.open_sets(wanted.suite, transform, lambda text: None)
     assert groups == {"digits6-9": "near", "china": "far"}
-    assert image_features.names_of_classes(chosen, opened["id"]) == ("cat", "a guide dog")
+    named = image_features.names_of_classes(wanted.class_names, "here", opened["id"])
+    assert named == ("cat", "a guide dog")
     cut = np.concatenate(list(opened["id"].blocks()))
     for row, name in zip(cut, opened["id"].names, strict=True):
         with Image.open(root / name) as image:
             np.testing.assert_array_equal(row, transform(image))
     np.testing.assert_array_equal(opened["id"].image(1), cut[1])
-    rows = image_features.embed(chosen, opened, transform, encode, tmp_path / "out")["id"]
+    rows = image_features.embed(opened, transform, encode, 64, tmp_path / "out")["id"]
     direct = np.asarray(encode.model.encode_image(cut))
     np.testing.assert_allclose(
         rows.embeddings, direct / np.linalg.norm(direct, axis=1, keepdims=True), atol=1e-6
     )
     (root / "dog" / "b.png").write_bytes(b"no image")
-    opened, _ = image_features.open_sets(chosen, transform, lambda text: None)
+    opened, _ = image_features.open_sets(wanted.suite, transform, lambda text: None)
     with pytest.raises(InputError, match=r"dog/b\.png"):
-        image_features.embed(chosen, opened, transform, encode, tmp_path / "out")
+        image_features.embed(opened, transform, encode, 64, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import streams
 from adapt_jax.report import figures
 from adapt_jax.results import result_files, result_rows
 from adapt_jax.results.evaluation import Embeddings
 from adapt_jax.results.scores import save_scores
-from adapt_jax.zero_shot_detectors import streams
 
 RNG = np.random.default_rng(0)
 SETTINGS = streams.Settings("shuffled", 8, "all", 3)
