@@ -17,22 +17,16 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from adapt_jax import train
-from adapt_jax.config import diff as config_diff
+from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import checks, pretrained
 from adapt_jax.report import comparison
 from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, processes, terminal
-from adapt_jax.workdir import checkpoints, folders
+from adapt_jax.workdir import checkpoints, folders, trackers
 
-# What configs must share for their methods to be compared, sections included.
-RECIPE = (
-    "train_data", "test_data", "val_data", "ood", "ood_val_data", "full_spectrum", "image_size",
-    "mean", "std", "eval_mean", "eval_std",
-    "batch_size", "microbatches", "views", "epochs", "total_steps", "model", "augment", "input",
-)  # fmt: skip
-# What may differ between a finished run and the one asked for: no result depends on it.
-_NO_RESULT = ("log_every", "profile", "report", "tracking", "input_workers", "prefetch")
+# Sections that belong to a method; everything else that decides a result has to be the same.
+_OF_THE_METHOD = ("method", "optimizer", "seed")
 
 
 class Run(NamedTuple):
@@ -59,7 +53,7 @@ def compare(
       seeds: of the runs.
       workdir: folder of all runs and of the comparison.
       overrides: "key=value,..." for all configs, see `cli.override`.
-      allow_different: accept configs that differ in a field of `RECIPE`.
+      allow_different: accept configs whose results differ by more than method and optimiser.
 
     Returns:
       What compare.json holds.
@@ -72,8 +66,8 @@ def compare(
     chosen = _load(configs, overrides)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
-    differing = _differences(chosen)
-    recipe = {k: v for k, v in differing.items() if k.split(".")[0] in RECIPE}
+    differing = _differences(chosen, Effect.NOTHING, but=("method", "seed"))
+    recipe = _differences(chosen, Effect.RESULT, but=_OF_THE_METHOD)
     if recipe and not allow_different:
         raise InputError(
             f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
@@ -81,6 +75,7 @@ def compare(
         )
     for config in chosen.values():
         checks.check_config(config)
+        trackers.check(config.tracking)
         pretrained.check(config)
         if not config.ood.strip():
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
@@ -100,14 +95,22 @@ def compare(
             console.print(f"{line} is finished", highlight=False)
 
     by_label: dict[str, list[dict]] = {}
+    run_folders: dict[str, list[pathlib.Path]] = {}
     for run, result in zip(runs, found):
         by_label.setdefault(run.label, []).append(result)
+        run_folders.setdefault(run.label, []).append(run.workdir)
     content = comparison.content(
-        by_label, files=dict(zip(by_label, configs)), differences=differing, overrides=overrides
+        by_label,
+        files=dict(zip(by_label, configs)),
+        folders=run_folders,
+        differences=differing,
+        overrides=overrides,
     )
     if processes.is_main():
         comparison.write(path, content)
         console.print(comparison.table(content))
+        for sentence in content["ties"]:
+            console.print(sentence, highlight=False, markup=False)
         console.print(f"comparison: {path / 'compare.md'}, .csv, .json, .png, .svg")
     return content
 
@@ -118,8 +121,7 @@ def finished(run: Run) -> dict | None:
         found = result_files.read(run.workdir)
     except InputError:
         return None
-    changed = config_diff.differences(found.get("config", {}), run.config.to_dict())
-    if any(key not in _NO_RESULT for key in changed):
+    if changed(found.get("config", {}), run.config.to_dict(), Effect.ROWS):
         return None
     # Somebody may have evaluated a stopped run by hand. The best state is never the proof.
     ended = found["step"] == found["total_steps"] or run.config.eval_checkpoint == "best"
@@ -175,19 +177,21 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
             seen.add(key)
 
 
-def _differences(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Field -> {config: value} wherever the configs differ in more than method and seed."""
+def _differences(
+    chosen: dict[str, Any], at_least: Effect, *, but: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Field -> {config: value} where configs differ outside the sections `but`, see `changed`."""
     as_dicts = {stem: config.to_dict() for stem, config in chosen.items()}
     first, *others = as_dicts.values()
-    keys = {key for other in others for key in config_diff.differences(first, other)}
-    keys = sorted(k for k in keys if k.split(".")[0] not in ("method", "seed"))
-    return {k: {stem: _get(config, k) for stem, config in as_dicts.items()} for k in keys}
+    differing = {key for other in others for key in changed(first, other, at_least)}
+    keys = sorted(k for k in differing if k.split(".")[0] not in but)
+    return {k: {stem: _get(fields, k) for stem, fields in as_dicts.items()} for k in keys}
 
 
-def _get(config: dict, key: str):
+def _get(tree: dict, key: str):
     for part in key.split("."):
-        config = config[part]
-    return config
+        tree = tree[part]
+    return tree
 
 
 def _shown(differences: dict[str, dict[str, Any]], most: int = 4) -> str:

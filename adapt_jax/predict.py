@@ -1,19 +1,23 @@
-"""Job: own images -> score, decision at a threshold, predicted class; one JSON object per line.
+"""Job: own images -> score, decision, predicted class; one JSON object per line, or CSV.
 
-    python -m adapt_jax.predict --workdir=runs/mine [--detector=knn?k=50] [--tpr=0.95] IMAGE|DIR...
+    python -m adapt_jax.predict --workdir=runs/mine [--detector=knn?k=50] IMAGE|DIR...
+        [--tpr=0.95 | --alpha=0.05 | --fdr=0.1] [--format=csv]
 
 Needs an evaluated run, and none of its images: the detector is fitted on the cached outputs of the
-training set. An export (`adapt_jax.export`) will do as well, and brings its detector with it. An
-image counts as in-distribution if its score reaches the threshold that keeps the share --tpr of the
-last evaluation's held-out ID images (val_data, else the ID test set). Lines go to stdout in the
-order of the arguments; an image that cannot be read has "error" in place of the rest and makes the
-exit code 2, after all others are done.
+training set. An export (`adapt_jax.export`) will do as well, and brings its detector with it.
+Decisions are calibrated on the last evaluation's held-out ID images (val_data, else the ID test
+set): --tpr keeps that share of them; --alpha rejects at most that share of new ID images, by
+conformal p-values; --fdr decides about all images together, so that at most that share of those
+called OOD is expected to be ID. Lines go to stdout in the order of the arguments; what is promised
+and a summary go to stderr. An image that cannot be read has "error" in place of the rest and makes
+the exit code 2, after all others are done.
 """
 
+import csv
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,15 +27,23 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode
 from adapt_jax.inference import calibrated, pipeline
 from adapt_jax.inference.pipeline import BLOCK
+from adapt_jax.metrics import conformal
 from adapt_jax.runtime import cli
+
+FORMATS = ("json", "csv")
+_COLUMNS = (
+    "image", "score", "in_distribution", "p_value", "threshold", "detector", "class", "class_name",
+    "class_by", "error",
+)  # fmt: skip
 
 
 class Predictor(NamedTuple):
     """A run ready for new images: `square` is how `data.decode.read` cuts them.
 
     `predict(images (N, S, S, 3) uint8) -> (scores (N,), classes (N,) or None)`; `threshold`: scores
-    from there on are in-distribution; `calibrated_on`: whose images gave it; `predicted_by`: what
-    names the class; `tpr`: the share of those images that the threshold keeps.
+    from there on are in-distribution; `calibration` (n,): the scores that gave it, `calibrated_on`:
+    of whose images; `predicted_by`: what names the class; `tpr`: the share of those images that the
+    threshold keeps, unless it has the conformal level `alpha`.
     """
 
     predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
@@ -42,38 +54,52 @@ class Predictor(NamedTuple):
     calibrated_on: str
     predicted_by: str | None
     class_names: tuple[str, ...]
+    calibration: np.ndarray
+    alpha: float | None = None
 
 
-def load(workdir: str, *, detector: str = "", tpr: float | None = None) -> Predictor:
+def load(
+    workdir: str, *, detector: str = "", tpr: float | None = None, alpha: float | None = None
+) -> Predictor:
     """Restores a run or an export and calibrates it.
 
     Args:
       workdir: of an evaluated run, or an export.
       detector: e.g. "knn?k=50"; by default the first of the run's, or the export's.
       tpr: share of held-out ID images the threshold keeps; by default 0.95, or the export's.
+      alpha: instead, the largest share of new ID images that may be rejected.
 
     Raises:
-      InputError: no such run, it was not evaluated, or the detector does not fit.
+      InputError: no such run, it was not evaluated, the detector does not fit, or there are too few
+        held-out images for this alpha.
     """
     if tpr is not None:
         calibrated.check_tpr(tpr)
-    found = pipeline.load(workdir, detector=detector)
-    judge = found.judge
+    if alpha is not None:
+        conformal.check_share("--alpha", alpha)
+    ready = pipeline.load(workdir, detector=detector)
+    calibration = np.asarray(ready.detector.calibration)
 
     def predict(images: np.ndarray):
-        seen = found.outputs(images)
-        return judge.detector.score(judge.state, seen), calibrated.classify(judge, seen)
+        outputs = ready.outputs(images)
+        return ready.detector.score(outputs), ready.detector.classify(outputs)
 
-    tpr = found.tpr if tpr is None else tpr
+    tpr = ready.tpr if tpr is None else tpr
+    if alpha is None:
+        threshold = ready.detector.threshold(tpr)
+    else:
+        threshold = conformal.threshold(calibration, alpha)
     return Predictor(
         predict=predict,
-        square=found.square,
-        detector=judge.spec.text,
+        square=ready.square,
+        detector=ready.detector.spec.text,
         tpr=tpr,
-        threshold=calibrated.threshold(judge.calibration, tpr),
-        calibrated_on=judge.calibrated_on,
-        predicted_by=judge.by,
-        class_names=tuple(found.facts["class_names"]),
+        threshold=threshold,
+        calibrated_on=ready.detector.calibrated_on,
+        predicted_by=ready.detector.by,
+        class_names=tuple(ready.facts["class_names"]),
+        calibration=calibration,
+        alpha=alpha,
     )
 
 
@@ -102,6 +128,9 @@ def lines(predictor: Predictor, paths: Sequence[pathlib.Path]) -> Iterator[dict[
                     "threshold": predictor.threshold,
                     "detector": predictor.detector,
                 }
+                if predictor.alpha is not None:
+                    p_value = conformal.p_values(predictor.calibration, scores[row])
+                    records[i]["p_value"] = float(p_value)
                 if classes is not None:
                     records[i] |= {
                         "class": int(classes[row]),
@@ -109,6 +138,68 @@ def lines(predictor: Predictor, paths: Sequence[pathlib.Path]) -> Iterator[dict[
                         "class_by": predictor.predicted_by,
                     }
         yield from records
+
+
+def discoveries(
+    predictor: Predictor, records: Iterable[dict[str, Any]], rate: float
+) -> list[dict[str, Any]]:
+    """The records of a batch, decided together by Benjamini and Hochberg's procedure.
+
+    Args:
+      predictor: what made the records.
+      records: from `lines`, of the whole batch.
+      rate: the largest false discovery rate.
+    """
+    records = list(records)
+    readable = [record for record in records if "error" not in record]
+    p_values = conformal.p_values(predictor.calibration, [r["score"] for r in readable])
+    called = conformal.benjamini_hochberg(p_values, rate)
+    for record, p_value, ood in zip(readable, p_values, called):
+        del record["threshold"]  # the decision depends on the whole batch
+        record |= {"p_value": float(p_value), "in_distribution": not ood}
+    return records
+
+
+def promise(predictor: Predictor, rate: float | None = None) -> str:
+    """What a decision is worth, in one line; `rate` is that of `discoveries`."""
+    size = len(predictor.calibration)
+    on = f"calibrated on {predictor.calibrated_on}"
+    if rate is not None:
+        return (
+            f"{predictor.detector}, false discovery rate {rate:g}: at most {100 * rate:g} % of the "
+            f"images called out-of-distribution are expected to be in-distribution; {on}, "
+            f"so no p-value is below {1 / (size + 1):.2g}"
+        )
+    if predictor.alpha is None:
+        return (
+            f"{predictor.detector}, threshold {predictor.threshold:.6g} keeps "
+            f"{100 * predictor.tpr:g} % of {predictor.calibrated_on}"
+        )
+    bound = conformal.guarantee(size, predictor.alpha)
+    return (
+        f"{predictor.detector}, alpha {predictor.alpha:g}: of new in-distribution images "
+        f"{100 * bound.mean:.2f} % are rejected on average, and with {100 * bound.confidence:g} % "
+        f"confidence at most {100 * bound.bound:.2f} %; {on}"
+    )
+
+
+def show(records: Iterable[dict[str, Any]], kind: str) -> dict[str, int]:
+    """Prints records to stdout as they come, in one of `FORMATS`, and counts the outcomes."""
+    counts = {"in-distribution": 0, "out-of-distribution": 0, "unreadable": 0}
+    sheet = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
+    if kind == "csv":
+        sheet.writeheader()
+    for record in records:
+        if kind == "csv":
+            sheet.writerow(record)
+        else:
+            print(json.dumps(record))
+        sys.stdout.flush()
+        if "error" in record:
+            counts["unreadable"] += 1
+        else:
+            counts["in-distribution" if record["in_distribution"] else "out-of-distribution"] += 1
+    return counts
 
 
 def expand(arguments: Sequence[str]) -> list[pathlib.Path]:
@@ -136,21 +227,28 @@ if __name__ == "__main__":
     WORKDIR = flags.DEFINE_string("workdir", None, "Folder of an evaluated run, or an export.")
     DETECTOR = flags.DEFINE_string("detector", "", "E.g. knn?k=50; the run's first by default.")
     TPR = flags.DEFINE_float("tpr", None, "Share of held-out ID images that are kept; 0.95.")
+    ALPHA = flags.DEFINE_float("alpha", None, "Largest share of new ID images that is rejected.")
+    FDR = flags.DEFINE_float("fdr", None, "Largest false discovery rate among all images given.")
+    FORMAT = flags.DEFINE_enum("format", "json", FORMATS, "How images are printed.")
 
     def main(arguments: list[str]) -> None:
         """Predicts; exits with 2 if an image could not be read."""
+        rate = FDR.value
+        if sum(value is not None for value in (TPR.value, ALPHA.value, rate)) > 1:
+            raise InputError("--tpr, --alpha and --fdr are three ways to decide; give one")
+        if rate is not None:
+            conformal.check_share("--fdr", rate)
         paths = expand(arguments)
-        predictor = load(WORKDIR.value or "", detector=DETECTOR.value, tpr=TPR.value)
-        print(
-            f"{predictor.detector}, threshold {predictor.threshold:.6g} keeps "
-            f"{100 * predictor.tpr:g} % of {predictor.calibrated_on}",
-            file=sys.stderr,
+        predictor = load(
+            WORKDIR.value or "", detector=DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value
         )
-        unreadable = 0
-        for record in lines(predictor, paths):
-            unreadable += "error" in record
-            print(json.dumps(record), flush=True)
-        if unreadable:
-            raise InputError(f"{unreadable} of {len(paths)} images could not be read")
+        print(promise(predictor, rate), file=sys.stderr)
+        scored = lines(predictor, paths)
+        records = scored if rate is None else discoveries(predictor, scored, rate)
+        counts = show(records, FORMAT.value)
+        named = ", ".join(f"{count} {what}" for what, count in counts.items())
+        print(f"{len(paths)} images: {named}", file=sys.stderr)
+        if counts["unreadable"]:
+            raise InputError(f"{counts['unreadable']} of {len(paths)} images could not be read")
 
     cli.run(main, arguments=True)

@@ -8,19 +8,26 @@ The same command resumes a stopped run where its last checkpoint left off. Exit 
 
 import contextlib
 import math
+import pathlib
 
 import jax
 import numpy as np
 from absl import flags
+from rich.console import Console
 
 from adapt_jax import profiling
 from adapt_jax.core.errors import TrainingFailed
+from adapt_jax.data import augment
 from adapt_jax.evaluate import job as evaluate_job
-from adapt_jax.experiment import build, checks, derived, pretrained
+from adapt_jax.experiment import checks, derived, pretrained, record
+from adapt_jax.experiment.record import Experiment
+from adapt_jax.inference import forward
 from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import cli, interrupts, processes, sharding, terminal
-from adapt_jax.training import epoch_hooks, feeds, train_loop, train_state
+from adapt_jax.training import epoch_hooks, feeds, train_state, train_step
+from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import checkpoints, folders, logbook, trackers
+from adapt_jax.workdir.checkpoints import Checkpoints
 
 
 def train(config, workdir: str) -> dict:
@@ -41,142 +48,208 @@ def train(config, workdir: str) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             checks.check_config(config)
+            trackers.check(config.tracking)
             pretrained.check(config)
-            workdir = folders.prepare(workdir)
-            held.enter_context(folders.locked(workdir))
-        folders.check_shared(workdir)
-        held.enter_context(terminal.failures(workdir))
-        return _train(config, workdir, console)
+            folder = folders.prepare(workdir)
+            held.enter_context(folders.locked(folder))
+        folders.check_shared(folder)
+        held.enter_context(terminal.failures(folder))
+        return _train(config, folder, console)
 
 
-def _train(config, workdir, console) -> dict:
+def _train(config, folder: pathlib.Path, console: Console) -> dict:
     with processes.together():
-        checkpoints.remember_config(workdir, config.to_dict())
+        checkpoints.remember_config(folder, config.to_dict())
         data = checks.load_data(config, lambda text: console.print(text, highlight=False))
-        checkpoints.check_data(workdir, derived.data_facts(config, data.train))
+        experiment = record.make(config, data)
+        checkpoints.check_data(folder, experiment.facts)
     processes.same("the training images", data.train.fingerprint)
-    mesh = sharding.make_mesh()
-    parts = build.build_for(config, mesh, data.train)
-    store = checkpoints.Checkpoints(workdir)
+    store = Checkpoints(folder)
     try:
-        state = fit(config, workdir, data.train, parts, mesh, store, console)
+        state = fit(experiment, folder, store, console)
     finally:
         store.close()
     if config.eval_checkpoint == "best":
-        state = restore(config, workdir, parts, mesh)
+        state = restore(experiment, folder)
     if not data.ood:
         console.print("no OOD sets in the config: nothing to evaluate")
         return {}
-    return evaluate_job.evaluate(config, workdir, data=data, parts=parts, mesh=mesh, state=state)
+    return evaluate_job.evaluate(experiment, folder, state)
 
 
-def initial_state(config, parts, mesh) -> train_state.TrainState:
+def initial_state(experiment: Experiment) -> TrainState:
     """The state before the first step, replicated over the mesh."""
-    shape = (config.image_size, config.image_size, 3)
 
     def create():
-        key = jax.random.key(config.seed)
-        return train_state.create(
-            key, parts.model, parts.method, parts.optimizer, shape, parts.dtype
-        )
+        key = jax.random.key(experiment.config.seed)
+        return train_state.create(key, experiment.parts, experiment.image_shape)
 
-    return jax.jit(create, out_shardings=sharding.replicated(mesh))()
+    return jax.jit(create, out_shardings=sharding.replicated(experiment.mesh))()
 
 
-def fit(config, workdir, train_set, parts, mesh, store, console) -> train_state.TrainState:
-    """Runs the optimiser from the newest checkpoint (or the start) to the last step."""
-    num_images = len(train_set.images)
-    per_epoch = train_loop.steps_per_epoch(num_images, config.batch_size)
-    total = derived.total_steps(config, num_images)
-    state = initial_state(config, parts, mesh)
-    if (newest := store.latest_step()) is not None:
+def fit(
+    experiment: Experiment, folder: pathlib.Path, store: Checkpoints, console: Console
+) -> TrainState:
+    """Runs the optimiser from the newest checkpoint (or the start) to the last step.
+
+    Args:
+      experiment: the run, with its training images.
+      folder: of the run, for logs and profiles.
+      store: its checkpoints.
+      console: where progress is shown.
+
+    Returns:
+      The state after the last step.
+
+    Raises:
+      TrainingFailed: a whole log interval of steps had no finite loss.
+      SystemExit: a signal ended the run; it is saved, and the code is 128 plus the signal's number.
+    """
+    plan = experiment.plan
+    state = initial_state(experiment)
+    newest = store.latest_step()
+    if newest is not None:
         state = store.restore(newest, state)
-        console.print(f"resuming at step {newest} of {total}")
+        console.print(f"resuming at step {newest} of {plan.total_steps}")
     else:
-        state = pretrained.start(config, parts, mesh, state, console.print)
+        state = pretrained.start(experiment, state, console.print)
     step = int(state.step)
-    if step >= total:
+    if step >= plan.total_steps:
         if newest is None:
             store.save(step, state, math.inf)  # an untrained network can be evaluated too
         return state
 
-    between = epoch_hooks.make(config, parts, mesh, train_set)
-    trace = profiling.Trace(
-        derived.profile_range(config), workdir / "profile", terminal.printer(console)
-    )
     with contextlib.ExitStack() as held:
+        trace = profiling.Trace(
+            derived.profile_range(experiment.config), folder / "profile", terminal.printer(console)
+        )
         held.callback(trace.close)
-        tracked = trackers.open_all(config, workdir, step)
-        console.print(f"compiling for {sharding.described(mesh)} ...", highlight=False)
-        feed = feeds.make(config, parts, mesh, train_set, state, names=trace.wanted)
+        # Trackers first: logging in to one of them may fail, and compiling takes long.
+        settings = experiment.config.to_dict()
+        opened = trackers.open_all(experiment.config.tracking, settings, folder, step)
+        hook = epoch_hook(experiment)
+        feed = _compiled_feed(experiment, state, trace, console)
         held.callback(feed.close)
-        processes.wait("compiled")
-        trace.watch(
-            profiling.Subject(feed.program, feed.compiled, **derived.described(config, mesh))
-        )
-        parameters = sum(x.size for x in jax.tree.leaves(state.params))
-        console.print(
-            f"{config.method.name}, {config.model.name}, {parameters:,} parameters, "
-            f"{sharding.described(mesh)}; {total:,} steps of {config.batch_size} images "
-            f"({_per_device(config, mesh)}), {feed.described}; "
-            f"compiled in {feed.compiled.seconds:.1f} s",
-            highlight=False,
-        )
-        book = logbook.Logbook(
-            workdir, total_steps=total, start=step, console=console, boards=tracked
-        )
-        held.callback(book.close)
+        monitor = Monitor(experiment, folder, step, trace, opened, console)
+        held.callback(monitor.close)
         interrupted = held.enter_context(interrupts.Deferred())
-        pace = logbook.Pace()
-        window, losses = logbook.Window(config.batch_size), []
-        while step < total:
-            stops = [
-                step + feed.max_steps,
-                step + pace.steps(step),
-                *(
-                    step - step % n + n
-                    for n in (config.log_every, config.checkpoint_every, per_epoch)
-                ),
-                total,
-                *trace.boundaries(step),
-            ]
-            count = min(stops) - step
-            state = between(state, step)
+        losses = []
+        while step < plan.total_steps:
+            count = plan.next_stop(step, [step + feed.max_steps, *monitor.limits(step)]) - step
+            state = hook(state, step)
             with trace.around(step):
                 state, metrics = feed.run(state, count)
             step += count
-            trace.reached(step)
-            window.add(metrics)
             losses.append(metrics["loss"])
-            signal = processes.largest(interrupted.signal or 0)  # of any process
-            ending = step == total or signal
-            if step % config.log_every == 0 or ending:
-                _stop_if_lost(window, step)
-                book.record(step, {"epoch": step / per_epoch} | window.close())
-            else:
-                book.alive(step)
-            if step % config.checkpoint_every == 0 or ending:
+            # Every process stops if one of them was told to, or they would wait for each other.
+            signal = processes.largest(interrupted.signal or 0)
+            ending = step == plan.total_steps or bool(signal)
+            monitor.after(step, metrics, record=step % plan.log_every == 0 or ending)
+            if step % plan.checkpoint_every == 0 or ending:
                 store.save(step, state, _finite_mean(np.concatenate(losses)))
                 losses = []
-            if ending and step < total:  # not .signal: it may have come after the save
+            if ending and step < plan.total_steps:  # not .signal: it may have come after the save
                 store.close()
                 console.print(f"interrupted at step {step}: saved; the same command resumes")
                 raise SystemExit(128 + signal)
     return state
 
 
-def _per_device(config, mesh) -> str:
-    share, parts = config.batch_size // mesh.size, config.microbatches
-    split = f" in {parts} micro-batches of {share // parts}" if parts > 1 else ""
-    return f"{share} per device{split}"
+class Monitor:
+    """What is seen of a run while it trains: records, progress, the trace and the pace."""
 
-
-def _stop_if_lost(window: logbook.Window, step: int) -> None:
-    if window.all_skipped():
-        raise TrainingFailed(
-            f"no finite loss in the {window.steps} steps before step {step}; parameters are as "
-            "they were before them. Lower optimizer.learning_rate, or check the images"
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: pathlib.Path,
+        step: int,
+        trace: profiling.Trace,
+        opened: list[trackers.Tracker],
+        console: Console,
+    ):
+        """Opens the logbook at `step`; `opened` are the run's trackers."""
+        plan = experiment.plan
+        self._steps_per_epoch, self._trace = plan.steps_per_epoch, trace
+        self._book = logbook.Logbook(
+            folder, total_steps=plan.total_steps, start=step, console=console, trackers=opened
         )
+        self._pace, self._window = logbook.Pace(), logbook.Window(plan.batch_size)
+
+    def limits(self, step: int) -> list[int]:
+        """Steps to stop at: where the trace begins or ends, and before the console is silent."""
+        return [step + self._pace.steps(step), *self._trace.boundaries(step)]
+
+    def after(self, step: int, metrics: dict[str, np.ndarray], *, record: bool) -> None:
+        """Takes the metrics of the steps up to `step`; writes a record, or a sign of life.
+
+        Raises:
+          TrainingFailed: no step since the last record had a finite loss.
+        """
+        self._trace.reached(step)
+        self._window.add(metrics)
+        if not record:
+            self._book.alive(step)
+            return
+        if self._window.all_skipped():
+            raise TrainingFailed(
+                f"no finite loss in the {self._window.steps} steps before step {step}; parameters "
+                "are as they were before them. Lower optimizer.learning_rate, or check the images"
+            )
+        self._book.record(step, {"epoch": step / self._steps_per_epoch} | self._window.close())
+
+    def close(self) -> None:
+        """Flushes the logbook and the trackers."""
+        self._book.close()
+
+
+def epoch_hook(experiment: Experiment) -> epoch_hooks.EpochHook:
+    """What the method does with the whole training set between steps."""
+    parts, plan, train_set = experiment.parts, experiment.plan, experiment.data.train
+    normalize = augment.make_normalize(*experiment.train_mean_std, dtype=parts.dtype)
+    # Not eval_batch_size, which may change between a run and its resumption.
+    outputs_of = forward.make_for_any(
+        parts.model, normalize, experiment.mesh, plan.batch_size * plan.views
+    )
+    return epoch_hooks.make(
+        parts.method,
+        plan,
+        experiment.mesh,
+        train_step.loss_labels(parts.method, train_set.labels, plan.num_images),
+        lambda variables: outputs_of(variables, train_set.images)[parts.method.reads],
+    )
+
+
+def _compiled_feed(
+    experiment: Experiment, state: TrainState, trace: profiling.Trace, console: Console
+) -> feeds.Feed:
+    """The feed, compiled on every process; says what will run."""
+    config, mesh, plan = experiment.config, experiment.mesh, experiment.plan
+    devices = sharding.described(mesh)
+    console.print(f"compiling for {devices} ...", highlight=False)
+    feed = feeds.make(
+        experiment.parts,
+        plan,
+        mesh,
+        experiment.data.train,
+        state,
+        derived.host_input(config),
+        keep_names=trace.wanted,
+    )
+    processes.wait("compiled")
+    trace.watch(
+        profiling.Subject(feed.program, feed.compiled, **derived.profile_subject(config, mesh))
+    )
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    share = plan.batch_size // mesh.size
+    split = f" in {plan.microbatches} micro-batches of {share // plan.microbatches}"
+    console.print(
+        f"{config.method.name}, {config.model.name}, {parameters:,} parameters, {devices}; "
+        f"{plan.total_steps:,} steps of {plan.batch_size} images "
+        f"({share} per device{split if plan.microbatches > 1 else ''}), {feed.described}; "
+        f"compiled in {feed.compiled.seconds:.1f} s",
+        highlight=False,
+    )
+    return feed
 
 
 def _finite_mean(values: np.ndarray) -> float:

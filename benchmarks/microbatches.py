@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.experiment import build
+from adapt_jax.experiment import build, derived
 from adapt_jax.runtime import cli, sharding
 from adapt_jax.training import sharded, train_state
 
@@ -21,14 +21,14 @@ def main() -> None:
     print(f"jax {jax.__version__}, {sharding.described(mesh)}")
     for parts, remat in ((1, False), (4, False), (16, False), (1, True)):
         config.microbatches, config.model.remat = parts, remat
-        made = build.build(config, mesh=mesh, num_classes=100, num_images=50_000, mean_std=None)
-        state = jax.eval_shape(
-            lambda made=made: train_state.create(
-                jax.random.key(0), made.model, made.method, made.optimizer, (32, 32, 3), made.dtype
-            )
+        made = build.make_parts(
+            config, mesh=mesh, num_classes=100, num_images=50_000, mean_std=None
         )
-        step = sharded.sharded_step(config, made, mesh)
-        loop = sharded.sharded_loop(config, mesh, step, 50_000, 10)
+        state = jax.eval_shape(
+            lambda made=made: train_state.create(jax.random.key(0), made, (32, 32, 3))
+        )
+        step = sharded.sharded_step(made, mesh, parts)
+        loop = sharded.sharded_loop(step, derived.plan_of(config, 50_000), mesh, 10)
         images = jax.ShapeDtypeStruct((50_000, 32, 32, 3), jnp.uint8)
         labels = jax.ShapeDtypeStruct((50_000,), jnp.int32)
         planned = loop.lower(state, images, labels, np.int32(1)).compile().memory_analysis()

@@ -14,11 +14,10 @@ import numpy as np
 import optax
 from absl import flags
 
-from adapt_jax import train
 from adapt_jax.core.arrays import l2_normalize
-from adapt_jax.experiment import build
+from adapt_jax.experiment import build, derived
 from adapt_jax.runtime import cli, sharding
-from adapt_jax.training import sharded, train_step
+from adapt_jax.training import sharded, train_state, train_step
 
 CONFIG = cli.define_config()
 NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
@@ -30,19 +29,20 @@ REPEATS = flags.DEFINE_integer("repeats", 5, "Dispatches; the fastest counts.", 
 def main() -> None:
     config, classes = cli.required(CONFIG), NUM_CLASSES.value
     mesh = sharding.make_mesh(jax.devices()[:1])
-    parts = build.build(
+    parts = build.make_parts(
         config, mesh=mesh, num_classes=classes, num_images=NUM_IMAGES.value, mean_std=None
     )
-    state = train.initial_state(config, parts, mesh)
-    key = jax.random.key(0)
+    plan, key = derived.plan_of(config, NUM_IMAGES.value), jax.random.key(0)
 
     sides = (config.image_size, config.image_size, 3)
+    state = train_state.create(jax.random.key(config.seed), parts, sides)
+    state = sharding.replicate(mesh, state)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (NUM_IMAGES.value, *sides), dtype=np.uint8)
-    labels = train_step.targets(parts.method, np.arange(len(images)) % classes, len(images))
+    labels = train_step.loss_labels(parts.method, np.arange(len(images)) % classes, len(images))
     given = sharding.replicate(mesh, (images, labels))
-    step = sharded.sharded_step(config, parts, mesh)
-    loop = sharded.sharded_loop(config, mesh, step, len(images), STEPS.value)
+    step = sharded.sharded_step(parts, mesh, config.microbatches)
+    loop = sharded.sharded_loop(step, plan, mesh, STEPS.value)
     update, loss = _update(parts), _loss(parts)
     width = parts.model.embedding_dim or classes
     shape = (config.views, config.batch_size, width)

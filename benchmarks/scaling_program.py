@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from adapt_jax import models
-from adapt_jax.experiment import build
+from adapt_jax.experiment import build, derived
 from adapt_jax.runtime import sharding
 from adapt_jax.training import sharded, train_state
 from adapt_jax.training.parts import Parts
@@ -59,7 +59,7 @@ def parts_for(config, mesh, data: Data) -> Parts:
     config = copy.deepcopy(config)
     if config.model.dtype == "auto":
         config.model.dtype = "bfloat16"
-    parts = build.build(config, mesh=mesh, mean_std=None, **data._asdict())
+    parts = build.make_parts(config, mesh=mesh, mean_std=None, **data._asdict())
     model = models.make(
         config.model.name,
         width=config.model.width,
@@ -83,9 +83,7 @@ def abstract_state(config, parts, place) -> train_state.TrainState:
     image = (config.image_size, config.image_size, 3)
 
     def create():
-        return train_state.create(
-            jax.random.key(0), parts.model, parts.method, parts.optimizer, image, parts.dtype
-        )
+        return train_state.create(jax.random.key(0), parts, image)
 
     return jax.tree.map(lambda x: place(x.shape, x.dtype), jax.eval_shape(create))
 
@@ -105,8 +103,9 @@ def compile_loop(config, mesh, data: Data):
         place((data.num_images,), jnp.int32),
         place((), jnp.int32),
     )
-    step = sharded.sharded_step(config, parts, mesh)
-    loop = sharded.sharded_loop(config, mesh, step, data.num_images, config.log_every)
+    step = sharded.sharded_step(parts, mesh, config.microbatches)
+    plan = derived.plan_of(config, data.num_images)
+    loop = sharded.sharded_loop(step, plan, mesh, config.log_every)
     lowered = loop.lower(*arguments)
     cpu = mesh.devices.flat[0].platform == "cpu"
     return lowered.compile(compiler_options=QUICK if cpu else None)

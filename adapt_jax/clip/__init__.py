@@ -1,8 +1,8 @@
 """CLIP (Radford et al. 2021): both towers, weights of three programs, tokenizer, preprocessing."""
 
-from adapt_jax.clip.config import (
+from adapt_jax.clip.architecture import (
     RELEASED,
-    Config,
+    Architecture,
     ModifiedResNet,
     TextTransformer,
     VisionTransformer,
@@ -16,7 +16,7 @@ from adapt_jax.clip.weights.save import save
 
 __all__ = [
     "RELEASED",
-    "Config",
+    "Architecture",
     "Model",
     "ModifiedResNet",
     "Params",

@@ -47,7 +47,7 @@ def encode_images(
     encode = model.encode_image
     if watch is not None:
         encode = watch(encode, model.lowered_image)
-    parts = images
+    parts: Iterable = images
     if isinstance(images, np.ndarray | jax.Array):
         parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     batches = _rebatched(parts, batch_size)
@@ -79,8 +79,8 @@ def encode_texts(
     """
     positive_int(batch_size=batch_size)
     token_ids = np.asarray(token_ids)
-    check_ids(token_ids, model.config)
-    lengths = 1 + end_position(token_ids, model.config.text.eos_token_id)
+    check_ids(token_ids, model.architecture)
+    lengths = 1 + end_position(token_ids, model.architecture.text.eos_token_id)
     order = np.argsort(lengths, kind="stable")
 
     def batches():

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.clip.config import Config, ModifiedResNet
+from adapt_jax.clip.architecture import Architecture, ModifiedResNet
 from adapt_jax.clip.preprocess import normalize
 from adapt_jax.clip.towers import resnet, text, vision
 from adapt_jax.clip.towers.transformer import array
@@ -25,22 +25,24 @@ Params = dict[str, Any]
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def shapes(config: Config) -> Params:
+def shapes(architecture: Architecture) -> Params:
     """The parameters of a model, as shapes."""
-    tower = resnet if isinstance(config.vision, ModifiedResNet) else vision
+    tower = resnet if isinstance(architecture.vision, ModifiedResNet) else vision
     return {
         "logit_scale": array(),
-        "visual": tower.shapes(config.vision, config.embed_dim),
-        "text": text.shapes(config.text, config.embed_dim),
+        "visual": tower.shapes(architecture.vision, architecture.embed_dim),
+        "text": text.shapes(architecture.text, architecture.embed_dim),
     }
 
 
-def image_features(params: Params, config: Config, pixels: jax.Array, dtype="float32") -> jax.Array:
+def image_features(
+    params: Params, architecture: Architecture, pixels: jax.Array, dtype="float32"
+) -> jax.Array:
     """Image embeddings, not normalised.
 
     Args:
       params: of the whole model; only "visual" is read.
-      config: static.
+      architecture: static; of the whole model.
       pixels: (B, H, W, 3) float, normalised with the model's mean and std; or uint8, which is
         normalised here. Other sizes than the model's have a ViT's positions interpolated.
       dtype: to compute in; static. float32 products are true float32 on every device.
@@ -54,21 +56,25 @@ def image_features(params: Params, config: Config, pixels: jax.Array, dtype="flo
     if pixels.ndim != 4 or pixels.shape[-1] != 3:
         raise InputError(f"pixels must be (B, H, W, 3), got {pixels.shape}")
     if pixels.dtype == jnp.uint8:
-        pixels = normalize(pixels, config.mean, config.std)
+        pixels = normalize(pixels, architecture.mean, architecture.std)
     if not jnp.issubdtype(pixels.dtype, jnp.floating):
         raise InputError(
             f"pixels are {pixels.dtype}; give normalised floats, or uint8 to have them normalised"
         )
     with _precision(dtype), jax.named_scope("forward"):
         pixels = pixels.astype(dtype)
-        if isinstance(config.vision, ModifiedResNet):
-            out = resnet.features(params["visual"], config.vision, pixels)
+        if isinstance(architecture.vision, ModifiedResNet):
+            out = resnet.features(params["visual"], architecture.vision, pixels)
         else:
-            out = vision.features(params["visual"], config.vision, pixels, config.position_kernel)
+            out = vision.features(
+                params["visual"], architecture.vision, pixels, architecture.position_kernel
+            )
     return out.astype(working_dtype(out.dtype))
 
 
-def text_features(params: Params, config: Config, ids: jax.Array, dtype="float32") -> jax.Array:
+def text_features(
+    params: Params, architecture: Architecture, ids: jax.Array, dtype="float32"
+) -> jax.Array:
     """Text embeddings (B, embed_dim), not normalised, of token ids (B, L), L <= context length.
 
     Only the tokens up to a text's end token count, so any padding, or none, gives the same.
@@ -79,7 +85,7 @@ def text_features(params: Params, config: Config, ids: jax.Array, dtype="float32
     if ids.ndim != 2 or not jnp.issubdtype(ids.dtype, jnp.integer):
         raise InputError(f"token ids must be integers (B, L), got {ids.dtype} {ids.shape}")
     with _precision(dtype):
-        out = text.features(params["text"], config.text, ids, jnp.dtype(dtype))
+        out = text.features(params["text"], architecture.text, ids, jnp.dtype(dtype))
     return out.astype(working_dtype(out.dtype))
 
 
@@ -97,13 +103,13 @@ _text_features = jax.jit(text_features, static_argnums=(1,), static_argnames=("d
 class Model:
     """A CLIP ready to use.
 
-    config: its architecture, and how images are prepared for it.
+    architecture: its towers, and how images are prepared for it.
     params: float32, passed to the compiled functions, never constants of them.
     dtype: "float32", "bfloat16" or "float16", which the towers compute in; embeddings are float32.
     source: where it came from: a path, `org/name@commit`, or "".
     """
 
-    config: Config
+    architecture: Architecture
     params: Params
     dtype: str = "float32"
     source: str = ""
@@ -118,12 +124,14 @@ class Model:
         Raises:
           InputError: pixels of the wrong shape or kind.
         """
-        return _image_features(self.params, self.config, jnp.asarray(pixels), dtype=self.dtype)
+        return _image_features(
+            self.params, self.architecture, jnp.asarray(pixels), dtype=self.dtype
+        )
 
     def lowered_image(self, pixels: jax.Array) -> jax.stages.Lowered:
         """What `encode_image` runs for these pixels, before compilation."""
         return _image_features.lower(
-            self.params, self.config, jnp.asarray(pixels), dtype=self.dtype
+            self.params, self.architecture, jnp.asarray(pixels), dtype=self.dtype
         )
 
     def encode_text(self, token_ids: jax.Array) -> jax.Array:
@@ -134,8 +142,10 @@ class Model:
         """
         if not isinstance(token_ids, jax.Array):
             token_ids = np.asarray(token_ids)
-            check_ids(token_ids, self.config)
-        return _text_features(self.params, self.config, jnp.asarray(token_ids), dtype=self.dtype)
+            check_ids(token_ids, self.architecture)
+        return _text_features(
+            self.params, self.architecture, jnp.asarray(token_ids), dtype=self.dtype
+        )
 
     def placed(self, place: Callable[[Params], Params]) -> "Model":
         """The same model with its parameters where `place` puts them, such as on every device."""
@@ -143,9 +153,9 @@ class Model:
 
     def fingerprint(self) -> str:
         """SHA-256 of all that embeddings depend on: architecture, dtype, parameters."""
-        digest = hashlib.sha256(f"{self.config} {self.dtype}".encode())
+        digest = hashlib.sha256(f"{self.architecture} {self.dtype}".encode())
         for leaf in jax.tree.leaves(self.params):
-            digest.update(np.ascontiguousarray(leaf))
+            digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()
 
     @property
@@ -156,32 +166,32 @@ class Model:
     @property
     def embed_dim(self) -> int:
         """Width of the embeddings."""
-        return self.config.embed_dim
+        return self.architecture.embed_dim
 
     @property
     def image_size(self) -> int:
         """Height and width it was made for."""
-        return self.config.vision.image_size
+        return self.architecture.vision.image_size
 
     @property
     def context_length(self) -> int:
         """Tokens a text may have at most."""
-        return self.config.text.context_length
+        return self.architecture.text.context_length
 
     @property
     def mean(self) -> tuple[float, float, float]:
         """To be subtracted from pixels in [0, 1]."""
-        return self.config.mean
+        return self.architecture.mean
 
     @property
     def std(self) -> tuple[float, float, float]:
         """To divide by afterwards."""
-        return self.config.std
+        return self.architecture.std
 
 
-def check_ids(ids: np.ndarray, config: Config) -> None:
+def check_ids(ids: np.ndarray, architecture: Architecture) -> None:
     """Raises InputError unless ids (B, L) are integers inside the vocabulary."""
-    vocabulary = config.text.vocab_size
+    vocabulary = architecture.text.vocab_size
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
         raise InputError(f"token ids must be integers (B, L), got {ids.dtype} {ids.shape}")
     if ids.size and not 0 <= ids.min() <= ids.max() < vocabulary:

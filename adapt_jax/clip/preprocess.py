@@ -10,21 +10,23 @@ device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
 | neglabel | XueJiang16/NegLabel, deeplearning-wisc/MCM | bilinear | before | rounded |
 | squash | open_clip with resize_mode "squash" | bicubic, aspect ratio lost | after | none |
 
-EXIF orientation is ignored, as there. Both crop offsets differ, by one pixel, where (length - size)
+Depth and orientation are those of `core/image_files.py`: EXIF orientation is applied, which the
+official programs ignore. Both crop offsets differ, by one pixel, where (length - size)
 mod 4 is 3. The torchvision backend of transformers resizes without Pillow: close to "huggingface",
 not equal. Pillow 13 resizes elongated images differently from Pillow 12, by up to 3 grey levels.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from adapt_jax.core.checks import positive_int
+from adapt_jax.core.checks import channel_statistics, positive_int
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.image_files import standard
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -45,6 +47,8 @@ VARIANTS = {
     "neglabel": Variant(Image.Resampling.BILINEAR, rgb_first=True),
     "squash": Variant(squash=True),
 }
+
+Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
 
 
 def preprocess(
@@ -68,14 +72,14 @@ def pixels_uint8(
     """Resizes and cuts out the middle: (size, size, 3) uint8.
 
     Args:
-      image: a PIL image of 8 bits per channel, or uint8 (H, W) or (H, W, 3).
+      image: a PIL image, or uint8 (H, W) or (H, W, 3).
       size: of the tower's input.
       variant: a key of `VARIANTS`.
       resize: what the shorter side becomes before the cut; by default `size`.
 
     Raises:
-      InputError: an unknown variant, more than 8 bits per channel, an array that is no image, a
-        `resize` below `size`, or an image too elongated to be scaled.
+      InputError: an unknown variant, pixels that `core.image_files.standard` refuses, an array that
+        is no image, a `resize` below `size`, or an image too elongated to be scaled.
     """
     if variant not in VARIANTS:
         known = ", ".join(VARIANTS)
@@ -95,29 +99,29 @@ def pixels_uint8(
         width, height = (resize if n == short else int(resize * n / short) for n in image.size)
         image = _resized(image, (width, height), rule.filter)
         spare = ((width - size) / 2, (height - size) / 2)
-        left, top = map(int if rule.floor_crop else round, spare)
+        left, top = (int(s) if rule.floor_crop else round(s) for s in spare)
         image = image.crop((left, top, left + size, top + size))
     return np.asarray(image.convert("RGB"))
 
 
-def normalize(
-    pixels: np.ndarray | jax.Array, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
-) -> np.ndarray | jax.Array:
+def normalize(pixels: Pixels, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Pixels:
     """(..., 3) uint8 -> float32 `(pixels / 255 - mean) / std`; NumPy stays NumPy, JAX stays JAX.
 
     Exact in NumPy. On a device the compiler may fuse the operations: a difference of some 1e-7.
 
     Raises:
-      InputError: pixels are not uint8, so that their scale is unknown.
+      InputError: pixels are not uint8, so that their scale is unknown; or mean or std is not on the
+        scale 0..1.
     """
+    channel_statistics(mean, std)
     if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
         raise InputError(
             f"pixels must be uint8 with 3 channels last, got {pixels.dtype} {pixels.shape}."
         )
     xp = np if isinstance(pixels, np.ndarray) else jnp
     shape = (1,) * (pixels.ndim - 1) + (3,)
-    mean, std = (xp.asarray(v, np.float32).reshape(shape) for v in (mean, std))
-    return (pixels.astype(np.float32) / np.float32(255) - mean) / std
+    shift, scale = (xp.asarray(v, np.float32).reshape(shape) for v in (mean, std))
+    return (pixels.astype(np.float32) / np.float32(255) - shift) / scale
 
 
 def _as_image(image: Image.Image | np.ndarray) -> Image.Image:
@@ -130,9 +134,7 @@ def _as_image(image: Image.Image | np.ndarray) -> Image.Image:
         image = Image.fromarray(image)
     if not min(image.size):
         raise InputError(f"an image of {image.size[0]} x {image.size[1]} pixels is empty.")
-    if image.mode[0] in "IF":  # the official programs clip these to white without a word
-        raise InputError(f"image mode {image.mode}: convert it to 8 bits per channel first.")
-    return image
+    return standard(image)
 
 
 def _resized(image: Image.Image, size: tuple[int, int], resampling) -> Image.Image:

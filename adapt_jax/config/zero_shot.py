@@ -11,10 +11,12 @@ ood: a suite's name, or "group/name=source,...".
 full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as ID; else unused.
 prompts.preset: whose templates, see `text_bank.prompts`; labels, noun, adjective replace one each.
 corpus: candidate negatives, see `text_bank.corpus.load`; without_labels drops words spelled like an
-  ID class.
+  ID class; phrases makes "wet landscape" of the adjective "wet" (CSP).
 negatives.percentile: which quantile of its cosines with the ID labels ranks a word.
 negatives.fraction: share of the nouns, and of the adjectives, that become negatives; 0 wants none.
 negatives.count: their number instead, shared between nouns and adjectives in proportion.
+negatives.near_duplicate: a word whose largest cosine with an ID label is above this ranks last
+  (CSP: 0.95); None for no such rule.
 negatives.convention: "neglabel" or "openood_vlm": how quantiles are taken and what comes first.
 preprocess.variant: of `clip.preprocess`; "auto" is that of the model's own library.
 preprocess.resize: what the shorter side becomes before the middle is cut out; 0: the model's size.
@@ -60,12 +62,14 @@ def default_config() -> ConfigDict:
                 "first": "nouns",
                 "lost_heads": True,
                 "without_labels": False,
+                "phrases": False,
             },
             "negatives": {
                 "percentile": 0.95,
                 "fraction": 0.15,
                 "count": placeholder(int),
                 "convention": "neglabel",
+                "near_duplicate": placeholder(float),
             },
             "preprocess": {"variant": "auto", "resize": 0},
             "detectors": "mcm,neglabel,adaneg",

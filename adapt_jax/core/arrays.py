@@ -4,13 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax.core.errors import InputError
+
+Array = np.ndarray | jax.Array  # on the host or on a device
 HIGHEST = jax.lax.Precision.HIGHEST
 NORM_FLOOR = 1e-12
+UNIT_TOLERANCE = 1e-2  # rows normalised in float16 are off by up to 1e-3
 
 
 def working_dtype(dtype) -> jnp.dtype:
     """What the device computes in for data of `dtype`: at least float32; float64 only under x64."""
-    return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
+    with jax.numpy_dtype_promotion("standard"):  # whatever the caller set: widening is the point
+        return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
 
 
 def traced(tree) -> bool:
@@ -18,7 +23,7 @@ def traced(tree) -> bool:
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
 
 
-def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+def matmul(a: Array, b: Array) -> jax.Array:
     """`a @ b` at full float32 precision on every device.
 
     TPUs (bfloat16 passes) and NVIDIA GPUs (TF32) round the operands of a float32 product by
@@ -39,6 +44,41 @@ def l2_normalize(x: jax.Array, axis: int = -1, floor: float = NORM_FLOOR) -> jax
 def l1_normalize(x: jax.Array, axis: int = -1, floor: float = NORM_FLOOR) -> jax.Array:
     """`x / max(sum |x|, floor)` along `axis`."""
     return x / jnp.maximum(jnp.sum(jnp.abs(x), axis=axis, keepdims=True), floor)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows (N, D) on the host scaled to unit length, at least float32; zero rows stay zero."""
+    rows = rows.astype(working_dtype(rows.dtype), copy=False)
+    return rows / np.maximum(_norms(rows), NORM_FLOOR)[:, None].astype(rows.dtype)
+
+
+def checked_unit_rows(rows: jax.Array, where: str, width: int | None = None) -> np.ndarray:
+    """The rows on the host, unchanged, if their length is one up to float16's rounding.
+
+    Args:
+      rows: (N, D).
+      where: what they are, for the message.
+      width: the D they must have; None takes any.
+
+    Raises:
+      InputError: another shape, or rows of another length (the first is named).
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or rows.shape[1] != (rows.shape[1] if width is None else width):
+        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {rows.shape}")
+    norms = _norms(rows)
+    wrong = np.flatnonzero(~(np.abs(norms - 1) <= UNIT_TOLERANCE))
+    if wrong.size:
+        raise InputError(
+            f"{where} must be unit rows, but {wrong.size} of {len(rows)} are not "
+            f"(row {wrong[0]} has norm {norms[wrong[0]]:.4g}); normalise them"
+        )
+    return rows
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    """Lengths (N,) float64 of rows (N, D)."""
+    return np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
 
 
 def to_host(tree):

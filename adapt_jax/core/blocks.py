@@ -11,7 +11,7 @@ from adapt_jax.core.arrays import traced, working_dtype
 
 
 def map_rows(
-    function: Callable[[Any], jax.Array], rows: np.ndarray | tuple[np.ndarray, ...], block: int
+    function: Callable[[Any], Any], rows: np.ndarray | tuple[np.ndarray, ...], block: int
 ) -> np.ndarray:
     """`function` applied to `rows` (N, ...) in blocks of exactly `block` rows, on the device.
 

@@ -1,7 +1,12 @@
 """Range checks of hyper-parameters, in one voice."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
 
 
 def positive_int(**values: int) -> None:
@@ -30,6 +35,34 @@ def fraction(**values: float) -> None:
     for name, value in values.items():
         if not (_is_number(value) and 0 <= value <= 1):
             raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+
+
+def one_of(choices: Sequence[str], **values: str) -> None:
+    """Raises ValueError unless every value is one of the choices."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def channel_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raises InputError unless these can normalise pixels that were divided by 255.
+
+    Args:
+      mean: of each channel, three numbers from 0 to 1.
+      std: deviation of each channel, three numbers above 0 and up to 1.
+    """
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    if mean.shape != (3,) or std.shape != (3,) or not np.isfinite([mean, std]).all():
+        raise InputError(f"mean and std must be three finite numbers, got {mean} and {std}")
+    if (std <= 0).any():
+        raise InputError(f"std must be positive, got {std}; is a channel of the images constant?")
+    if (mean < 0).any() or max(mean.max(), std.max()) > 1:
+        # One of the two at most may already be on the right scale.
+        divided = [tuple((x / 255 if x.max() > 1 else x).round(4).tolist()) for x in (mean, std)]
+        raise InputError(
+            f"mean {mean} and std {std} must be of pixels divided by 255, on the scale 0..1; if "
+            f"they are of pixels from 0 to 255, give mean {divided[0]} and std {divided[1]}"
+        )
 
 
 def _is_number(value) -> bool:

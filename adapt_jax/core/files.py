@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pathlib
 import tempfile
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
     return Path(base) / "adapt_jax"
 
 
-def file_sha256(path: pathlib.Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
+def file_sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

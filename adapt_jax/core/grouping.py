@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def torch_permutation(count: int, seed: int) -> np.ndarray:
+def torch_permutation(count: int, seed: int | np.random.RandomState) -> np.ndarray:
     """What PyTorch's CPU generator, seeded with `seed`, draws as `randperm(count)`: (count,) int32.
+
+    A RandomState instead of a seed goes on where the permutation before it ended.
 
     Forward Fisher-Yates on successive 32-bit words w_i of a Mersenne Twister with the classic
     integer seeding: swap i with i + w_i mod (count - i).
     """
     swaps = max(count - 1, 0)
-    words = np.frombuffer(np.random.RandomState(seed).bytes(4 * swaps), "<u4")
+    random = seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
+    words = np.frombuffer(random.bytes(4 * swaps), "<u4")
     offsets = words % np.arange(count, count - swaps, -1, dtype=np.uint32)
     order = list(range(count))
     for i, offset in enumerate(offsets.tolist()):

@@ -1,12 +1,63 @@
-"""Trees of arrays as flat dicts, name -> array, and back: how they lie in safetensors files."""
+"""Arrays by name, as weights files hold them: checked against a model, to trees and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+
+_SHOWN = 8  # names in a message
+
+
+def check(
+    arrays: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple[int, ...] | None],
+    *,
+    what: str,
+    advice: str,
+    dtypes: Mapping[str, np.dtype] | None = None,
+) -> None:
+    """Refuses named arrays that are not exactly those that are wanted.
+
+    Args:
+      arrays: what there is.
+      shapes: the wanted shape of every array that there must be; None takes any.
+      what: what does not fit what, for the message.
+      advice: what to do then.
+      dtypes: of the arrays that must have a certain one.
+
+    Raises:
+      InputError: names the arrays that are missing, unused, or of the wrong shape or dtype, the
+        first few of each.
+    """
+    dtypes = dtypes or {}
+    misshapen, mistyped = [], []
+    for name in sorted(shapes.keys() & arrays.keys()):
+        shape, dtype = arrays[name].shape, arrays[name].dtype
+        if shapes[name] not in (None, shape):
+            misshapen.append(f"{name} is {shape}, not {shapes[name]}")
+        if dtypes.get(name, dtype) != dtype:
+            mistyped.append(f"{name} is {dtype}, not {dtypes[name]}")
+    problems = {
+        "missing": sorted(shapes.keys() - arrays.keys()),
+        "unused": sorted(arrays.keys() - shapes.keys()),
+        "of the wrong shape": misshapen,
+        "of the wrong dtype": mistyped,
+    }
+    if any(problems.values()):
+        said = (
+            f"{len(names)} {kind}: {listed(names)}" for kind, names in problems.items() if names
+        )
+        raise InputError(f"{what} ({'; '.join(said)}); {advice}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def flatten(**trees: Any) -> dict[str, np.ndarray]:
@@ -26,23 +77,16 @@ def unflatten(arrays: Mapping[str, np.ndarray], like: Mapping[str, Any], where: 
       where: the file, for the message.
 
     Raises:
-      InputError: a name is missing or unused, or an array has another shape or dtype; named.
+      InputError: see `check`.
     """
     wanted = {name(path): leaf for path, leaf in jax.tree.leaves_with_path(like)}
-    for problem, names in (
-        ("lacks", wanted.keys() - arrays.keys()),
-        ("holds what nothing here uses:", arrays.keys() - wanted.keys()),
-    ):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InputError(f"{where} {problem} {min(names)}{more}; export the run again")
-    for key, leaf in wanted.items():
-        found, shape = arrays[key], getattr(leaf, "shape", None)
-        if shape is not None and (found.shape, found.dtype) != (tuple(shape), leaf.dtype):
-            raise InputError(
-                f"{where}: {key} is {found.dtype} of shape {found.shape}, expected {leaf.dtype} "
-                f"of shape {tuple(shape)}; export the run again"
-            )
+    check(
+        arrays,
+        {key: getattr(leaf, "shape", None) for key, leaf in wanted.items()},
+        dtypes={key: leaf.dtype for key, leaf in wanted.items() if hasattr(leaf, "dtype")},
+        what=f"the arrays in {where} do not fit the network and detector beside it",
+        advice="export the run again",
+    )
     return jax.tree.map_with_path(lambda path, _: arrays[name(path)], like)
 
 

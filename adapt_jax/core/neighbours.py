@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adapt_jax.core.arrays import NORM_FLOOR, matmul, working_dtype
+from adapt_jax.core.arrays import matmul, unit_rows, working_dtype
 
 BANK_BLOCK = 5000
 
@@ -103,13 +103,6 @@ def _half_square(blocks: jax.Array, count: int) -> jax.Array:
     square = jnp.sum(blocks * blocks, axis=-1)
     padding = jnp.arange(square.size).reshape(square.shape) >= count
     return jnp.where(padding, jnp.inf, 0.5 * square)
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows (N, D) of a bank scaled to unit length, at least float32; zero rows stay zero."""
-    rows = rows.astype(working_dtype(rows.dtype), copy=False)
-    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    return rows / np.maximum(norm, NORM_FLOOR)[:, None].astype(rows.dtype)
 
 
 def largest_products(

@@ -14,6 +14,7 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -140,19 +141,19 @@ def verify(arguments) -> None:
         for archive in archives:
             known = store.record(root).get(archive.name, {}).get("sha256", "not recorded")
             say(archive.name, store.verify(archive, root), f"sha256 {known}")
-        names = {}
+        names: dict[str, Any] = {}
         for part in () if suite is None else (*suite.splits, *suite.sets):
             if part.source.startswith("tfds:"):
                 print(f"{'-':<7}{part.name:<27}TensorFlow Datasets checks {part.source} itself")
                 continue
             try:
-                found = sources.names(part.source)
-                suites.check_count(part, len(found), name)
+                listed = sources.names(part.source)
+                suites.check_count(part, len(listed), name)
             except InputError as error:
                 say(part.name, str(error), "")
                 continue
-            say(part.name, "", f"{len(found):,} images")
-            names["id" if part.name == "id_test" else part.name] = found
+            say(part.name, "", f"{len(listed):,} images")
+            names["id" if part.name == "id_test" else part.name] = listed
         if suite is not None:
             _hashes(suite, names)
     if wrong:

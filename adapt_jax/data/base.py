@@ -1,7 +1,7 @@
 """What a data set is, what a source string says, and what a family of sources hands over."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class Dataset(NamedTuple):
     `lazy.fingerprint`.
     """
 
-    images: np.ndarray
+    images: Any
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     names: tuple[str, ...]

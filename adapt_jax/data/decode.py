@@ -1,10 +1,10 @@
 """Image files and arrays -> square uint8 RGB: the rules, and the threads that apply them.
 
 1. RGB as PIL's `convert("RGB")`, as OpenOOD does: grey is repeated, palettes are looked up, an
-   alpha channel is dropped (not composited), CMYK is converted. 16-bit grey is scaled to 8 bits
-   (PIL would clip it); floating-point pixels are refused.
-2. EXIF orientation is ignored: pixels as stored, as in torchvision and OpenOOD. Of an animation or
-   a stack of pages, the first picture.
+   alpha channel is dropped (not composited), CMYK is converted.
+2. Formats, depth and orientation as in `core/image_files.py`: 16-bit grey is scaled to 8 bits, EXIF
+   orientation is applied (torchvision and OpenOOD ignore it), floating-point pixels are refused. Of
+   an animation or a stack of pages, the first picture.
 3. An S x S image is left as it is. Otherwise the shorter side becomes S (PIL bilinear, antialiased,
    8-bit rounding) and the middle S x S is cut out, with torchvision's roundings: longer side
    int(S * long / short), offset round((length - S) / 2) with ties to even.
@@ -13,7 +13,6 @@
    the shape (Resize((S, S))).
 """
 
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +23,11 @@ import PIL
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.image_files import opened, standard
 
 # Part of every cache key. The number goes up when a rule above changes; and Pillow 13, for one,
 # resizes some shapes differently from Pillow 12, by one grey level.
-RULES = f"1 pillow {PIL.__version__}"
+RULES = f"2 pillow {PIL.__version__}"
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
     + (".ppm", ".pgm", ".pbm", ".pnm", ".avif")
@@ -41,7 +41,7 @@ def read(path: str | os.PathLike, size: int, resize: int | str | None = None) ->
     Raises:
       InputError: the file is missing, not an image, truncated, or too large; it is named.
     """
-    return made(lambda _: Image.open(path), 0, str(path), partial(fit, size=size, resize=resize))
+    return made(opened, path, str(path), partial(fit, size=size, resize=resize))
 
 
 def fit(image: Image.Image | np.ndarray, size: int, resize: int | str | None = None) -> np.ndarray:
@@ -49,8 +49,9 @@ def fit(image: Image.Image | np.ndarray, size: int, resize: int | str | None = N
 
     resize: the shorter side before the cut, at least `size`; "stretch"; or None for rule 3.
     """
-    image = to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
-    if resize == "stretch":
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else standard(image)
+    image = to_rgb(image)
+    if isinstance(resize, str):  # "stretch"
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     elif resize is not None or image.size != (size, size):
         image = _scale(image, resize or size)
@@ -69,22 +70,8 @@ def _scale(image: Image.Image, short: int) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def opened(encoded: str | bytes | np.ndarray) -> Image.Image | np.ndarray:
-    """A path or the bytes of a file as a PIL image; pixels as they are."""
-    if isinstance(encoded, np.ndarray):
-        return encoded
-    return Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
-
-
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Rule 1."""
-    if image.mode == "F":
-        raise InputError("floating-point pixels; save it with 8 bits per channel")
-    if image.mode.startswith("I"):  # I;16 and its byte orders, and I, which PIL uses for 16-bit PGM
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise InputError("integer pixels outside 0..65535; save it with 8 bits per channel")
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    """Rule 1, after rule 2."""
     if image.mode == "RGB":
         return image
     image.info.pop("transparency", None)  # PIL would warn that converting to RGB loses it
@@ -137,7 +124,7 @@ def blocks(
         pool.shutdown(cancel_futures=True)
 
 
-def made(image: Callable, index: int, name: str, transform: Callable) -> np.ndarray:
+def made(image: Callable, index, name: str, transform: Callable) -> np.ndarray:
     """`transform` of one opened image.
 
     Raises:

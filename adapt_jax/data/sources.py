@@ -201,9 +201,9 @@ def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress, a
     names = tuple(listing.names[i] for i in indices)
 
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
-        images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
+        unread = lazy.LazyImages(listing, indices, image_size, parsed.resize)
         known = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
-        return Dataset(images, labels, class_names, names, known)
+        return Dataset(unread, labels, class_names, names, known)
     images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
     return Dataset(images, labels, class_names, names, fingerprint(images, labels))
 

@@ -42,14 +42,14 @@ class OodSet(NamedTuple):
     group: str
     name: str
     source: str
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]  # hides tuple.count
 
 
 class Expected(NamedTuple):
     """A source string and how many images it must have, None if unknown; "" for no set."""
 
     source: str = ""
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment]  # hides tuple.count
 
 
 class Suite(NamedTuple):
@@ -69,14 +69,16 @@ class Suite(NamedTuple):
     def splits(self) -> tuple[OodSet, ...]:
         """The fixed ones of id_train, id_val, id_test, ood_val, as sets of group ""."""
         fixed = [(name, getattr(self, name)) for name in SPLITS]
-        return tuple(OodSet("", name, *split) for name, split in fixed if split.source)
+        return tuple(OodSet("", name, x.source, x.count) for name, x in fixed if x.source)
 
 
 def _suite(name: str, rows: Sequence[tuple[str, str, int | None]]) -> Suite:
     """rows: (field of `Suite` or group/name, source, count)."""
     found = {label: Expected(source, count) for label, source, count in rows}
     splits = {label: found.pop(label) for label in SPLITS if label in found}
-    return Suite(name, tuple(OodSet(*k.split("/"), *row) for k, row in found.items()), **splits)
+    named = ((*label.partition("/"), row) for label, row in found.items())
+    sets = tuple(OodSet(group, x, row.source, row.count) for group, _, x, row in named)
+    return Suite(name, sets, **splits)
 
 
 def _openood(name: str, rows: Sequence[tuple[str, str, int | None]]) -> Suite:

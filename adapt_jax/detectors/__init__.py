@@ -1,6 +1,10 @@
-"""Post-hoc detectors, one file per family. `make(name, **hyper_parameters)` builds one."""
+"""Post-hoc detectors, one file per family.
 
-from adapt_jax.core import registry
+`make("knn", k=50)`, or `make("knn?k=50")`, builds one; `parse` reads a line of such strings."""
+
+from collections.abc import Callable
+
+from adapt_jax.core.registry import Registry
 from adapt_jax.detectors import (
     adascale,
     fdbd,
@@ -26,10 +30,10 @@ from adapt_jax.detectors.base import Detector, Head, ImageDetector, Network, Out
 
 __all__ = [
     "FACTORIES", "Detector", "Head", "ImageDetector", "Network", "Outputs",
-    "annotations", "make", "names",
+    "REGISTRY", "make", "names", "parse",
 ]  # fmt: skip
 
-FACTORIES = {
+FACTORIES: dict[str, Callable[..., Detector | ImageDetector]] = {
     "adascale": adascale.make,
     "ash": shaping.ash,
     "dice": shaping.dice,
@@ -61,21 +65,5 @@ FACTORIES = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """Every detector `make` knows."""
-    return tuple(sorted(FACTORIES))
-
-
-def annotations(name: str) -> dict:
-    """The annotated type of every hyper-parameter of a detector."""
-    return registry.annotations("detector", FACTORIES, name)
-
-
-def make(name: str, **hyper_parameters) -> Detector | ImageDetector:
-    """Builds a detector; see the module of that name for its hyper-parameters.
-
-    Raises:
-      ValueError: unknown name (the known ones are listed) or a value out of its range.
-      TypeError: unknown or missing hyper-parameter (named).
-    """
-    return registry.build("detector", FACTORIES, name, hyper_parameters)
+REGISTRY: Registry[Detector | ImageDetector] = Registry("detector", FACTORIES)
+make, names, parse = REGISTRY.make, REGISTRY.names, REGISTRY.parse

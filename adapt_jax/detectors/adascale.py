@@ -1,6 +1,7 @@
 """AdaSCALE (Regmi 2025): SCALE whose percentile follows how a small perturbation moves an image.
 
-As executed by Jingkang50/OpenOOD (adascale_a, adascale_l).
+Paper: AdaSCALE: Adaptive Scaling for OOD Detection (arXiv 2025), https://arxiv.org/abs/2503.08023.
+Code: https://github.com/Jingkang50/OpenOOD (adascale_a, adascale_l), whose execution this follows.
 """
 
 from typing import Literal

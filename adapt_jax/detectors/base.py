@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from adapt_jax.core.arrays import Array
+
 NEEDS = ("labels", "logits", "head", "val")
 
 
@@ -27,8 +29,8 @@ class Head(NamedTuple):
     kernel (D, C) float32, bias (C,) float32.
     """
 
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: Array
+    bias: Array
 
 
 class Detector(NamedTuple):

@@ -1,5 +1,7 @@
-"""fDBD: average distance to the decision boundaries (Liu & Qin 2024, "Fast Decision Boundary based
-OOD Detector"), as in Jingkang50/OpenOOD.
+"""fDBD: average distance to the decision boundaries (Liu & Qin 2024).
+
+Paper: Fast Decision Boundary based Out-of-Distribution Detector (ICML 2024),
+https://arxiv.org/abs/2312.11536. Code: https://github.com/Jingkang50/OpenOOD.
 """
 
 from functools import partial
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import traced, working_dtype
+from adapt_jax.core.arrays import Array, traced, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -66,7 +68,7 @@ def make(*, centered: bool = True) -> Detector:
     return Detector(fit, score, needs=frozenset(["logits", "head"]))
 
 
-def _slopes(kernel: np.ndarray) -> np.ndarray:
+def _slopes(kernel: Array) -> np.ndarray:
     """1 / |W_c - W_k| (C, C) in float64 from a kernel (D, C); zero on the diagonal."""
     weights = np.asarray(kernel, np.float64)
     weights = weights - weights.mean(axis=1, keepdims=True)  # no difference changes, sizes shrink

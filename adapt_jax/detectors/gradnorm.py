@@ -1,7 +1,10 @@
 """GradNorm: size of the classifier's gradient towards the uniform label (Huang et al. 2021).
 
+Paper: On the Importance of Gradients for Detecting Distributional Shifts in the Wild (NeurIPS
+2021), https://arxiv.org/abs/2110.00218. Code: https://github.com/Jingkang50/OpenOOD.
+
 The L1 norm of d CE(uniform, l) / d W is a product, since that gradient is an outer product of the
-feature and C p - 1; no gradient is taken. Scale as in Jingkang50/OpenOOD (targets of 1, not 1 / C).
+feature and C p - 1; no gradient is taken. Scale as in OpenOOD (targets of 1, not 1 / C).
 """
 
 import jax

@@ -1,6 +1,7 @@
 """KL matching: distance of the softmax to its mean per predicted class (Hendrycks et al. 2022).
 
-As in Jingkang50/OpenOOD.
+Paper: Scaling Out-of-Distribution Detection for Real-World Settings (ICML 2022),
+https://arxiv.org/abs/1911.11132. Code: https://github.com/Jingkang50/OpenOOD.
 """
 
 from typing import NamedTuple

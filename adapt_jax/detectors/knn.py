@@ -1,4 +1,7 @@
-"""Distance to the k-th nearest training feature (Sun et al. 2022, "Deep Nearest Neighbors").
+"""Distance to the k-th nearest training feature (Sun et al. 2022).
+
+Paper: Out-of-Distribution Detection with Deep Nearest Neighbors (ICML 2022),
+https://arxiv.org/abs/2204.06507. Code: https://github.com/deeplearning-wisc/knn-ood.
 
 Exact, as the flat L2 index in Jingkang50/OpenOOD, deeplearning-wisc/cider and JINHYUKSUH/ADAPT.
 """

@@ -1,4 +1,4 @@
-"""MSP, MLS, energy and GEN: scores of the logits alone. As in Jingkang50/OpenOOD."""
+"""MSP, MLS, energy and GEN: scores of the logits alone. Code: https://github.com/Jingkang50/OpenOOD."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +19,9 @@ _BLOCK = 512
 def msp() -> Detector:
     """score = max_c p_c, the largest softmax probability (Hendrycks and Gimpel 2017).
 
+    Paper: A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
+    Networks (ICLR 2017), https://arxiv.org/abs/1610.02136.
+
     As a probability it saturates: logits that lead the others by more than about 17 all score
     1.0 in float32. `energy` and `mls` do not.
     """
@@ -26,12 +29,19 @@ def msp() -> Detector:
 
 
 def mls() -> Detector:
-    """score = max_c l_c, the largest logit (Hendrycks et al. 2022)."""
+    """score = max_c l_c, the largest logit (Hendrycks et al. 2022).
+
+    Paper: Scaling Out-of-Distribution Detection for Real-World Settings (ICML 2022),
+    https://arxiv.org/abs/1911.11132.
+    """
     return _detector("mls", _max_logit)
 
 
 def energy(*, temperature: float = 1.0) -> Detector:
     """score = T logsumexp_c(l_c / T), minus the free energy (Liu et al. 2020).
+
+    Paper: Energy-based Out-of-distribution Detection (NeurIPS 2020),
+    https://arxiv.org/abs/2010.03759.
 
     Args:
       temperature: T, above 0; towards 0 the score becomes that of `mls`.
@@ -41,7 +51,10 @@ def energy(*, temperature: float = 1.0) -> Detector:
 
 
 def gen(*, gamma: float = 0.1, top_m: int = 100) -> Detector:
-    """score = -sum over the M largest p_c of (p_c (1 - p_c))^gamma (Liu et al. 2023, "GEN").
+    """score = -sum over the M largest p_c of (p_c (1 - p_c))^gamma (Liu et al. 2023).
+
+    Paper: GEN: Pushing the Limits of Softmax-Based Out-of-Distribution Detection (CVPR 2023),
+    https://openaccess.thecvf.com/content/CVPR2023/papers/Liu_GEN_Pushing_the_Limits_of_Softmax-Based_Out-of-Distribution_Detection_CVPR_2023_paper.pdf
 
     In log space: the original loses 1 - p where p rounds to 1, and its scores of such rows are off
     by up to 1.2. Classes whose p underflows in float32 count for nothing, as in the original,

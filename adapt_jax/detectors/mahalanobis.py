@@ -1,5 +1,9 @@
 """Mahalanobis distance to the nearest class mean (Lee et al. 2018), two covariances.
 
+Paper: A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks
+(NeurIPS 2018), https://arxiv.org/abs/1807.03888. Code: https://github.com/Jingkang50/OpenOOD,
+https://github.com/JINHYUKSUH/ADAPT, https://github.com/deeplearning-wisc/cider.
+
 "total": covariance of all training features around the global mean, divisor N - 1, pseudo-inverse
 cut at D * 2.2e-16 of the largest singular value (JINHYUKSUH/ADAPT and deeplearning-wisc/cider).
 "within": covariance around the class means, divisor N, same cut (scipy.linalg.pinvh; Jingkang50/
@@ -15,6 +19,7 @@ import numpy as np
 from adapt_jax.core import gaussian
 from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.core.blocks import map_rows
+from adapt_jax.core.checks import one_of
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, labels_of
@@ -34,8 +39,7 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
     State: `core.gaussian.Gaussians`, C of them. Needs labels; `fit` raises InputError when they are
     missing, when a class has no image, or when all features of every class are identical.
     """
-    if covariance not in get_args(Covariance):
-        raise ValueError(f'covariance must be "total" or "within", got {covariance!r}')
+    one_of(get_args(Covariance), covariance=covariance)
 
     def fit(train: Outputs, val=None, head=None) -> gaussian.Gaussians:
         features = features_of(train, "mahalanobis.fit")

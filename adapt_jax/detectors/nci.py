@@ -1,6 +1,7 @@
 """NCI: closeness of a centred feature to the weights of its class, and its size (Liu & Qin 2025).
 
-"Detecting Out-of-Distribution through the Lens of Neural Collapse", as in Jingkang50/OpenOOD.
+Paper: Detecting Out-of-Distribution through the Lens of Neural Collapse (CVPR 2025),
+https://arxiv.org/abs/2311.01479. Code: https://github.com/Jingkang50/OpenOOD.
 """
 
 from functools import partial

@@ -1,7 +1,9 @@
-"""NNGuide: energy guided by the nearest training features (Park et al. 2023, "Nearest Neighbor
-Guidance").
+"""NNGuide: energy guided by the nearest training features (Park et al. 2023).
 
-Differs from Jingkang50/OpenOOD in the bank: its code takes the first batches of the training set,
+Paper: Nearest Neighbor Guidance for Out-of-Distribution Detection (ICCV 2023),
+https://arxiv.org/abs/2309.14888. Code: https://github.com/Jingkang50/OpenOOD.
+
+Differs from OpenOOD in the bank: its code takes the first batches of the training set,
 which in its lists is sorted by class, so that CIFAR-10's bank is 600 images of one class. Here the
 bank is drawn at random; bank="first" restores theirs.
 """
@@ -15,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import l2_normalize
+from adapt_jax.core.arrays import l2_normalize, unit_rows
 from adapt_jax.core.blocks import map_rows
-from adapt_jax.core.checks import positive_int
+from adapt_jax.core.checks import one_of, positive_int
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.neighbours import in_blocks, largest_products, unit_rows
+from adapt_jax.core.neighbours import in_blocks, largest_products
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, logits_of
 
@@ -60,8 +62,7 @@ def make(
     positive_int(k=k, batch_size=batch_size)
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must lie in (0, 1], got {alpha!r}")
-    if bank not in get_args(Choice):
-        raise ValueError(f'bank must be "random" or "first", got {bank!r}')
+    one_of(get_args(Choice), bank=bank)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
 

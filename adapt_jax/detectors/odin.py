@@ -1,6 +1,9 @@
 """ODIN (Liang et al. 2018) and its one-element variant: confidence after a step towards confidence.
 
-As executed by Jingkang50/OpenOOD (odin, iodin).
+Papers: Enhancing The Reliability of Out-of-distribution Image Detection in Neural Networks (ICLR
+2018), https://arxiv.org/abs/1706.02690; Going Beyond Conventional OOD Detection (arXiv 2024), where
+one element moves, https://arxiv.org/abs/2411.10794. Code: https://github.com/Jingkang50/OpenOOD
+(odin, iodin), whose execution this follows.
 """
 
 from collections.abc import Callable
@@ -61,7 +64,10 @@ def _detector(
         logits = network.forward(pixels - noise * step)[1]
         return jnp.max(jax.nn.softmax(logits / temperature), axis=-1)
 
-    return ImageDetector(measure=None, fit=lambda measured=None: (), score=score)
+    def fit(measured=None) -> tuple[()]:
+        return ()
+
+    return ImageDetector(measure=None, fit=fit, score=score)
 
 
 def _largest(gradient: jax.Array) -> jax.Array:

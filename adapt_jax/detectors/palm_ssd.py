@@ -1,4 +1,7 @@
-"""PALM's own score: one Gaussian on standardised unit features, centred twice (jeff024/PALM).
+"""PALM's own score: one Gaussian on standardised unit features, centred twice.
+
+Paper: Learning with Mixture of Prototypes for Out-of-Distribution Detection (ICLR 2024),
+https://arxiv.org/abs/2402.02653. Code: https://github.com/jeff024/PALM.
 
 In the style of SSD+ (Sehwag et al. 2021). With mu, sd the mean and population deviation of the unit
 training features and x' = (x - mu) / (sd + 1e-10), the code scores

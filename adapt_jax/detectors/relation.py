@@ -1,7 +1,7 @@
 """Neural relation graph: how strongly an image is tied to the training set (Kim et al. 2023).
 
-"Neural Relation Graph: A Unified Framework for Identifying Label Noise and Outlier Data", as in
-Jingkang50/OpenOOD `relation`.
+Paper: Neural Relation Graph: A Unified Framework for Identifying Label Noise and Outlier Data
+(NeurIPS 2023), https://arxiv.org/abs/2301.12321. Code: https://github.com/Jingkang50/OpenOOD.
 """
 
 from functools import partial
@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import l2_normalize, matmul
+from adapt_jax.core.arrays import l2_normalize, matmul, unit_rows
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import positive
-from adapt_jax.core.neighbours import in_blocks, unit_rows
+from adapt_jax.core.neighbours import in_blocks
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, logits_of
 

@@ -1,6 +1,9 @@
-"""Relative Mahalanobis distance (Ren et al. 2021, "A Simple Fix to Mahalanobis Distance").
+"""Relative Mahalanobis distance (Ren et al. 2021).
 
-As Jingkang50/OpenOOD `rmds`: covariances with divisor N, pseudo-inverses by scipy.linalg.pinvh's
+Paper: A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection (arXiv 2021),
+https://arxiv.org/abs/2106.09022. Code: https://github.com/Jingkang50/OpenOOD.
+
+As OpenOOD's `rmds`: covariances with divisor N, pseudo-inverses by scipy.linalg.pinvh's
 rule, raw features. On unit features it is the leaderboard's RMDS++.
 """
 

@@ -1,6 +1,8 @@
 """Energy of the classifier on reshaped features: ReAct, VRA, ASH-B, SCALE; of a pruned one: DICE.
 
-As in Jingkang50/OpenOOD. Every score is logsumexp_c(g(f) @ kernel + bias); the detectors differ in
+The papers are named at each detector. Code: https://github.com/Jingkang50/OpenOOD.
+
+Every score is logsumexp_c(g(f) @ kernel + bias); the detectors differ in
 g, or in the kernel. They need the head and no logits: these are computed anew.
 """
 
@@ -31,7 +33,10 @@ class Clip(NamedTuple):
 
 
 def react(*, percentile: float = 90.0) -> Detector:
-    """g(f) = min(f, q) (Sun et al. 2021, "ReAct").
+    """g(f) = min(f, q) (Sun et al. 2021).
+
+    Paper: ReAct: Out-of-distribution Detection With Rectified Activations (NeurIPS 2021),
+    https://arxiv.org/abs/2111.12797.
 
     Args:
       percentile: in [0, 100]; q is that percentile of all activations of all validation images.
@@ -44,7 +49,10 @@ def react(*, percentile: float = 90.0) -> Detector:
 
 
 def vra(*, upper: float = 90.0, lower: float = 10.0) -> Detector:
-    """g(f) = min(max(f, q_low), q_high) (Xu et al. 2023, "VRA").
+    """g(f) = min(max(f, q_low), q_high) (Xu et al. 2023).
+
+    Paper: VRA: Variational Rectified Activation for Out-of-distribution Detection (NeurIPS 2023),
+    https://proceedings.neurips.cc/paper_files/paper/2023/hash/5c20c00504e0c049ec2370d0cceaf3c4-Abstract-Conference.html
 
     Args:
       upper, lower: percentiles as in `react`, lower < upper.
@@ -60,6 +68,9 @@ def vra(*, upper: float = 90.0, lower: float = 10.0) -> Detector:
 def ash(*, percentile: float = 90.0) -> Detector:
     """g(f) = sum(f) / k on the k largest activations, 0 elsewhere (Djurisic et al. 2023, ASH-B).
 
+    Paper: Extremely Simple Activation Shaping for Out-of-Distribution Detection (ICLR 2023),
+    https://arxiv.org/abs/2209.09858.
+
     Of equal activations the first count as larger (the original leaves it to the sort), which
     matters when fewer than k are positive. A feature of zeros scores the energy of the bias.
 
@@ -74,7 +85,10 @@ def ash(*, percentile: float = 90.0) -> Detector:
 
 
 def scale(*, percentile: float = 85.0) -> Detector:
-    """g(f) = f exp(sum(f) / sum of the k largest activations) (Xu et al. 2024, "SCALE").
+    """g(f) = f exp(sum(f) / sum of the k largest activations) (Xu et al. 2024).
+
+    Paper: Scaling for Training Time and Post-hoc Out-of-distribution Detection Enhancement (ICLR
+    2024), https://arxiv.org/abs/2310.00227.
 
     A feature of zeros stays zero and scores the energy of the bias (the original: NaN). The
     exponent stops at 80, before float32 overflows; only a flat feature with k < D / 80 gets there.
@@ -89,7 +103,10 @@ def scale(*, percentile: float = 85.0) -> Detector:
 
 
 def dice(*, percentile: float = 90.0) -> Detector:
-    """Energy with a sparse kernel (Sun and Li 2022, "DICE").
+    """Energy with a sparse kernel (Sun and Li 2022).
+
+    Paper: DICE: Leveraging Sparsification for Out-of-Distribution Detection (ECCV 2022),
+    https://arxiv.org/abs/2111.09805.
 
     An entry stays where its contribution, mean training feature times weight, exceeds the
     percentile of all D * C contributions; the rest become zero.
@@ -130,8 +147,8 @@ def _clipped(name: str, lower: float | None, upper: float) -> Detector:
         features = features.astype(working_dtype(features.dtype), copy=False)
         high = np.percentile(features, upper)
         low = -np.inf if lower is None else np.percentile(features, lower)
-        bounds = (jnp.asarray(bound, features.dtype) for bound in (low, high))
-        return Clip(*bounds, _on_device(head))
+        low, high = (jnp.asarray(bound, features.dtype) for bound in (low, high))
+        return Clip(low, high, _on_device(head))
 
     def score(state: Clip, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, f"{name}.score", width=len(state.head.kernel))
@@ -188,7 +205,8 @@ def _of_activations(outputs: Outputs, where: str, width: int | None = None) -> n
 
 
 def _on_device(head: Head) -> Head:
-    return Head(*(jnp.asarray(array, working_dtype(array.dtype)) for array in head))
+    kernel, bias = (jnp.asarray(array, working_dtype(array.dtype)) for array in head)
+    return Head(kernel, bias)
 
 
 @jax.jit

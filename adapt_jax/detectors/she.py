@@ -1,7 +1,11 @@
-"""SHE: similarity to the stored pattern of the predicted class (Zhang et al. 2023, "SHE").
+"""SHE: similarity to the stored pattern of the predicted class (Zhang et al. 2023).
+
+Paper: Out-of-Distribution Detection based on In-Distribution Data Patterns Memorization with Modern
+Hopfield Energy (ICLR 2023), https://openreview.net/forum?id=KkazG4lgKL.
+Code: https://github.com/Jingkang50/OpenOOD.
 
 A pattern is the mean feature of a class's correctly classified training images, as in
-Jingkang50/OpenOOD.
+OpenOOD.
 """
 
 from functools import partial
@@ -14,6 +18,7 @@ import numpy as np
 from adapt_jax.core import gaussian
 from adapt_jax.core.arrays import l2_normalize, working_dtype
 from adapt_jax.core.blocks import map_rows
+from adapt_jax.core.checks import one_of
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, labels_of, logits_of
@@ -32,8 +37,7 @@ def make(*, metric: Metric = "inner_product") -> Detector:
     State: the patterns (C, D). Needs labels and logits; `fit` raises InputError when a class
     (named) has no correctly classified image: the original scores NaN wherever it is predicted.
     """
-    if metric not in get_args(Metric):
-        raise ValueError(f"metric must be one of {', '.join(get_args(Metric))}, got {metric!r}")
+    one_of(get_args(Metric), metric=metric)
 
     def fit(train: Outputs, val=None, head=None) -> jax.Array:
         features = features_of(train, "she.fit")

@@ -1,6 +1,9 @@
 """SSD: Mahalanobis distance on unit features, one Gaussian or one per cluster (Sehwag et al. 2021).
 
-With one Gaussian this is inspire-group/SSD's score: the code also standardises every channel first,
+Paper: SSD: A Unified Framework for Self-Supervised Outlier Detection (ICLR 2021),
+https://arxiv.org/abs/2103.12051. Code: https://github.com/inspire-group/SSD.
+
+With one Gaussian this is the authors' score: the code also standardises every channel first,
 which a Mahalanobis distance does not notice. With several it differs: the code inverts each
 cluster's own covariance, here all share the covariance around their means, because a cluster of
 CIFAR-100 has fewer images than a ResNet has channels.

@@ -1,4 +1,7 @@
-"""MSP of calibrated logits (Guo et al. 2017), the temperature found as Jingkang50/OpenOOD does.
+"""MSP of calibrated logits (Guo et al. 2017), the temperature found as OpenOOD does.
+
+Paper: On Calibration of Modern Neural Networks (ICML 2017),
+https://proceedings.mlr.press/v70/guo17a.html. Code: https://github.com/Jingkang50/OpenOOD.
 
 Its 50 L-BFGS steps at rate 0.01 stop well before the optimum: on a network that is right about
 nearly every validation image they end at T = 1.14 where the likelihood is largest at 0.15. Scores

@@ -1,8 +1,11 @@
-"""What a feature holds outside the principal subspace: ViM and Residual (Wang et al. 2022, "ViM").
+"""What a feature holds outside the principal subspace: ViM and Residual (Wang et al. 2022).
+
+Paper: ViM: Out-Of-Distribution with Virtual-logit Matching (CVPR 2022),
+https://arxiv.org/abs/2203.10807. Code: https://github.com/Jingkang50/OpenOOD.
 
 Features are taken from the origin u = -pinv(W) b, where all logits vanish (as nearly as they can).
 Principal are the first `dim` eigenvectors of E[(f - u)(f - u)^T]; the residual is the length of
-the rest. Jingkang50/OpenOOD forms that matrix in float32 and uses a solver for unsymmetric
+the rest. OpenOOD forms that matrix in float32 and uses a solver for unsymmetric
 matrices, which costs the scores about 1e-4; here it is float64 and symmetric.
 """
 
@@ -114,7 +117,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
     origin = -np.linalg.lstsq(kernel.T, bias, rcond=None)[0]
     one = np.zeros(len(features), np.int64)
     values, vectors = np.linalg.eigh(gaussian.covariance(features, origin[None], one))  # ascending
-    rank = np.count_nonzero(values > width * gaussian.EPS * max(values[-1], 0.0))
+    rank = int(np.count_nonzero(values > width * gaussian.EPS * max(values[-1], 0.0)))
     basis = vectors[:, : width - dim]
     dtype = working_dtype(features.dtype)
     center = gaussian.class_means(features, one, 1)[0].astype(dtype)

@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.config import completed
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.doctor import run_checks, set_checks
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
-from adapt_jax.experiment import build, checks, derived, image_sets
+from adapt_jax.experiment import checks, derived, image_sets, record
+from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import feature_cache, outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.results import result_files
 from adapt_jax.results.scores import load_scores
-from adapt_jax.runtime import sharding
 from adapt_jax.workdir import checkpoints, folders
 
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
@@ -86,7 +86,9 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
 
 def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]]:
     """Reads what all checks need, and checks the checkpoint."""
-    said, data, found = [], None, {"rows": []}
+    said: list[Finding] = []
+    data = None
+    found: dict[str, Any] = {"rows": []}
     try:
         found = result_files.read(path)
     except InputError as e:
@@ -103,29 +105,29 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
             said.append(Finding(FAIL, "images", str(e), remedy))
     facts = checkpoints.recall_data(path)
     if data is not None:
-        now = derived.data_facts(config, data.train)
+        now = record.make(config, data).facts
         said += run_checks.unchanged(facts.get("train_fingerprint"), now["train_fingerprint"])
-        facts = now
+        facts = dict(now)
     if not facts:
         raise InputError(f"{path} has no data.json; leave --no_images out, or evaluate it again")
     say("checkpoint")
-    state, more = _checkpoint(path, config, facts["num_classes"], facts["num_images"])
+    state, more = _checkpoint(path, record.recall(config, facts))
     checkpoint, recorded = None, found.get("checkpoint_sha256")
     if state is not None:
         checkpoint = checkpoints.digest(
             to_host({"params": state.params, "batch_stats": state.batch_stats})
         )
         more += run_checks.identity(checkpoint, recorded) if recorded else []
-    run = Run(path, config, found, plan, _roles(config, plan), data, state, checkpoint or recorded)
+    run = Run(
+        path, config, found, plan, _roles(plan, config.search), data, state, checkpoint or recorded
+    )
     return run, said + more
 
 
-def _checkpoint(path, config, classes: int | None, images: int):
+def _checkpoint(path: pathlib.Path, experiment: Experiment):
     """The state the config evaluates, None if it cannot be read, and what to say about it."""
-    mesh = sharding.make_mesh()
-    parts = build.build(config, mesh=mesh, num_classes=classes, num_images=images, mean_std=None)
     try:
-        state = restore(config, path, parts, mesh)
+        state = restore(experiment, path)
     except (InputError, OSError) as e:
         remedy = "restore its folder, or train again"
         return None, [Finding(FAIL, "checkpoint", str(e), remedy)]
@@ -134,15 +136,15 @@ def _checkpoint(path, config, classes: int | None, images: int):
     named = jax.tree_util.tree_leaves_with_path(learnt)
     said = run_checks.weights({jax.tree_util.keystr(k): np.asarray(v) for k, v in named})
     newest = max(int(p.name) for p in (path / "checkpoints").iterdir() if p.name.isdigit())
-    return state, said + run_checks.length(newest, derived.total_steps(config, images))
+    return state, said + run_checks.length(newest, experiment.plan.total_steps)
 
 
-def _roles(config, plan: suites.Suite) -> dict[str, str]:
+def _roles(plan: suites.Suite, search: bool) -> dict[str, str]:
     """Of every set an evaluation looks at, by name."""
     roles = {"train": set_checks.TRAIN, ID: ID}
     if plan.id_val.source:
         roles[VAL] = VAL
-    if config.search:
+    if search:
         roles[OOD_VAL] = OOD_VAL
     shifted = SHIFTED
     return roles | {s.name: shifted if s.group == shifted else "ood" for s in plan.sets}
@@ -183,7 +185,8 @@ def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
 
 def _keys(run: Run, name: str) -> set[str]:
     """The keys the cache of a set may have: the precision depends on where it was made."""
-    mean_std = derived.evaluation_mean_std(run.config, run.data.train)
+    train = run.data.train
+    mean_std = derived.mean_std(run.config, train, evaluation=True)
     dataset = run.data.evaluated()[name]
     kinds = ("float32", "bfloat16", "float16")
     return {feature_cache.key(run.checkpoint, dataset, mean_std, kind) for kind in kinds}
@@ -205,7 +208,7 @@ def _scores(run: Run, counted: Counts, say: Say) -> list[Finding]:
     ood = [s.name for s in run.plan.sets if s.group != SHIFTED]
     shifted = [s.name for s in run.plan.sets if s.group == SHIFTED]
     failed, unfit = found.get("failed", {}), found.get("unfit", {})
-    specs = [s.text for s in detector_specs.parse(run.config.detectors) if s.text not in unfit]
+    specs = [s.text for s in detectors.parse(run.config.detectors) if s.text not in unfit]
     said = run_checks.rows(rows, specs, ood, failed)
     if run.data is not None and "lists_sha256" in found:
         said += run_checks.unchanged(

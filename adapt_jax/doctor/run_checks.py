@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapt_jax import metrics
-from adapt_jax.core.arrays import NORM_FLOOR
+from adapt_jax.core.arrays import unit_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID
 from adapt_jax.doctor.findings import FAIL, OK, WARN, Finding
@@ -23,7 +23,7 @@ REDERIVED = 1e-4  # float32 on disk against what was scored
 EVALUATE = "evaluate the run again"
 
 
-def judge(what: str, fine: str, *problems: tuple[Any, str, str, str]) -> list[Finding]:
+def findings_of(what: str, fine: str, *problems: tuple[Any, str, str, str]) -> list[Finding]:
     """Findings for the problems (does it hold, status, detail, remedy) that hold, else one OK."""
     bad = [Finding(status, what, *text) for holds, status, *text in problems if holds]
     return bad or [Finding(OK, what, fine)]
@@ -34,11 +34,6 @@ def blocks(rows: np.ndarray, size: int = 8192) -> Iterator[tuple[slice, np.ndarr
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         yield part, np.asarray(rows[part])
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows (N, D) scaled to unit length; zeros stay so."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), NORM_FLOOR)
 
 
 def mean_cosine(unit: np.ndarray) -> float:
@@ -52,7 +47,7 @@ def weights(arrays: Mapping[str, np.ndarray]) -> list[Finding]:
     bad = {name: n for name, a in arrays.items() if (n := np.size(a) - np.isfinite(a).sum())}
     total = sum(np.size(a) for a in arrays.values())
     first = next(iter(bad), "")
-    return judge(
+    return findings_of(
         "checkpoint",
         f"{total:,} values in {len(arrays)} arrays, all finite",
         (
@@ -66,7 +61,7 @@ def weights(arrays: Mapping[str, np.ndarray]) -> list[Finding]:
 
 def identity(checkpoint: str, recorded: str) -> list[Finding]:
     """Whether results are of this checkpoint, by digests."""
-    return judge(
+    return findings_of(
         "checkpoint and results",
         f"results are of this checkpoint, {checkpoint[:12]}",
         (
@@ -83,14 +78,14 @@ def unchanged(was: str | None, now: str, what: str = "training images") -> list[
     if was is None:
         return []
     problem = (was != now, FAIL, "not those the run was made with", "restore them")
-    return judge(what, f"those the run was made with, {now[:12]}", problem)
+    return findings_of(what, f"those the run was made with, {now[:12]}", problem)
 
 
 def length(step: int, total: int) -> list[Finding]:
     """Whether training reached its last step."""
     done = f"trained {step:,} of {total:,} steps"
     problem = (step < total, WARN, done, "resume training with the same command")
-    return judge("training", done, problem)
+    return findings_of("training", done, problem)
 
 
 def accuracy(classes: int, found: Mapping[str, float]) -> list[Finding]:
@@ -99,7 +94,7 @@ def accuracy(classes: int, found: Mapping[str, float]) -> list[Finding]:
     shown = f"{shown}; chance is {1 / classes:.1%}"
     low = min(found.values()) < (2 / classes if classes > 2 else 0.6)
     apart = max(found.values()) - min(found.values())
-    return judge(
+    return findings_of(
         "ID accuracy",
         shown,
         (
@@ -132,7 +127,7 @@ def prototypes(embeddings: np.ndarray, labels: np.ndarray, protos: np.ndarray) -
         aligned += np.where(own, cosines, -1.0).max(axis=1).sum()
     dead, share = int(np.sum(used == 0)), right / len(embeddings)
     cosine = mean_cosine(protos)
-    return judge(
+    return findings_of(
         "prototypes",
         f"{share:.1%} of training images are nearest to one of their class, alignment "
         f"{aligned / len(embeddings):.3f}, {dead} of {len(protos)} never nearest, mean cosine "
@@ -169,11 +164,11 @@ def counts(found: Mapping[str, Mapping[str, int | None]]) -> list[Finding]:
         shown = "; ".join(f"{n:,} in {_few(where)}" for n, where in by_count.items())
         problems.append((len(by_count) > 1, FAIL, f"{name} has {shown}", EVALUATE))
         agreed += [f"{name} {n:,}" for n in by_count]
-    return judge("counts", "everything agrees: " + ", ".join(agreed), *problems)
+    return findings_of("counts", "everything agrees: " + ", ".join(agreed), *problems)
 
 
 def rows(
-    found: Sequence[Mapping[str, Any]],
+    found: Sequence[result_rows.Row],
     detectors: Sequence[str],
     sets: Sequence[str],
     failed: Mapping[str, str],
@@ -191,7 +186,7 @@ def rows(
         ]
     except (InputError, KeyError) as e:
         wrong = [(str(e), "")]
-    return judge(
+    return findings_of(
         "results",
         f"{len(found)} rows: {len(detectors)} detectors on {len(sets)} sets, and group means",
         (
@@ -231,7 +226,7 @@ def scores(
         except InputError as e:
             problems.append((True, FAIL, str(e), "leave this detector out, or check the network"))
     if problems:
-        return judge(what, "", *problems)
+        return findings_of(what, "", *problems)
     for name, values in found.items():
         derived[name] = metrics.ood_metrics(id_scores, values)
     wrong = [s for s in derived if s in recorded and not _same(recorded[s], derived[s])]
@@ -241,7 +236,7 @@ def scores(
     auroc = {name: row["auroc"] for name, row in derived.items()}
     below = {name: v for name, v in auroc.items() if v < 0.5}
     perfect = [name for name, v in auroc.items() if v == 1.0]
-    return judge(
+    return findings_of(
         what,
         f"AUROC {min(auroc.values(), default=0):.1%} to {max(auroc.values(), default=0):.1%} on "
         f"{len(auroc)} sets, as recorded; {tied:.1%} of scores are tied",

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapt_jax.core.arrays import NORM_FLOOR
+from adapt_jax.core.arrays import NORM_FLOOR, unit_rows
 from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
-from adapt_jax.doctor.run_checks import blocks, judge, mean_cosine, unit_rows
+from adapt_jax.doctor.run_checks import blocks, findings_of, mean_cosine
 
 TRAIN, OOD = "train", "ood"
 ID_LIKE = (TRAIN, ID, VAL)
@@ -38,7 +38,7 @@ class Features(NamedTuple):
     rows (D,) and the root of their total variance.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     width: int
     broken: int
     zero: int
@@ -56,7 +56,7 @@ class Images(NamedTuple):
     hashes (N,) uint64: equal images have equal ones.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     mean: np.ndarray
     std: np.ndarray
     constant: int
@@ -76,8 +76,8 @@ def summarize_features(features: np.ndarray) -> Features:
         high = np.maximum(high, rows.max(axis=0, initial=-np.inf))
         total += rows.sum(axis=0)
         norms.append(np.linalg.norm(rows, axis=1))
-    norms = np.concatenate(norms)
-    if not len(norms):
+    lengths = np.concatenate(norms)
+    if not len(lengths):
         return Features(count, width, count, 0, width, 0.0, 1.0, 0.0, total, 0.0)
     chosen = np.flatnonzero(kept)
     if len(chosen) > SAMPLE:
@@ -89,13 +89,13 @@ def summarize_features(features: np.ndarray) -> Features:
     return Features(
         count=count,
         width=width,
-        broken=count - len(norms),
-        zero=int(np.sum(norms == 0)),
+        broken=count - len(lengths),
+        zero=int(np.sum(lengths == 0)),
         dead=int(np.sum(low == high)),
         rank=float(np.trace(gram) ** 2 / square) if square > 0 else 0.0,
         cosine=mean_cosine(unit_rows(rows)),
-        norm=float(np.median(norms)),
-        mean=total / len(norms),
+        norm=float(np.median(lengths)),
+        mean=total / len(lengths),
         deviation=float(np.sqrt(np.trace(gram) / len(rows))),
     )
 
@@ -104,7 +104,7 @@ def features(name: str, role: str, s: Features) -> list[Finding]:
     """Whether a set's features can tell images apart."""
     shown = f"{s.count:,} x {s.width}"
     bad = s.broken
-    return judge(
+    return findings_of(
         f"features of {name}",
         f"{shown}, effective rank {s.rank:.1f}, mean cosine {s.cosine:.3f}, median norm "
         f"{s.norm:.3g}, {s.dead} dead channels, {s.zero} rows of zeros",
@@ -153,7 +153,7 @@ def features_apart(found: Mapping[str, Features], roles: Mapping[str, str]) -> l
         shift = float(np.linalg.norm(s.mean - train.mean) / max(train.deviation, NORM_FLOOR))
         chance = 3 * np.sqrt(1 / s.count + 1 / train.count)  # of two samples of one population
         most = SCALE if id_like else OOD_SCALE
-        out += judge(
+        out += findings_of(
             f"features of {name} against train",
             f"mean shifted by {shift:.2f} deviations, median norm x {ratio:.2f}",
             (
@@ -202,7 +202,7 @@ def images(name: str, role: str, s: Images, train: Images) -> list[Finding]:
     colour = "grey" if s.grey == s.count else "colour" if not s.grey else f"{s.grey:,} grey"
     share, usual = s.grey / s.count, train.grey / train.count
     odd = (share > 0.99 and usual < 0.5) or (share < 0.01 and usual > 0.99)
-    return judge(
+    return findings_of(
         f"images of {name}",
         f"{s.count:,}, {colour}, mean {_triple(s.mean)}, std {_triple(s.std)}, "
         f"{repeated} repeated, {s.constant} of one colour",
@@ -257,7 +257,7 @@ def overlaps(hashes: Mapping[str, np.ndarray], roles: Mapping[str, str]) -> list
         shared = int(np.isin(hashes[name], unique[other], assume_unique=False).sum())
         detail = f"{shared:,} of {len(hashes[name]):,} images of {name} are also in {other}"
         problems.append((shared, status, detail, remedy))
-    return judge("overlap", "no image is in two sets that must not share any", *problems)
+    return findings_of("overlap", "no image is in two sets that must not share any", *problems)
 
 
 def _triple(values: np.ndarray) -> str:

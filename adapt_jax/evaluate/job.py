@@ -13,34 +13,33 @@ import pathlib
 
 import numpy as np
 
-from adapt_jax import profiling
+from adapt_jax import detectors, profiling
 from adapt_jax.config import completed
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID, id_side
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
-from adapt_jax.experiment import build, checks, derived, image_sets
+from adapt_jax.experiment import checks, derived, image_sets, record
+from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation, pictured
-from adapt_jax.runtime import processes, sharding, terminal
+from adapt_jax.runtime import processes, terminal
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints, folders, trackers
 
 
-def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: str = "") -> dict:
+def evaluate(
+    experiment: Experiment, workdir: pathlib.Path, state: TrainState, *, profile: str = ""
+) -> dict:
     """Scores every set with every detector of the config and writes the results.
 
     Args:
-      config: of the run.
-      workdir: its folder.
-      data: every image set, from `checks.load_data`.
-      parts: from `build.build`.
-      mesh: the devices.
+      experiment: the run, with its image sets.
+      workdir: the folder the results go to.
       state: the trained state.
       profile: "START:STOP" traces these batches of the network's passes over all sets, which are
         then made anew.
@@ -51,11 +50,12 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
     Raises:
       InputError: a detector cannot work with these outputs, or its scores are degenerate.
     """
+    config, data = experiment.config, experiment.data
     console = terminal.console()
     workdir = pathlib.Path(workdir)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     checkpoint = checkpoints.digest(to_host(variables))
-    wants = [s.text for s in detector_specs.parse(config.detectors) if "val" in s.make().needs]
+    wants = [s.text for s in detectors.parse(config.detectors) if "val" in s.make().needs]
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
     with terminal.doing(console) as say:
@@ -64,12 +64,10 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
             workdir / "profile" / "evaluate",
             terminal.printer(console),
             unit="batch",
-            **derived.described(config, mesh, evaluating=True),
+            **derived.profile_subject(config, experiment.mesh, evaluating=True),
         ) as watch:
-            arrays = network_outputs(
-                config, workdir, data, parts, mesh, variables, checkpoint, say, watch
-            )
-        task = make_task(config, data, parts, mesh, state, arrays)
+            arrays = network_outputs(experiment, workdir, variables, checkpoint, say, watch)
+        task = make_task(experiment, state, arrays)
         say("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
         scored = score_detectors(config, task, say)
@@ -84,7 +82,7 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
         "ood_val": suite.ood_val.source if config.search else "",
         "lists_sha256": image_sets.protocol_hash(data),
         "step": int(state.step),
-        "total_steps": derived.total_steps(config, len(data.train.images)),
+        "total_steps": experiment.plan.total_steps,
         **accuracies,
     }
     prototypes = getattr(state.method_state, "prototypes", None)
@@ -101,7 +99,7 @@ def evaluate(config, workdir, *, data, parts, mesh, state: TrainState, profile: 
         prototypes=None if prototypes is None else np.asarray(prototypes),
     )
     results = publish.write(workdir, found, console)
-    trackers.summarise(config, workdir, results, terminal.printer(console))
+    trackers.summarise(workdir, results, terminal.printer(console))
     return results
 
 
@@ -148,16 +146,12 @@ def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))
             data = checks.load_data(config, lambda text: console.print(text, highlight=False))
+            experiment = record.make(config, data)
             check = bundle if bundle.is_export(source) else checkpoints
-            check.check_data(source, derived.data_facts(config, data.train))
+            check.check_data(source, experiment.facts)
         folders.check_shared(path)
         held.enter_context(terminal.failures(path))
-        mesh = sharding.make_mesh()
-        parts = build.build_for(config, mesh, data.train)
-        state = restore(config, source, parts, mesh)
-        return evaluate(
-            config, path, data=data, parts=parts, mesh=mesh, state=state, profile=profile
-        )
+        return evaluate(experiment, path, restore(experiment, source), profile=profile)
 
 
 def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Path:

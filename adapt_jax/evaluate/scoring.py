@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.results import scoring
 from adapt_jax.results.scored import Scored
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from adapt_jax import metrics
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import OOD_VAL, VAL
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.evaluate import scoring
 
 Grid = Mapping[str | tuple[str, ...], Sequence[Any]]  # a tuple's values go together
 
 _SHAPING = (65, 70, 75, 80, 85, 90, 95)
-_ODIN = {"temperature": (1, 10, 100, 1000), "noise": (0.0014, 0.0028)}
+_ODIN: Grid = {"temperature": (1, 10, 100, 1000), "noise": (0.0014, 0.0028)}
 _ADASCALE = tuple(itertools.combinations((60, 65, 70, 75, 80, 85, 90, 95, 99), 2))
 # OpenOOD v1.5's, the first parameter varying fastest.
 GRIDS: dict[str, Grid] = {
@@ -64,7 +64,7 @@ def choose(spec: Spec, task: scoring.Task, grid: Grid | None = None) -> dict[str
     tried: list[dict[str, Any]] = []
     chosen, best, reason = None, 0.0, ""
     for values in itertools.product(*reversed(grid.values())):
-        combination = {}
+        combination: dict[str, Any] = {}
         for keys, value in zip(grid, reversed(values)):
             combination |= dict(zip(keys, value if len(keys) > 1 else (value,)))
         try:

@@ -2,17 +2,13 @@
 
 from collections.abc import Callable
 
-from adapt_jax import models
+from adapt_jax import detectors, models
 from adapt_jax.config import fields as config_fields
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import augment
-from adapt_jax.detectors import specs as detector_specs
-from adapt_jax.experiment import image_sets
-from adapt_jax.experiment.build import _named, build, make_method
-from adapt_jax.experiment.derived import fixed_mean_std, mean_std_pair, profile_range
+from adapt_jax.experiment import derived, image_sets
+from adapt_jax.experiment.build import make_method, make_parts
 from adapt_jax.runtime import sharding
-from adapt_jax.workdir import trackers
 
 
 def check_config(config, *, training: bool = True) -> None:
@@ -29,22 +25,19 @@ def check_config(config, *, training: bool = True) -> None:
     mesh = sharding.make_mesh()
     if training:
         sharding.check_batch(mesh, config.batch_size, config.microbatches)
-    profile_range(config)
-    if training:
-        trackers.check(config.tracking)
-    parts = build(
-        config, mesh=mesh, num_classes=2, num_images=None, mean_std=fixed_mean_std(config)
+    derived.profile_range(config)
+    parts = make_parts(
+        config, mesh=mesh, num_classes=2, num_images=None, mean_std=derived.mean_std(config)
     )
-    if parts.method.targets == "indices" and config.views < 2:
+    if parts.method.label_kind == "indices" and config.views < 2:
         raise InputError(f"{config.method.name} without labels contrasts views: views must be >= 2")
-    if evaluation := mean_std_pair(config, "eval_mean", "eval_std"):
-        _named("eval_mean, eval_std", lambda _: augment.make_normalize(*evaluation), "")
+    derived.mean_std(config, evaluation=True)
     if config.image_size < (smallest := models.SMALLEST_IMAGE[config.model.stem]):
         raise InputError(
             f"config field image_size must be at least {smallest} with the {config.model.stem} "
             f"stem, got {config.image_size}"
         )
-    detector_specs.parse(config.detectors)
+    detectors.parse(config.detectors)
     check_bootstrap(config.bootstrap)
     image_sets.check(config)
 

@@ -1,21 +1,79 @@
-"""What follows from a config and its training data: sizes, statistics, descriptions."""
+"""What follows from a config and its training data: length, statistics, descriptions."""
 
 from typing import Any
 
 import jax
 
 from adapt_jax.config.fields import steps_range
+from adapt_jax.core.checks import channel_statistics
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.data.sources import Dataset
 from adapt_jax.experiment import image_sets
 from adapt_jax.runtime import sharding
-from adapt_jax.training import train_loop
+from adapt_jax.training.host_feed import HostInput
+from adapt_jax.training.plan import Plan, steps_per_epoch
+
+MeanStd = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def data_facts(config, train: Dataset) -> dict[str, Any]:
-    """What a run has to remember of its training images to be used without them."""
-    mean, std = evaluation_mean_std(config, train)
+def plan_of(config, num_images: int) -> Plan:
+    """The length of a run on that many training images."""
+    total = config.total_steps
+    if total is None:
+        total = config.epochs * steps_per_epoch(num_images, config.batch_size)
+    return Plan(
+        num_images=num_images,
+        batch_size=config.batch_size,
+        views=config.views,
+        microbatches=config.microbatches,
+        total_steps=total,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+    )
+
+
+def host_input(config) -> HostInput:
+    """How training images that stay files are read."""
+    return HostInput(config.input_workers, config.prefetch, tuple(config.augment.crop_scale))
+
+
+def mean_std(config, train: Dataset | None = None, *, evaluation: bool = False) -> MeanStd | None:
+    """Channel mean and deviation of the network's input, each a 3-tuple on the scale 0..1.
+
+    Args:
+      config: its fields mean and std decide, and eval_mean and eval_std in evaluation.
+      train: the training images, measured where the config fixes nothing; None measures nothing.
+      evaluation: whether it is for evaluation, which may differ: ADAPT's official evaluation does.
+
+    Raises:
+      InputError: the config gives one of a pair without the other, or what are no statistics of
+        pixels divided by 255.
+    """
+    pairs = [("eval_mean", "eval_std"), ("mean", "std")] if evaluation else [("mean", "std")]
+    for mean, std in pairs:
+        if bool(config[mean]) != bool(config[std]):
+            raise InputError(f"give both config fields {mean} and {std}, or neither")
+        if config[mean]:
+            try:
+                channel_statistics(config[mean], config[std])
+            except (TypeError, ValueError) as e:
+                raise InputError(f"config fields {mean} and {std}: {e}") from None
+            return tuple(config[mean]), tuple(config[std])
+    if train is None:
+        return None
+    measured = augment.mean_std(train.images)
+    return tuple(measured[0].tolist()), tuple(measured[1].tolist())
+
+
+def data_facts(train: Dataset, evaluation_mean_std: MeanStd) -> dict[str, Any]:
+    """What a run has to remember of its training images to be used without them.
+
+    Args:
+      train: the training images.
+      evaluation_mean_std: what evaluation normalises images with, see `mean_std`.
+    """
+    mean, std = evaluation_mean_std
     return {
         "train_fingerprint": train.fingerprint,
         "num_images": len(train.images),
@@ -26,38 +84,6 @@ def data_facts(config, train: Dataset) -> dict[str, Any]:
     }
 
 
-def training_mean_std(config, train: Dataset):
-    """Channel mean and deviation of the training input, each a 3-tuple on the scale 0..1."""
-    if fixed_mean_std(config):
-        return fixed_mean_std(config)
-    mean, std = augment.mean_std(train.images)
-    return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def evaluation_mean_std(config, train: Dataset):
-    """The same for evaluation, which may differ: ADAPT's official evaluation does."""
-    return mean_std_pair(config, "eval_mean", "eval_std") or training_mean_std(config, train)
-
-
-def fixed_mean_std(config):
-    """Channel mean and deviation that the config fixes, each a 3-tuple; None where it does not."""
-    return mean_std_pair(config, "mean", "std")
-
-
-def mean_std_pair(config, mean: str, std: str):
-    """The config's fields of these two names as 3-tuples; None where they are empty."""
-    if bool(config[mean]) != bool(config[std]):
-        raise InputError(f"give both config fields {mean} and {std}, or neither")
-    return (tuple(config[mean]), tuple(config[std])) if config[mean] else None
-
-
-def total_steps(config, num_images: int) -> int:
-    """Optimiser steps of the whole run."""
-    if config.total_steps is not None:
-        return config.total_steps
-    return config.epochs * train_loop.steps_per_epoch(num_images, config.batch_size)
-
-
 def compute_dtype(name: str) -> str:
     """The network's compute dtype for a config's model.dtype."""
     if name == "auto":
@@ -65,7 +91,16 @@ def compute_dtype(name: str) -> str:
     return "float32" if name == "float64" else name  # float32 follows its input's precision
 
 
-def described(config, mesh, *, evaluating: bool = False) -> dict[str, Any]:
+def profile_range(config) -> tuple[int, int] | None:
+    """The steps (first, last + 1) to trace, or None.
+
+    Raises:
+      InputError: the field is not START:STOP.
+    """
+    return steps_range(config.profile, "config field profile")
+
+
+def profile_subject(config, mesh, *, evaluating: bool = False) -> dict[str, Any]:
     """What a profile says of a run's steps, or forward passes, as `profiling.Subject` wants it."""
     model = config.model
     job = f"{config.method.name} on {config.train_data}, {model.name} of width {model.width}"
@@ -76,12 +111,3 @@ def described(config, mesh, *, evaluating: bool = False) -> dict[str, Any]:
         "dtype": compute_dtype(model.dtype),
         "images": config.eval_batch_size if evaluating else config.batch_size,
     }
-
-
-def profile_range(config) -> tuple[int, int] | None:
-    """The steps (first, last + 1) to trace, or None.
-
-    Raises:
-      InputError: the field is not START:STOP.
-    """
-    return steps_range(config.profile, "config field profile")

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources, suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.methods.base import Method
 
 # What the training images may take, decoded, on every device and in the machine's memory.
@@ -81,11 +81,6 @@ def suite(config) -> suites.Suite:
     )
 
 
-def ood_sets(config) -> tuple[suites.OodSet, ...]:
-    """The OOD sets the config names; none for ""."""
-    return suite(config).sets
-
-
 def load(config, method: Method, say: Callable[[str], None] = lambda text: None) -> Data:
     """Decodes every set before any long work starts.
 
@@ -97,10 +92,10 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
     Raises:
       InputError: names the source and what is wrong with it.
     """
-    size, labeled = config.image_size, method.targets == "labels"
+    size, labeled = config.image_size, method.label_kind == "labels"
     train = sources.load(config.train_data, size, labeled=labeled, at_most=INPUTS[config.input])
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    found = f"{len(train.images):,} images, {kinds}; {_kept(config, train)}"
+    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}"
     say(f"train  {config.train_data}: {found}")
     if read_while_training(train) and not config.mean:
         raise InputError(
@@ -117,7 +112,8 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
             f"({len(train.images)} images); use a smaller one"
         )
     _check_classes(config.train_data, train)
-    _check_detectors(config, train, clusters=method.refresh is not None)
+    specs = detectors.parse(config.detectors)
+    _check_detectors(specs, config.train_data, train, clusters=method.refresh is not None)
 
     plan = suite(config)
     fixed = {split.name: split for split in plan.splits}
@@ -144,13 +140,13 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
     return data
 
 
-def _kept(config, train: Dataset) -> str:
+def _kept(input_kind: str, train: Dataset) -> str:
     """Where the training images are, and why."""
-    size = train.images.nbytes
-    size = f"{size / 2**30:.2f} GiB" if size >> 30 else f"{size / 2**20:.1f} MiB"
+    count = train.images.nbytes
+    size = f"{count / 2**30:.2f} GiB" if count >> 30 else f"{count / 2**20:.1f} MiB"
     if not read_while_training(train):
         return f"decoded, {size}"
-    why = f"more than {AT_MOST >> 30} GiB" if config.input == "auto" else "input=host"
+    why = f"more than {AT_MOST >> 30} GiB" if input_kind == "auto" else "input=host"
     return f"read when needed ({size} decoded, {why})"
 
 
@@ -231,12 +227,13 @@ def _check_classes(source: str, train: Dataset) -> None:
         )
 
 
-def _check_detectors(config, train: Dataset, clusters: bool) -> None:
-    for spec in detector_specs.parse(config.detectors):
+def _check_detectors(specs, source: str, train: Dataset, clusters: bool) -> None:
+    """Finds detectors that cannot be fitted on the training images, before anything is trained."""
+    for spec in specs:
         detector = spec.make()
         if not spec.named:
             continue
-        if isinstance(detector, detector_specs.Detector) and len(train.images) < (
+        if isinstance(detector, detectors.Detector) and len(train.images) < (
             detector.minimum_images
         ):
             raise InputError(
@@ -245,8 +242,8 @@ def _check_detectors(config, train: Dataset, clusters: bool) -> None:
             )
         if "labels" in detector.needs and train.labels is None and not clusters:
             raise InputError(
-                f"detector {spec.text!r} needs labels, which train_data {config.train_data} does "
-                "not have; use knn or ssd"
+                f"detector {spec.text!r} needs labels, which train_data {source} does not "
+                "have; use knn or ssd"
             )
 
 

@@ -8,6 +8,7 @@ from adapt_jax import models
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build
+from adapt_jax.experiment.record import Experiment
 from adapt_jax.runtime import sharding
 from adapt_jax.training.train_state import TrainState
 
@@ -20,10 +21,10 @@ def check(config) -> None:
     """
     if not config.model.pretrained:
         return
-    state = _read(config)
+    state = _read(config.model)
     # Only the data say how many classes there are; until then the file is believed.
     classes = [len(v) for name, v in state.items() if name.endswith("fc.weight") and v.ndim == 2]
-    parts = build.build(
+    parts = build.make_parts(
         config,
         mesh=sharding.make_mesh(),
         num_classes=max(2, *classes) if classes else 2,
@@ -32,45 +33,45 @@ def check(config) -> None:
     )
     size = config.image_size
     shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), jax.random.key(0))
-    _fit(config, state, shapes)
+    _fit(config.model.pretrained, state, shapes)
 
 
-def start(config, parts, mesh, state: TrainState, say: Callable[[str], None]) -> TrainState:
+def start(
+    experiment: Experiment, state: TrainState, report_progress: Callable[[str], None]
+) -> TrainState:
     """`state` with the file's weights in place of the initial ones, replicated over the mesh.
 
     Args:
-      config: of the run; without `model.pretrained` the state comes back as it is.
-      parts: from `build.build`.
-      mesh: the devices.
+      experiment: the run; without `model.pretrained` the state comes back as it is.
       state: before the first step; its optimiser state is made anew for the weights.
-      say: told what the file had, and had not.
+      report_progress: told what the file had, and had not.
 
     Raises:
       InputError: as `check`.
     """
-    if not config.model.pretrained:
+    choice, mesh = experiment.config.model, experiment.mesh
+    if not choice.pretrained:
         return state
-    given = _read(config)
     ours = {"params": state.params, "batch_stats": state.batch_stats}
-    loaded = _fit(config, given, ours)
+    loaded = _fit(choice.pretrained, _read(choice), ours)
     notes = [f"{stage} starts untrained, the file has none" for stage in loaded.kept]
     if loaded.ignored:
         notes.append(f"ignored {', '.join(loaded.ignored)}, this network has no classifier")
-    say("; ".join([f"weights from {config.model.pretrained}", *notes]))
+    report_progress("; ".join([f"weights from {choice.pretrained}", *notes]))
 
     def fresh(variables):
-        return variables | {"opt_state": parts.optimizer.init(variables["params"])}
+        return variables | {"opt_state": experiment.parts.optimizer.init(variables["params"])}
 
     placed = sharding.replicate(mesh, to_host(loaded.variables))
     return state._replace(**jax.jit(fresh, out_shardings=sharding.replicated(mesh))(placed))
 
 
-def _read(config):
-    return models.read_weights(config.model.pretrained, allow_pickle=config.model.allow_pickle)
+def _read(choice):
+    return models.read_weights(choice.pretrained, allow_pickle=choice.allow_pickle)
 
 
-def _fit(config, given, variables) -> models.Pretrained:
+def _fit(path: str, given, variables) -> models.Pretrained:
     try:
         return models.pretrained(given, variables)
     except InputError as e:
-        raise InputError(f"config field model.pretrained, {config.model.pretrained}: {e}") from None
+        raise InputError(f"config field model.pretrained, {path}: {e}") from None

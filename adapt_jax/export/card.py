@@ -55,7 +55,7 @@ In a program of your own, without adapt_jax or with it:
     import adapt_jax.export
     found = adapt_jax.export.load(".")
     outputs = found.outputs(images)     # features, logits: what every detector takes
-    scores = found.judge.detector.score(found.judge.state, outputs)
+    scores = found.detector.score(outputs)
 
 `scorer.stablehlo` is lowered for {", ".join(scorer["platforms"])}, and computes in
 {scorer["dtype"]}. It returns {output}.
@@ -92,7 +92,7 @@ fractions of 255) is part of the network. `score.py` does all of it.
 
 
 def _cutting(size: int, resize: int | str | None) -> str:
-    begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation ignored).\n"
+    begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation applied).\n"
     if resize == "stretch":
         return f"{begin}Both sides are resized to {size} (Pillow, bilinear)."
     cut = f"and the middle {size} x {size} is cut out."

@@ -26,7 +26,7 @@ from adapt_jax.experiment import derived
 from adapt_jax.export import card as export_card
 from adapt_jax.export import scorer as export_scorer
 from adapt_jax.inference import calibrated, pipeline
-from adapt_jax.inference.pipeline import Fitted
+from adapt_jax.inference.pipeline import Pipeline
 from adapt_jax.results import result_files
 from adapt_jax.runtime import provenance
 from adapt_jax.workdir import bundle
@@ -70,20 +70,20 @@ def export(
     export_scorer.check(platforms)
     target = _target(out, overwrite)
     say(f"fitting on the outputs in {workdir}")
-    found = pipeline.load(workdir, detector=detector)
-    evaluation = _results(pathlib.Path(workdir).expanduser(), found)
-    if found.config.model.dtype == "auto":
-        found.config.model.dtype = derived.compute_dtype("auto")
-    about, arrays = calibrated.files(found.judge, tpr)
+    ready = pipeline.load(workdir, detector=detector)
+    evaluation = _results(pathlib.Path(workdir).expanduser(), ready)
+    if ready.config.model.dtype == "auto":
+        ready.config.model.dtype = derived.compute_dtype("auto")
+    about, arrays = calibrated.files(ready.detector, tpr)
     say(f"compiling for {', '.join(platforms)}")
-    program = export_scorer.build(found, platforms)
+    program = export_scorer.build(ready, platforms)
     say("comparing the scorer with the package")
-    difference = export_scorer.compare(program, found)
-    weights = named.flatten(**found.variables, method=found.method_state)
-    data = dict(found.facts) | {"image_size": found.square[0], "resize": found.square[1]}
+    difference = export_scorer.compare(program, ready)
+    weights = named.flatten(**ready.variables, method=ready.method_state)
+    data = dict(ready.facts) | {"image_size": ready.square[0], "resize": ready.square[1]}
     say(f"writing {target}")
     with _whole(target) as folder:
-        _write_json(folder / bundle.CONFIG, found.config.to_dict())
+        _write_json(folder / bundle.CONFIG, ready.config.to_dict())
         _write_json(folder / bundle.DATA, data)
         _write_json(folder / bundle.DETECTOR, about)
         safetensors.numpy.save_file(weights, folder / bundle.WEIGHTS)
@@ -95,10 +95,10 @@ def export(
             "platforms": list(platforms),
             "checked_on": export_scorer.here(),
             "images": ["batch", data["image_size"], data["image_size"], 3],
-            "dtype": found.config.model.dtype,
+            "dtype": ready.config.model.dtype,
             "relative_difference": difference,
         }
-        card = _card(found, evaluation, data, about, scorer, licence, folder)
+        card = _card(ready, evaluation, data, about, scorer, licence, folder)
         _write_json(folder / bundle.CARD, card)
         (folder / bundle.README).write_text(export_card.text(card))
         for file in folder.iterdir():
@@ -106,8 +106,8 @@ def export(
     return target
 
 
-def load(folder: str | os.PathLike) -> Fitted:
-    """An export: `found.outputs(images)`, `found.judge.detector`, `found.judge.state`.
+def load(folder: str | os.PathLike) -> Pipeline:
+    """An export: `ready.outputs(images)`, `detector.score(outputs)`.
 
     Raises:
       InputError: it is none, a file of it has changed, or an array does not fit.
@@ -118,31 +118,31 @@ def load(folder: str | os.PathLike) -> Fitted:
     return pipeline.load(path)
 
 
-def _results(path: pathlib.Path, found: Fitted) -> dict[str, Any]:
+def _results(path: pathlib.Path, ready: Pipeline) -> dict[str, Any]:
     """The last evaluation of the run, or what the export knows of it."""
     if bundle.is_export(path):
         return bundle.read_json(path, bundle.CARD)["results"]
     evaluation = result_files.read(path)
-    if evaluation["checkpoint_sha256"] != found.checkpoint:
+    if evaluation["checkpoint_sha256"] != ready.checkpoint:
         raise InputError(f"{path} holds results of another checkpoint; evaluate it again")
     return evaluation
 
 
-def _card(found: Fitted, evaluation, data, about, scorer, licence: str, folder) -> dict[str, Any]:
-    weights = named.flatten(params=found.variables["params"])
+def _card(ready: Pipeline, evaluation, data, about, scorer, licence: str, folder) -> dict[str, Any]:
+    weights = named.flatten(params=ready.variables["params"])
     return {
         "format": bundle.FORMAT,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "licence": licence,
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "method": found.config.method.name,
-        "model": found.config.model.name,
+        "method": ready.config.method.name,
+        "model": ready.config.model.name,
         "parameters": sum(v.size for v in weights.values()),
-        "step": found.step,
-        "checkpoint_sha256": found.checkpoint,
+        "step": ready.step,
+        "checkpoint_sha256": ready.checkpoint,
         "data": {
-            "train": found.config.train_data,
+            "train": ready.config.train_data,
             "fingerprint": data["train_fingerprint"],
             "images": data["num_images"],
             "classes": data["num_classes"],

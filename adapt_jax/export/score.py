@@ -11,7 +11,7 @@ try:
     import flatbuffers  # noqa: F401  jax reads the program with it
     import numpy as np
     from jax import export
-    from PIL import Image
+    from PIL import ExifTags, Image, UnidentifiedImageError
 except ImportError as e:
     sys.exit(f"{e}. {__doc__}")
 
@@ -19,24 +19,68 @@ HERE = pathlib.Path(__file__).resolve().parent
 DATA = json.loads((HERE / "data.json").read_text())
 DETECTOR = json.loads((HERE / "detector.json").read_text())
 BLOCK = 256  # images scored together
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+TURNS = {  # of EXIF's orientations
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: alpha is dropped, 16-bit grey is scaled to 8 bits."""
+def opened(path: str) -> Image.Image:
+    """An image file in one of the formats that are read, whatever it is called; not yet decoded."""
+    Image.init()
+    try:
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            start = file.read(64).lstrip().lower()
+        what = ""
+        if start.startswith(b"version https://git-lfs"):
+            what = "a Git LFS pointer, "
+        if start.startswith((b"<!doctype html", b"<html")):
+            what = "a web page, "
+        raise ValueError(f"{path} is {what}in none of the formats {', '.join(FORMATS)}") from None
+
+
+def standard(image: Image.Image) -> Image.Image:
+    """Decoded, upright as EXIF says, 8 bits per channel; 16-bit grey is scaled by the bits used."""
+    deep = image.format in ("PNG", "TIFF") and not image.mode.startswith("I")
+    deep = deep and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    image.load()
+    if deep and 0 < np.asarray(image.convert("RGB")).max() < 16:
+        raise ValueError("16-bit colours use 12 bits or fewer; save it with 8 bits per channel")
     if image.mode == "F":
         raise ValueError("floating-point pixels; save it with 8 bits per channel")
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged EXIF block
+        turn = None
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    image.info.pop("transparency", None)
-    return image.convert("RGB")
+        if grey.min() < 0 or grey.max() > 65535:
+            raise ValueError("integer pixels outside 0..65535; save it with 8 bits per channel")
+        bits = next(b for b in (8, 10, 12, 16) if grey.max() < 1 << b)
+        if image.format == "PPM":
+            bits = 16
+        if getattr(image, "tag_v2", {}).get(258) == (12,):
+            bits = 12
+        largest = (1 << bits) - 1
+        image = Image.fromarray(((grey * 255 + largest // 2) // largest).astype(np.uint8))
+    return image if turn is None else image.transpose(turn)
 
 
 def read(path: str) -> np.ndarray:
     """An image file as (S, S, 3) uint8: shorter side resized (bilinear), middle square cut out."""
     size, resize = DATA["image_size"], DATA["resize"]
-    with Image.open(path) as file:
-        image = rgb(file)
+    with opened(path) as file:
+        image = standard(file)
+        image.info.pop("transparency", None)
+        image = image.convert("RGB")
     if resize == "stretch":
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     elif resize is not None or image.size != (size, size):
@@ -51,7 +95,8 @@ def read(path: str) -> np.ndarray:
 
 def records(paths: list[str], scorer: export.Exported) -> list[dict]:
     """What is printed of each image; "error" is in that of one that cannot be read."""
-    found, images = [{"image": path} for path in paths], {}
+    found: list[dict] = [{"image": path} for path in paths]
+    images = {}
     for i, path in enumerate(paths):
         try:
             images[i] = read(path)

@@ -9,8 +9,8 @@ from adapt_jax.core.arrays import matmul
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
 from adapt_jax.inference import forward, outputs
-from adapt_jax.inference.calibrated import CLASSIFIER, classify
-from adapt_jax.inference.pipeline import Fitted
+from adapt_jax.inference.calibrated import CLASSIFIER
+from adapt_jax.inference.pipeline import Pipeline
 from adapt_jax.runtime import sharding
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -46,7 +46,7 @@ def check(platforms: tuple[str, ...]) -> None:
         raise InputError("writing the scorer needs: pip install flatbuffers") from None
 
 
-def build(found: Fitted, platforms: tuple[str, ...]) -> bytes:
+def build(ready: Pipeline, platforms: tuple[str, ...]) -> bytes:
     """The program: images (B, S, S, 3) uint8 -> {"score": (B,) float32, "class": (B,) int32}.
 
     B is any number. "class" is there where there is a classifier or class means. Parameters and the
@@ -54,36 +54,37 @@ def build(found: Fitted, platforms: tuple[str, ...]) -> bytes:
     the detector in float32.
 
     Args:
-      found: the network and the detector.
+      ready: the network and the detector.
       platforms: what it will run on.
 
     Raises:
       InputError: it cannot be compiled for one of them.
     """
-    size = found.config.image_size
+    size = ready.config.image_size
     (batch,) = export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.uint8)
     try:
-        return export.export(jax.jit(_scorer(found)), platforms=platforms)(images).serialize()
+        program = export.export(jax.jit(_scorer(ready)), platforms=platforms)(images)
+        return bytes(program.serialize())
     except NotImplementedError as e:
         raise InputError(
-            f"{found.judge.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
+            f"{ready.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
             "name fewer with --platforms"
         ) from e
 
 
-def _scorer(found: Fitted):
+def _scorer(ready: Pipeline):
     # From the host: what lives on a mesh would make it a program for so many devices.
-    state = jax.tree.map(np.asarray, found.judge.state)
-    means = found.judge.class_means
+    state = jax.tree.map(np.asarray, ready.detector.state)
+    means = ready.detector.class_means
 
     def scorer(images):
-        seen, _ = found.model.apply(found.variables, found.normalize(images), train=False)
+        seen, _ = ready.model.apply(ready.variables, ready.normalize(images), train=False)
         wide = [x if x is None else _widened(x) for x in (seen.features, seen.logits)]
         seen = Outputs(*wide)
         constants = jax.tree.map(jnp.asarray, state)
-        result = {"score": found.judge.detector.score(constants, seen).astype(jnp.float32)}
-        if found.judge.by == CLASSIFIER:
+        result = {"score": ready.detector.detector.score(constants, seen).astype(jnp.float32)}
+        if ready.detector.by == CLASSIFIER:
             result["class"] = jnp.argmax(seen.logits, axis=1).astype(jnp.int32)
         elif means is not None:
             closeness = matmul(seen.features, jnp.asarray(means, jnp.float32).T)
@@ -97,7 +98,7 @@ def _widened(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def compare(program: bytes, found: Fitted) -> float:
+def compare(program: bytes, ready: Pipeline) -> float:
     """The largest difference of scores, program against package, as a share of the largest score.
 
     The images are made up: noise, and smooth gradients, of a fixed seed. Both sides see them on one
@@ -106,20 +107,20 @@ def compare(program: bytes, found: Fitted) -> float:
     Raises:
       RuntimeError: it is more than rounding makes it.
     """
-    images = _made_up(found.config.image_size)
+    images = _made_up(ready.config.image_size)
     got = export.deserialize(bytearray(program)).call(images)
     one = sharding.make_mesh(jax.local_devices()[:1])
-    run = forward.make(found.model, found.variables, found.normalize, one, len(images))
+    run = forward.make(ready.model, ready.variables, ready.normalize, one, len(images))
     seen = outputs.as_outputs(run(images))
-    wanted = found.judge.detector.score(found.judge.state, seen)
+    wanted = ready.detector.score(seen)
     worst = float(np.max(np.abs(np.asarray(got["score"]) - wanted)) / np.max(np.abs(wanted)))
-    limit = _LIMITS.get(found.config.model.dtype, 1e-3)
+    limit = _LIMITS.get(ready.config.model.dtype, 1e-3)
     if not worst <= limit:
         raise RuntimeError(
-            f"the exported scorer differs from {found.judge.spec.text} by {worst:.2g} of the "
+            f"the exported scorer differs from {ready.detector.spec.text} by {worst:.2g} of the "
             f"largest score, more than {limit:g}; nothing was written"
         )
-    classes = classify(found.judge, seen)
+    classes = ready.detector.classify(seen)
     if classes is not None and np.mean(np.asarray(got["class"]) == classes) < 0.9:
         raise RuntimeError("the exported scorer predicts other classes; nothing was written")
     return worst

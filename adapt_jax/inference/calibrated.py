@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax import detectors
 from adapt_jax.core import named
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs, states
-from adapt_jax.detectors import specs as detector_specs
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.inference import outputs, probes
 from adapt_jax.workdir import bundle
 
@@ -20,7 +20,7 @@ TPR = 0.95
 CLASSIFIER, NEAREST_MEAN = "classifier", "nearest class mean"
 
 
-class Judge(NamedTuple):
+class CalibratedDetector(NamedTuple):
     """A fitted detector, and what it is calibrated on.
 
     spec, detector, state: the detector, as asked for, made and fitted.
@@ -38,6 +38,22 @@ class Judge(NamedTuple):
     class_means: np.ndarray | None
     by: str | None
 
+    def score(self, outputs: Outputs) -> np.ndarray:
+        """Scores (N,) float32 of a network's outputs; larger means more in-distribution."""
+        return self.detector.score(self.state, outputs)
+
+    def classify(self, outputs: Outputs) -> np.ndarray | None:
+        """Predicted classes (N,): the classifier's, else the nearest class mean's, or None."""
+        if self.by == CLASSIFIER:
+            return outputs.logits.argmax(axis=1)
+        if self.class_means is None:
+            return None
+        return probes.nearest(self.class_means, outputs.features)
+
+    def threshold(self, tpr: float) -> float:
+        """The largest score that at least the share `tpr` of the held-out ID images reach."""
+        return threshold(self.calibration, tpr)
+
 
 def make_detector(spec: Spec) -> Detector:
     """The detector of a spec.
@@ -54,7 +70,7 @@ def make_detector(spec: Spec) -> Detector:
     return made
 
 
-def fit(spec: Spec, known, method, method_state, head: Head | None) -> Judge:
+def fit(spec: Spec, known, method, method_state, head: Head | None) -> CalibratedDetector:
     """Fits a detector on the cached outputs of a run and scores its held-out ID images.
 
     Args:
@@ -78,7 +94,9 @@ def fit(spec: Spec, known, method, method_state, head: Head | None) -> Judge:
         by = CLASSIFIER
     elif labelled.labels is not None:
         means, by = probes.mean_directions(labelled), NEAREST_MEAN
-    return Judge(spec, detector, state, kept, f"{len(kept)} images of {source}", means, by)
+    return CalibratedDetector(
+        spec, detector, state, kept, f"{len(kept)} images of {source}", means, by
+    )
 
 
 def held_out(known) -> tuple[str, dict[str, np.ndarray]]:
@@ -86,51 +104,44 @@ def held_out(known) -> tuple[str, dict[str, np.ndarray]]:
     return known[VAL if VAL in known else ID]
 
 
-def classify(judge: Judge, found: Outputs) -> np.ndarray | None:
-    """The predicted classes (N,): the classifier's, else the nearest class mean's, or None."""
-    if judge.by == CLASSIFIER:
-        return found.logits.argmax(axis=1)
-    if judge.class_means is None:
-        return None
-    return probes.nearest(judge.class_means, found.features)
-
-
-def files(judge: Judge, tpr: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What an export holds of it: the content of detector.json, and its arrays by name.
+def files(
+    calibrated: CalibratedDetector, tpr: float
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What an export holds of a detector: the content of detector.json, and its arrays by name.
 
     Raises:
       InputError: the state is laid out for the devices of this machine.
     """
-    if judge.spec.params.get("sharded"):
+    if calibrated.spec.params.get("sharded"):
         raise InputError(
-            f"{judge.spec.text} splits its state over the devices of this machine; export it "
+            f"{calibrated.spec.text} splits its state over the devices of this machine; export it "
             "without sharded=true"
         )
-    trees = {"state": judge.state, "calibration": judge.calibration}
-    if judge.class_means is not None:
-        trees["class_means"] = judge.class_means
+    trees = {"state": calibrated.state, "calibration": calibrated.calibration}
+    if calibrated.class_means is not None:
+        trees["class_means"] = calibrated.class_means
     arrays = named.flatten(**trees)
     about = {
-        "detector": judge.spec.text,
-        "name": judge.spec.name,
-        "params": dict(judge.spec.params),
-        "threshold": threshold(judge.calibration, tpr),
+        "detector": calibrated.spec.text,
+        "name": calibrated.spec.name,
+        "params": dict(calibrated.spec.params),
+        "threshold": calibrated.threshold(tpr),
         "tpr": tpr,
-        "calibrated_on": judge.calibrated_on,
-        "class_by": judge.by,
+        "calibrated_on": calibrated.calibrated_on,
+        "class_by": calibrated.by,
         "arrays": {k: {"shape": list(v.shape), "dtype": str(v.dtype)} for k, v in arrays.items()},
     }
     return about, arrays
 
 
-def read(folder: pathlib.Path) -> Judge:
+def read(folder: pathlib.Path) -> CalibratedDetector:
     """The detector of an export.
 
     Raises:
       InputError: it cannot be made, or its arrays do not fit it.
     """
     about = bundle.read_json(folder, bundle.DETECTOR)
-    spec = detector_specs.parse(about["detector"])[0]
+    spec = detectors.parse(about["detector"])[0]
     detector = make_detector(spec)
     like = {"state": states.like(detector), "calibration": 0}
     if about["class_by"] == NEAREST_MEAN:
@@ -143,7 +154,7 @@ def read(folder: pathlib.Path) -> Judge:
     arrays = bundle.read_arrays(folder, bundle.DETECTOR_ARRAYS)
     like = jax.tree.map_with_path(as_recorded, like)
     found = named.unflatten(arrays, like, str(folder / bundle.DETECTOR_ARRAYS))
-    return Judge(
+    return CalibratedDetector(
         spec,
         detector,
         jax.tree.map(jnp.asarray, found["state"]),

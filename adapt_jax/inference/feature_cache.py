@@ -18,7 +18,7 @@ _INDEX = "index.json"
 
 
 def cached(
-    path: pathlib.Path, key: str, dataset: Dataset, extract: Extract, *, anew: bool = False
+    path: pathlib.Path, key: str, dataset: Any, extract: Extract, *, anew: bool = False
 ) -> Arrays:
     """The outputs of a set: from `path` if it holds those of `key`, else computed and kept there.
 
@@ -36,8 +36,9 @@ def cached(
     if processes.is_main():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".part")
+        content: dict[str, Any] = {"key": key, **arrays}
         with temporary.open("wb") as file:
-            np.savez(file, key=key, **arrays)
+            np.savez(file, **content)
         temporary.replace(path)
     return arrays
 

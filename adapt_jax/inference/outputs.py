@@ -19,7 +19,7 @@ def training_outputs(arrays: forward.Arrays, method: Method, method_state) -> Ou
     """
     outputs = as_outputs(arrays)
     assignment = getattr(method_state, "assignment", None)
-    if method.targets == "indices" and assignment is not None:
+    if method.label_kind == "indices" and assignment is not None:
         _, clusters = np.unique(np.asarray(assignment), return_inverse=True)
         outputs = outputs._replace(labels=clusters.astype(np.int32))
     return outputs

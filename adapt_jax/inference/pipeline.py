@@ -10,26 +10,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from adapt_jax import detectors
 from adapt_jax.config import completed
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data import augment, sources
 from adapt_jax.data.set_names import ID
 from adapt_jax.detectors import Head, ImageDetector, Outputs
-from adapt_jax.detectors import specs as detector_specs
-from adapt_jax.experiment import build
+from adapt_jax.experiment import record
 from adapt_jax.inference import calibrated, feature_cache, forward, outputs
-from adapt_jax.inference.calibrated import Judge
+from adapt_jax.inference.calibrated import CalibratedDetector
 from adapt_jax.inference.restore import restore
 from adapt_jax.models.base import Model
-from adapt_jax.runtime import sharding
 from adapt_jax.workdir import bundle, checkpoints
 
 BLOCK = 256  # images scored together
 
 
-class Fitted(NamedTuple):
-    """A network and a detector.
+class Pipeline(NamedTuple):
+    """A trained network and a calibrated detector.
 
     config: of the run, its `model.dtype` that of the last evaluation.
     facts: what data.json says of its training images.
@@ -38,7 +38,8 @@ class Fitted(NamedTuple):
     model, normalize, variables: the same in parts; normalize(images) is what model.apply takes, and
     variables are on the host.
     method_state, step, checkpoint: of the training state; checkpoint is the digest of variables.
-    judge: the detector; tpr: the share of held-out ID images its threshold keeps by default.
+    detector: fitted and calibrated; tpr: the share of held-out ID images that its threshold keeps
+    by default.
     """
 
     config: ConfigDict
@@ -51,11 +52,11 @@ class Fitted(NamedTuple):
     method_state: Any
     step: int
     checkpoint: str
-    judge: Judge
+    detector: CalibratedDetector
     tpr: float = calibrated.TPR
 
 
-def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
+def load(workdir: str | pathlib.Path, *, detector: str = "") -> Pipeline:
     """Restores a run or an export.
 
     Args:
@@ -76,26 +77,28 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
     if "mean" not in facts:
         raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
     spec = None if packed else _spec(detector, config.detectors)
-    mesh = sharding.make_mesh()
-    parts = build.build_from(config, mesh, facts)
-    state = restore(config, path, parts, mesh)
+    experiment = record.recall(config, facts)
+    state = restore(experiment, path)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     on_host = to_host(variables)
     checkpoint = checkpoints.digest(on_host)
     if packed:
-        judge, resize, tpr = _exported(path, detector)
+        calibrated_detector, resize, tpr = _exported(path, detector)
     else:
-        head = parts.model.classifier(variables)
-        head = head and Head(*map(np.asarray, head))
+        layer = experiment.parts.model.classifier(variables)
+        head = layer and Head(*map(np.asarray, layer))
         known = _outputs_of(path, checkpoint)
         if config.model.dtype == "auto":  # what the detector is fitted on, on whatever machine
             config.model.dtype = feature_cache.dtype(path / "features", checkpoint) or "auto"
-            parts = build.build_from(config, mesh, facts)
-        judge = calibrated.fit(spec, known, parts.method, state.method_state, head)
+            experiment = record.recall(config, facts)
+        method = experiment.parts.method
+        calibrated_detector = calibrated.fit(spec, known, method, state.method_state, head)
         resize, tpr = sources.parse(calibrated.held_out(known)[0]).resize, calibrated.TPR
-    normalize = augment.make_normalize(facts["mean"], facts["std"], dtype=parts.dtype)
-    run = forward.make(parts.model, variables, normalize, mesh, min(config.eval_batch_size, BLOCK))
-    return Fitted(
+    parts = experiment.parts
+    normalize = augment.make_normalize(*experiment.eval_mean_std, dtype=parts.dtype)
+    batch_size = min(config.eval_batch_size, BLOCK)
+    run = forward.make(parts.model, variables, normalize, experiment.mesh, batch_size)
+    return Pipeline(
         config=config,
         facts=facts,
         square=(config.image_size, resize),
@@ -106,7 +109,7 @@ def load(workdir: str | pathlib.Path, *, detector: str = "") -> Fitted:
         method_state=to_host(state.method_state),
         step=int(state.step),
         checkpoint=checkpoint,
-        judge=judge,
+        detector=calibrated_detector,
         tpr=tpr,
     )
 
@@ -123,8 +126,8 @@ def _exported(path: pathlib.Path, detector: str):
     return calibrated.read(path), resize, known["tpr"]
 
 
-def _spec(detector: str, configured: str) -> detector_specs.Spec:
-    specs = detector_specs.parse(detector or _first_named(configured))
+def _spec(detector: str, configured: str) -> Spec:
+    specs = detectors.parse(detector or _first_named(configured))
     if detector and len(specs) > 1:
         raise InputError(f"--detector takes one detector, got {detector!r}")
     calibrated.make_detector(specs[0])
@@ -133,7 +136,7 @@ def _spec(detector: str, configured: str) -> detector_specs.Spec:
 
 def _first_named(text: str) -> str:
     """The first detector of a run that works on outputs; kNN where it asks for all there are."""
-    named = (s for s in detector_specs.parse(text) if s.named)
+    named = (s for s in detectors.parse(text) if s.named)
     return next((s.text for s in named if not isinstance(s.make(), ImageDetector)), "knn")
 
 

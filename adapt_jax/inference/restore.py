@@ -1,40 +1,61 @@
 """The trained state of a run or an export."""
 
 import pathlib
+from typing import Any
 
 import jax
+import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.experiment.record import Experiment
 from adapt_jax.runtime import sharding
-from adapt_jax.training.train_state import TrainState, create
+from adapt_jax.training import train_state
+from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints
 
 
-def _abstract_state(config, parts, mesh):
-    shape = (config.image_size, config.image_size, 3)
-    like = jax.eval_shape(
-        lambda: create(
-            jax.random.key(0), parts.model, parts.method, parts.optimizer, shape, parts.dtype
-        )
-    )
-    place = sharding.replicated(mesh)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)
+def restore(experiment: Experiment, folder: pathlib.Path) -> TrainState:
+    """The state that is evaluated: the last checkpoint or the best; of an export, its only one.
 
-
-def restore(config, workdir, parts, mesh) -> TrainState:
-    """The state the config evaluates: the last checkpoint or the best; of an export, its only one.
+    Args:
+      experiment: the run, whose config field eval_checkpoint decides which.
+      folder: of the run, or of an export, whose state has no optimiser and no key.
 
     Raises:
       InputError: the run has no checkpoint, or one of another shape.
     """
-    if bundle.is_export(pathlib.Path(workdir)):
-        return bundle.restore(pathlib.Path(workdir), _abstract_state(config, parts, mesh), mesh)
-    store = checkpoints.Checkpoints(workdir, cleanup=False)
+    folder = pathlib.Path(folder)
+    like = _abstract_state(experiment)
+    if bundle.is_export(folder):
+        return _exported(folder, like, experiment.mesh)
+    store = checkpoints.Checkpoints(folder, cleanup=False)
     try:
-        best = config.eval_checkpoint == "best"
+        best = experiment.config.eval_checkpoint == "best"
         step = store.best_step() if best else store.latest_step()
         if step is None:
-            raise InputError(f"{workdir} has no checkpoint yet; train it first")
-        return store.restore(step, _abstract_state(config, parts, mesh))
+            raise InputError(f"{folder} has no checkpoint yet; train it first")
+        return store.restore(step, like)
     finally:
         store.close()
+
+
+def _exported(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:
+    """The exported state on every device of the mesh."""
+    wanted = {
+        "params": like.params,
+        "batch_stats": like.batch_stats,
+        "method": like.method_state,
+    }
+    arrays, step = bundle.read_weights(folder, wanted)
+    placed = sharding.replicate(mesh, arrays)
+    count: Any = np.int32(step)
+    return TrainState(count, placed["params"], placed["batch_stats"], None, placed["method"], None)
+
+
+def _abstract_state(experiment: Experiment) -> TrainState:
+    """Shapes, dtypes and places of a state's arrays."""
+    like = jax.eval_shape(
+        lambda: train_state.create(jax.random.key(0), experiment.parts, experiment.image_shape)
+    )
+    place = sharding.replicated(experiment.mesh)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)

@@ -8,13 +8,12 @@ import numpy as np
 from adapt_jax.config import completed
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID
-from adapt_jax.experiment import build
+from adapt_jax.experiment import record
 from adapt_jax.inference import feature_cache
 from adapt_jax.inference.restore import restore
 from adapt_jax.results import result_files
 from adapt_jax.results.evaluation import Embeddings, pictured
 from adapt_jax.results.tables import MEAN
-from adapt_jax.runtime import sharding
 from adapt_jax.workdir import checkpoints
 
 
@@ -50,7 +49,6 @@ def load(workdir: str | os.PathLike) -> Embeddings:
 def _prototypes(path: pathlib.Path, facts) -> np.ndarray | None:
     """(K, C, D) of the checkpoint the run evaluates, None if its method has none."""
     config = completed(checkpoints.recall_config(path))
-    mesh = sharding.make_mesh()
-    parts = build.build_from(config, mesh, facts)
-    found = getattr(restore(config, path, parts, mesh).method_state, "prototypes", None)
+    state = restore(record.recall(config, facts), path)
+    found = getattr(state.method_state, "prototypes", None)
     return None if found is None else np.asarray(found)

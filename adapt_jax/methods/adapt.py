@@ -1,6 +1,9 @@
 """ADAPT: multi-prototype contrast with hard-negative weights and an alignment-scaled temperature.
 
-Source: JINHYUKSUH/ADAPT, as its training script executes it. Each step assigns the batch to the
+Paper: Learning from hard negative samples: Multi-prototype contrastive learning for
+out-of-distribution detection (2026). Code: https://github.com/JINHYUKSUH/ADAPT.
+
+As the authors' training script executes it. Each step assigns the batch to the
 prototypes of its own classes (Sinkhorn, then top-k), moves them by a moving average, and only then
 computes two losses against the moved prototypes:
 

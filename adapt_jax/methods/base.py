@@ -28,14 +28,14 @@ class Method(NamedTuple):
 
     `reads` names the network output all of them are computed from.
 
-    `targets` says what "labels" are: classes, or "indices": each image's place in the training set,
-    which methods that need no labels keep their own notes by.
+    `label_kind` says what "labels" are: classes, or "indices": each image's place in the training
+    set, by which methods that need no labels remember what they know of it.
     """
 
     init: Callable[[jax.Array], State]
     loss: Callable[[jax.Array, jax.Array, State], tuple[jax.Array, tuple[State, Metrics]]]
     refresh: Callable[[State, jax.Array, jax.Array], State] | None = None
     reads: Literal["embeddings", "logits"] = "embeddings"
-    targets: Literal["labels", "indices"] = "labels"
+    label_kind: Literal["labels", "indices"] = "labels"
     start: Callable[[State, jax.Array, jax.Array], State] | None = None
     refresh_due: Callable[[int], bool] = lambda epoch: True

@@ -1,4 +1,7 @@
-"""CCL: cluster-aware contrastive learning for OOD detection without labels (arXiv 2302.02598).
+"""CCL: cluster-aware contrastive learning for OOD detection without labels.
+
+Paper: Cluster-aware Contrastive Learning for Unsupervised Out-of-distribution Detection (arXiv
+2023), https://arxiv.org/abs/2302.02598. Code: none found.
 
 Implemented from the abstract: neither code nor the full text could be found, so only the idea is
 the paper's. Instance-level contrast is joined by clusters, found anew during training; an image is
@@ -105,8 +108,7 @@ def make(
     checks.non_negative(
         centre_weight=centre_weight, local_weight=local_weight, warmup_epochs=warmup_epochs
     )
-    if form not in get_args(Form):
-        raise ValueError(f'form must be "joint" or "sum", got {form!r}')
+    checks.one_of(get_args(Form), form=form)
     if num_images is not None and num_images < num_clusters:
         raise ValueError(f"num_clusters {num_clusters} exceeds the {num_images} training images")
 
@@ -182,7 +184,7 @@ def make(
         }
         return value, (state, metrics)
 
-    return Method(init, loss, refresh=refresh, refresh_due=refresh_due, targets="indices")
+    return Method(init, loss, refresh=refresh, refresh_due=refresh_due, label_kind="indices")
 
 
 def _contrast(logits: jax.Array, log_d: jax.Array, positive: jax.Array):

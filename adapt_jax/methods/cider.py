@@ -1,6 +1,9 @@
 """CIDER: hyperspherical embeddings by compactness and dispersion (ICLR 2023).
 
-Source: deeplearning-wisc/cider. One prototype per class follows its samples by a moving average
+Paper: How to Exploit Hyperspherical Embeddings for Out-of-Distribution Detection? (ICLR 2023),
+https://arxiv.org/abs/2203.04450. Code: https://github.com/deeplearning-wisc/cider.
+
+One prototype per class follows its samples by a moving average
 that is normalised after every single sample, in row order, and the dispersion loss differentiates
 through that whole chain (here its gradient is not small); only the stored prototypes are cut off.
 

@@ -1,4 +1,9 @@
-"""Softmax cross-entropy: the baseline every post-hoc detector starts from."""
+"""Softmax cross-entropy: the baseline every post-hoc detector starts from.
+
+With normalised features (`model.feature_norm`) it is T2FNorm: Train-time Feature Normalization for
+OOD Detection in Image Classification (CVPR Workshops 2024), https://arxiv.org/abs/2305.17797. Code:
+https://github.com/sudarshanregmi/T2FNorm.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,9 @@
 """PALM: learning with a mixture of prototypes (ICLR 2024).
 
-Source: jeff024/PALM, as its training script executes it. ADAPT's predecessor: the same assignment,
+Paper: Learning with Mixture of Prototypes for Out-of-Distribution Detection (ICLR 2024),
+https://arxiv.org/abs/2402.02653. Code: https://github.com/jeff024/PALM.
+
+As the authors' training script executes it. ADAPT's predecessor: the same assignment,
 selection and moving average, but each prototype receives a weighted *mean* of its samples, logits
 enter the sample loss as they are, and the prototype contrast has a fixed temperature.
 """

@@ -1,6 +1,10 @@
 """ReweightOOD: pairwise contrast with loss weights that depend on the similarity itself.
 
-Source: sudarshanregmi/ReweightOOD. Over all pairs of rows, L = ELU(Lp + Ln) with
+Paper: ReweightOOD: Loss Reweighting for Distance-based OOD Detection (CVPR Workshops 2024),
+https://openaccess.thecvf.com/content/CVPR2024W/TCV2024/papers/Regmi_ReweightOOD_Loss_Reweighting_for_Distance-based_OOD_Detection_CVPRW_2024_paper.pdf
+Code: https://github.com/sudarshanregmi/ReweightOOD.
+
+Over all pairs of rows, L = ELU(Lp + Ln) with
 Lp = log sum over pairs of one class of exp(-w s / t), Ln = log sum over pairs of two classes of
 exp(+w s / t), where w = sigmoid(c_w - m_w s) within and sigmoid(m_b s - c_b) between
 classes carry no gradient. One scalar per batch: log-sums over pairs, not a mean, so its size

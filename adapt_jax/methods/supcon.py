@@ -1,6 +1,11 @@
 """SupCon: supervised contrastive learning (Khosla et al. 2020); SimCLR where labels are dropped.
 
-Source: HobbitLong/SupContrast as shipped in deeplearning-wisc/cider. Differs from Eq. 2 of the
+Papers: Supervised Contrastive Learning (NeurIPS 2020), https://arxiv.org/abs/2004.11362; A Simple
+Framework for Contrastive Learning of Visual Representations (SimCLR, ICML 2020),
+https://arxiv.org/abs/2002.05709. Code: https://github.com/HobbitLong/SupContrast, as shipped in
+https://github.com/deeplearning-wisc/cider.
+
+Differs from Eq. 2 of the
 paper by the factor temperature / base_temperature, as the code does.
 """
 
@@ -65,4 +70,4 @@ def make(
         value = jnp.sum(per_anchor) / jnp.maximum(jnp.sum(count > 0), 1)
         return temperature / base_temperature * value, (state, {})
 
-    return Method(init, loss, targets="labels" if use_labels else "indices")
+    return Method(init, loss, label_kind="labels" if use_labels else "indices")

@@ -1,6 +1,6 @@
-"""Networks, as pure functions. `make(name, **choices)` builds one."""
+"""Networks, as pure functions. `make("resnet18", width=32)` builds one; see `factory.py`."""
 
-from adapt_jax.core import registry
+from adapt_jax.core.registry import Registry
 from adapt_jax.models.base import Model, ModelOutputs
 from adapt_jax.models.factory import SMALLEST_IMAGE, resnet
 from adapt_jax.models.resnet import BasicBlock, Bottleneck
@@ -16,6 +16,7 @@ FACTORIES = {
 
 __all__ = [
     "FACTORIES",
+    "REGISTRY",
     "SMALLEST_IMAGE",
     "Model",
     "ModelOutputs",
@@ -28,16 +29,5 @@ __all__ = [
 ]
 
 
-def names() -> tuple[str, ...]:
-    """Every network `make` knows."""
-    return tuple(sorted(FACTORIES))
-
-
-def make(name: str, **choices) -> Model:
-    """Builds a network; `factory.py` lists the choices and their defaults.
-
-    Raises:
-      ValueError: unknown name (the known ones are listed) or a value out of its range.
-      TypeError: unknown choice (named).
-    """
-    return registry.build("model", FACTORIES, name, choices)
+REGISTRY: Registry[Model] = Registry("model", FACTORIES)
+make, names = REGISTRY.make, REGISTRY.names

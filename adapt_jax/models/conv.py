@@ -36,6 +36,7 @@ class Backward(NamedTuple):
         """The choice for this process's devices. Call while tracing: it starts the backend."""
         kind, chunk = self
         if kind == "auto":
+            kinds: dict[str, Literal["wide", "matmul_backward"]]
             kinds = {"cpu": "matmul_backward", "tpu": "wide"}
             kind = kinds.get(jax.default_backend(), "xla")
         if chunk == "auto":

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
+from adapt_jax.core import checks
 from adapt_jax.core.errors import InputError
 from adapt_jax.models import stages
 from adapt_jax.models.base import Model
@@ -69,24 +70,26 @@ def resnet(
           remat: store only each block's input for the backward pass, and compute the rest again.
 
         Raises:
-          InputError: a value out of its range.
+          ValueError: a value out of its range.
         """
         widths = _widths(width)
         depths = _blocks(blocks, default_blocks)
-        _one_of("stem", stem, tuple(SMALLEST_IMAGE))
-        _one_of("head", head, ("mlp", "linear"))
-        _one_of("dtype", dtype, ("float32", "bfloat16"))
-        _one_of("conv", conv, ("auto", "xla", "wide", "matmul_backward"))
+        checks.one_of(tuple(SMALLEST_IMAGE), stem=stem)
+        checks.one_of(("mlp", "linear"), head=head)
+        checks.one_of(("float32", "bfloat16"), dtype=dtype)
+        checks.one_of(("auto", "xla", "wide", "matmul_backward"), conv=conv)
         if conv_chunk not in ("auto", None):
-            _positive("conv_chunk", conv_chunk)
+            checks.positive_int(conv_chunk=conv_chunk)
         if head == "mlp":
-            _positive("embedding_dim", embedding_dim)
+            checks.positive_int(embedding_dim=embedding_dim)
         elif num_classes is None:
             raise InputError('head="linear" needs num_classes, the number of classes')
         else:
-            _positive("num_classes", num_classes)
+            checks.positive_int(num_classes=num_classes)
         if feature_norm is not None:
-            _temperature("feature_norm", feature_norm, head)
+            checks.positive(feature_norm=feature_norm)
+            if head != "linear":
+                raise InputError('feature_norm is for the classifier: it needs head="linear"')
         frozen = stages.frozen(trainable, "head" if head == "mlp" else "fc")
         encoder = partial(
             Encoder,
@@ -197,31 +200,10 @@ def _pure(
     )
 
 
-def _positive(name: str, value) -> int:
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
-
-
-def _temperature(name: str, value, head: str) -> None:
-    if head != "linear":
-        raise InputError(f'{name} is for the classifier: it needs head="linear"')
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise InputError(f"{name} must be a positive number, got {value!r}")
-
-
-def _one_of(name: str, value, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
 def _widths(width) -> tuple[int, ...]:
     if isinstance(width, (str, bytes)) or not isinstance(width, Sequence):
-        return tuple(_positive("width", width) << stage for stage in range(4))
+        checks.positive_int(width=width)
+        return tuple(int(width) << stage for stage in range(4))
     return _four("width", width)
 
 
@@ -241,4 +223,6 @@ def _blocks(blocks, default: tuple[int, ...]) -> tuple[int, ...]:
 def _four(name: str, values: Sequence) -> tuple[int, ...]:
     if len(values) != 4:
         raise InputError(f"{name} must be four numbers, one per stage, got {tuple(values)}")
-    return tuple(_positive(name, value) for value in values)
+    for value in values:
+        checks.positive_int(**{name: value})
+    return tuple(map(int, values))

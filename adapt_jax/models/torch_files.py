@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.named import listed
 
 # Where checkpoints keep the network; anything else all of tensors counts if it is the only one.
 _STATE_DICTS = ("state_dict", "model", "model_state_dict", "net", "network", "weights")
@@ -27,7 +28,6 @@ _ZIP = b"PK\x03\x04"
 _BEFORE_1_6 = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch.serialization.MAGIC_NUMBER
 _LARGEST_PROGRAM = 1 << 24  # bytes of data.pkl; a ResNet-101's has some 100 kB
 _MOST_AXES = 8
-_SHOWN = 8  # names in a message
 
 
 class _Storage(NamedTuple):
@@ -282,6 +282,4 @@ def _array(name: str, tensor: _Tensor, load: Callable[[str], bytes]) -> np.ndarr
 
 
 def _listed(names) -> str:
-    names = [str(name)[:80] for name in names if isinstance(name, str)]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return listed(str(name)[:80] for name in names if isinstance(name, str))

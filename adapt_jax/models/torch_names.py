@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from adapt_jax.core.errors import InputError
+from adapt_jax.core import named
 from adapt_jax.models.base import Variables
 
 
@@ -45,7 +45,6 @@ _LEAVES = {
     "var": "running_var",
 }
 _HEADS = ("head", "fc")
-_SHOWN = 8  # names in a message
 # Layouts, theirs -> ours, and back: OIHW -> HWIO; a linear layer's (out, in) -> (in, out).
 _TO_OURS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
 _TO_THEIRS = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
@@ -134,33 +133,16 @@ def _convert(given, template):
     layout = detect(given)
     leaves = flatten_dict(template)
     wanted = {path: torch_name(path[1:], layout) for path in leaves}
-    missing = sorted(set(wanted.values()) - set(given))
-    unused = sorted(set(given) - set(wanted.values()))
-    wrong = []
-    for path, name in wanted.items():
-        shape = leaves[path].shape
-        theirs = tuple(shape[axis] for axis in _TO_THEIRS[len(shape)])
-        if name in given and given[name].shape != theirs:
-            wrong.append(f"{name} is {given[name].shape}, not {theirs}")
-    wrong.sort()
-    problems = [
-        f"{what}: {_listed(names)}"
-        for what, names in (("missing", missing), ("unused", unused), ("wrong shape", wrong))
-        if names
-    ]
-    if problems:
-        raise InputError(
-            f"the PyTorch weights do not fit the model ({'; '.join(problems)}); "
-            "choose the model, stem, width, blocks and head they were trained with"
-        )
+    shapes = {path: leaf.shape for path, leaf in leaves.items()}
+    named.check(
+        given,
+        {wanted[path]: tuple(s[i] for i in _TO_THEIRS[len(s)]) for path, s in shapes.items()},
+        what="the PyTorch weights do not fit the model",
+        advice="choose the model, stem, width, blocks and head they were trained with",
+    )
 
     def convert(path):
         value = given[wanted[path]]
         return jnp.asarray(value.transpose(_TO_OURS[value.ndim]), leaves[path].dtype)
 
     return unflatten_dict({path: convert(path) for path in wanted})
-
-
-def _listed(names):
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.stand_ins import refuse_stand_in
 from adapt_jax.models import torch_files
 
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
@@ -21,11 +22,13 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
 
     Raises:
       InputError: no such file, a pickle without `allow_pickle` (the message has both ways out) or
-        with more than tensors in it, another kind of file, a damaged one, a tensor that is not
-        numeric or not finite, or `safetensors` is not installed.
+        with more than tensors in it, another kind of file, a damaged one, a Git LFS pointer or a
+        web page in its place, a tensor that is not numeric or not finite, or `safetensors` is not
+        installed.
     """
     file = pathlib.Path(path).expanduser()
     kind = file.suffix.lower()
+    refuse_stand_in(file)
     if kind in _PICKLES and not allow_pickle:
         target = file.with_suffix(".npz").name
         raise InputError(

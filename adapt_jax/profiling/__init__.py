@@ -4,8 +4,7 @@ Beside the trace lie summary.txt (the page), summary.json (the same), program.tx
 program), memory.prof (device memory, for pprof); `python -m adapt_jax.profiling FOLDER` draws it.
 """
 
-from adapt_jax.config.fields import steps_range
 from adapt_jax.profiling.summary import Subject
 from adapt_jax.profiling.trace import Trace, calls
 
-__all__ = ["Subject", "Trace", "calls", "steps_range"]
+__all__ = ["Subject", "Trace", "calls"]

@@ -18,7 +18,7 @@ from adapt_jax.profiling import hlo, ops, summary
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-COLOURS = dict(zip((*hlo.PHASES, hlo.OTHER), plt.get_cmap("tab10").colors))
+COLOURS = dict(zip((*hlo.PHASES, hlo.OTHER), matplotlib.color_sequences["tab10"]))
 _THIN = 2e-4  # of a step; shorter operations are not drawn
 
 

@@ -42,7 +42,8 @@ class Program(NamedTuple):
 
 def parse(text: str) -> Program:
     """Reads `compiled.as_text()`."""
-    computations, entry, current = {}, "", None
+    computations: dict[str, list[Instruction]] = {}
+    entry, current = "", None
     for line in text.splitlines():
         if line.startswith(" "):
             if current is not None and (found := _INSTRUCTION.match(line)):

@@ -57,7 +57,9 @@ def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorde
       module: the program's name.
       opcodes: of its instructions by name; what only waits for its body is left out.
     """
-    seconds, starts, elsewhere, spans = defaultdict(float), defaultdict(list), 0.0, []
+    seconds: defaultdict[str, float] = defaultdict(float)
+    starts: defaultdict[str, list] = defaultdict(list)
+    elsewhere, spans = 0.0, []
     for event in (event for line in lines(path) for event in line):
         if event.module not in ("", module) or event.op not in opcodes:
             elsewhere += event.own if opcodes.get(event.op) not in CONTROL else 0.0
@@ -92,7 +94,7 @@ def step_starts(recorded: Recorded, steps: int) -> list[float]:
 
 def by_phase(recorded: Recorded, scopes: Mapping[str, tuple[str, str, str]]) -> Times:
     """Seconds of each phase, the longest first; other programs count as "other"."""
-    total = defaultdict(float)
+    total: defaultdict[str, float] = defaultdict(float)
     for op, seconds in recorded.seconds.items():
         total[scopes[op][0]] += seconds
     if recorded.elsewhere:

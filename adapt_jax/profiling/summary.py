@@ -8,8 +8,6 @@ import contextlib
 import gzip
 import json
 import pathlib
-import resource
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ import jax
 
 from adapt_jax.core.files import write_atomically
 from adapt_jax.profiling import device_peaks, hlo, ops
+from adapt_jax.runtime import provenance
 from adapt_jax.runtime.compilation import Timing
 
 MOST = 5  # operations shown
@@ -149,7 +148,6 @@ def _memory(program, device) -> dict[str, int | None]:
     """Bytes: what the compiler plans, what the device says was the most, and the host."""
     planned = program.memory_analysis()
     stats = device.memory_stats() or {}
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "arguments": getattr(planned, "argument_size_in_bytes", None),
         "outputs": getattr(planned, "output_size_in_bytes", None),
@@ -157,7 +155,7 @@ def _memory(program, device) -> dict[str, int | None]:
         "temporaries": getattr(planned, "temp_size_in_bytes", None),
         "device_peak": stats.get("peak_bytes_in_use"),
         "device_limit": stats.get("bytes_limit"),
-        "host_peak": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "host_peak": provenance.host_peak_bytes(),
     }
 
 

@@ -33,7 +33,7 @@ class Trace:
         self._subject: summary.Subject | None = None
         self._first: int | None = None  # of the steps recorded
         self._last_reached = 0
-        self._before = [0, 0.0]  # steps just before START, and the seconds they took
+        self._untraced, self._untraced_seconds = 0, 0.0  # steps just before START
         self._traced = 0.0  # seconds the steps recorded took
         self._running = False
 
@@ -78,8 +78,8 @@ class Trace:
         began = time.perf_counter()
         yield
         if max(1, 2 * start - stop) <= step < start:  # the very first is no measure
-            self._before[1] += time.perf_counter() - began
-            self._before[0] -= step
+            self._untraced_seconds += time.perf_counter() - began
+            self._untraced -= step
 
     def reached(self, step: int) -> None:
         """To be called after steps, with the number of the next one."""
@@ -87,7 +87,7 @@ class Trace:
             return
         start, stop = self._steps
         if max(1, 2 * start - stop) <= self._last_reached < start:
-            self._before[0] += step
+            self._untraced += step
         self._last_reached = step
         if step >= stop and self._running:
             self._finish(step)
@@ -113,7 +113,8 @@ class Trace:
         if not processes.is_main():
             return
         steps = self._first, step
-        recorded = summary.Recording(self._folder, self._unit, steps, self._traced, *self._before)
+        before = self._untraced, self._untraced_seconds
+        recorded = summary.Recording(self._folder, self._unit, steps, self._traced, *before)
         try:
             found = summary.write(recorded, self._subject)
         except Exception as e:  # whatever a backend does not tell, the job goes on

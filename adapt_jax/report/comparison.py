@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from adapt_jax.core.files import write_atomically
-from adapt_jax.results import aggregate, tables
+from adapt_jax.results import aggregate, tables, ties
 from adapt_jax.results.tables import MEAN, Row
 from adapt_jax.runtime import provenance
 
@@ -27,6 +27,7 @@ def content(
     by_label: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     files: Mapping[str, str],
+    folders: Mapping[str, Sequence[pathlib.Path]],
     differences: Mapping[str, Mapping[str, Any]],
     overrides: Sequence[str],
 ) -> dict[str, Any]:
@@ -35,11 +36,12 @@ def content(
     `rows`: a config's name and method in front of its `aggregate.aggregate` rows: per detector and
     set, and per detector and group (`"ood": "mean"`), each metric's mean over the seeds, its
     population deviation `<metric>_std`, and `runs`. `runs`: the head of each run's results.json,
-    and `means`, its rows per group.
+    and `means`, its rows per group. `ties`: sentences about rows that do not differ.
 
     Args:
       by_label: a config's name -> contents of results.json, one per seed.
       files: a config's name -> its file.
+      folders: a config's name -> the folders of its runs, one per seed.
       differences: fields in which the configs differ -> {config: value}.
       overrides: what was set for all of them.
     """
@@ -60,6 +62,7 @@ def content(
         "commit": provenance.commit(),
         "runs": runs,
         "rows": rows,
+        "ties": ties.of_runs(folders, rows),
     }
 
 
@@ -110,6 +113,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         lines += [f"- **the configs differ in {field}**: {shown}"]
     means, sets = (list(_in_order(content, of_groups=groups)) for groups in (True, False))
     lines += ["", "## Means over the sets of a group", "", tables.markdown(means, SHOWN, _MEANS)]
+    lines += [*(f"- {sentence}" for sentence in content["ties"]), ""]
     lines += ["![AUROC of every config](compare.png)", ""]
     lines += ["## Every set", "", tables.markdown(sets, SHOWN, _SETS)]
     return "\n".join(lines)
@@ -154,8 +158,8 @@ def figure(content: Mapping[str, Any]) -> Figure:
             ax.set_axisbelow(True)
             ax.spines[["top", "right", "left"]].set_visible(False)
             ax.tick_params(axis="y", length=0)
-            for y in range(1, len(labels)):
-                ax.axhline(y - 0.5, color="0.93", linewidth=0.8, zorder=0)
+            for row in range(1, len(labels)):
+                ax.axhline(row - 0.5, color="0.93", linewidth=0.8, zorder=0)
         axes[0].set_yticks(range(len(labels)), labels, parse_math=False)
         axes[0].set_ylim(len(labels) - 0.5, -0.5)
         handles, texts = axes[0].get_legend_handles_labels()

@@ -7,9 +7,11 @@ returns a `matplotlib.figure.Figure` that is nobody's current figure: show it, o
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import roc_auc_score
@@ -24,7 +26,7 @@ from adapt_jax.results.scores import load_scores
 from adapt_jax.results.scoring import stream_key
 
 _ID, _OOD, _INK, _GRID = "#0a66c2", "#d1490b", "#5b6571", "#e1e5ea"
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -66,6 +68,7 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
             )
         for ax in axes[len(rows) :]:
             ax.axis("off")
+        keys: list[Artist]
         keys = [mpl.patches.Patch(color=c, alpha=0.6) for c in (_ID, _OOD)]
         keys.append(Line2D([], [], color=_INK, linestyle=(0, (3, 2)), linewidth=0.9))
         names = [
@@ -124,9 +127,8 @@ def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) 
       InputError: no such run, set or detector, or none of the detectors adapts.
     """
     found = result_files.read(workdir)
-    rows = [r for r in found["rows"] if r["ood"] == ood]
-    names = list(detectors) or [r["detector"] for r in rows]
-    rows = {r["detector"]: r for r in rows}
+    rows = {r["detector"]: r for r in found["rows"] if r["ood"] == ood}
+    names = list(detectors) or list(rows)
     unknown = [n for n in names if n not in rows]
     adaptive = [n for n in names if n in rows and rows[n].get("adaptive")]
     if unknown or not adaptive:

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from adapt_jax import metrics
 from adapt_jax.core.files import write_atomically
-from adapt_jax.data.set_names import ID
+from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.report import plots
-from adapt_jax.results import tables
+from adapt_jax.results import tables, ties
 from adapt_jax.results.evaluation import Evaluation, Images, prototype_rows
 from adapt_jax.results.scoring import stream_key
 
@@ -68,7 +68,9 @@ def write(
         best_group=_best(means, lambda r: r["group"]),
         by_set=sorted(by_set, key=lambda r: (sets.index(r["ood"]), ranked.index(r["detector"]))),
         best_set=_best(by_set, lambda r: r["ood"]),
+        ties=_ties(scores, by_set, evaluation.groups),
         percent=tables.percent,
+        intervals=tables.INTERVALS if any("auroc_low" in r for r in rows) else "",
         histograms=_histograms(shown, scores, by_set, evaluation.groups),
         rocs=_rocs(shown, scores, sets),
         roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],
@@ -120,12 +122,14 @@ def extremes(
     def take(chosen: list[tuple[float, str, int]]) -> list[Example]:
         found = []
         for score, name, i in chosen[:count]:
-            image = images[name](i) if callable(images[name]) else images[name][i]
+            source: Any = images[name]
+            image = source(i) if callable(source) else source[i]
             label = str(names[name][i]) if names.get(name) is not None else str(i)
             found.append(Example(np.asarray(image), label, score, name))
         return found
 
-    ood, own = [], []
+    ood: list[tuple[float, str, int]] = []
+    own: list[tuple[float, str, int]] = []
     for name in images:
         if images[name] is None or name not in scores:
             continue
@@ -168,6 +172,16 @@ def _best(rows: Sequence[tables.Row], key: Callable) -> dict[tuple, float]:
         for (k, column), v in best.items()
         if len(v) > 1
     }
+
+
+def _ties(scores, by_set, groups) -> list[str]:
+    """Which detectors do not differ, group by group."""
+    of_sets = {r["ood"]: r["group"] for r in by_set}
+    all_scores: dict[tuple[str, ...], Any] = {}
+    for detector, found in scores.items():
+        own = {ID: np.concatenate([found[s] for s in id_side(groups)])} if ID in found else {}
+        all_scores["", detector] = [{**found, **own}]
+    return ties.sentences(ties.find(all_scores, of_sets))
 
 
 def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:

@@ -9,7 +9,7 @@ import colorsys
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 SERIES = 8  # distinct colours; further curves repeat them dashed
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "adapt_jax",
     "font.size": 9,
@@ -219,8 +219,10 @@ def _axes(width: float, height: float):
     ax = fig.subplots()
     ax.set_facecolor("none")
     ax.tick_params(colors=_INK)
-    for item in (*ax.spines.values(), ax.xaxis.label, ax.yaxis.label):
-        item.set_color(_INK)
+    for spine in ax.spines.values():
+        spine.set_color(_INK)
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        label.set_color(_INK)
     return fig, ax
 
 

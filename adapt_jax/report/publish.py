@@ -1,9 +1,7 @@
 """From scored detectors to what a run's folder and the console show; shared by every evaluation."""
 
 import pathlib
-import resource
 import shutil
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ from adapt_jax.results import result_files, tables
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.results.scored import Scored, lacking
 from adapt_jax.results.scores import save_scores
-from adapt_jax.runtime import processes
+from adapt_jax.runtime import processes, provenance
 from adapt_jax.workdir import logbook
 
 SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; files have all
@@ -62,7 +60,7 @@ def _header(evaluation: Evaluation) -> dict[str, Any]:
         "unfit": scored.unfit,
         "failed": scored.failed,
         "seconds": {d: {k: round(v, 3) for k, v in s.items()} for d, s in scored.seconds.items()},
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": provenance.host_peak_bytes(),
         "config": config,
     }
 
@@ -88,7 +86,7 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     for detector, found in scored.searched.items():
         chosen = ", ".join(f"{k}={v}" for k, v in found["chosen"].items())
         notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {chosen}")
-    reasons = {}
+    reasons: dict[str, list[str]] = {}
     for detector, reason in scored.unfit.items():
         what = reason.removeprefix(f"{detector.partition('?')[0]}.fit: ")
         reasons.setdefault(what.removesuffix("."), []).append(detector)
@@ -103,9 +101,3 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
         notes.append(f"report:  {workdir / 'report.html'}")
     for note in notes:
         console.print(note, highlight=False, markup=False)
-
-
-def _peak_memory() -> int:
-    """Most memory this process has held on the host, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -5,25 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from adapt_jax.config import diff as config_diff
+from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.errors import InputError
 from adapt_jax.results.result_rows import METRICS, _common
 from adapt_jax.results.tables import Row
-
-# Config fields that may differ between runs of one table.
-NO_RESULT = frozenset(
-    (
-        "seed",
-        "log_every",
-        "checkpoint_every",
-        "profile",
-        "report",
-        "tracking",
-        "from_features",
-        "input_workers",
-        "prefetch",
-    )
-)
 
 
 def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -46,32 +31,34 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
         if len(values) > 1:
             raise InputError(f"runs differ in {key} ({' and '.join(values)}); do not mix them.")
     for run in results[1:]:
-        changed = config_diff.differences(results[0].get("config", {}), run.get("config", {}))
-        for key in changed.keys() - NO_RESULT:
-            was, now = changed[key]
-            raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
+        changes = changed(results[0].get("config", {}), run.get("config", {}), Effect.RESULT)
+        for key, (was, now) in changes.items():
+            if key != "seed":
+                raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
     runs = [(r["seed"], r["checkpoint_sha256"]) for r in results]
-    for run in runs:
-        if runs.count(run) > 1:
+    for identity in runs:
+        if runs.count(identity) > 1:
             raise InputError(
-                f"the run with seed {run[0]} is given {runs.count(run)} times; "
+                f"the run with seed {identity[0]} is given {runs.count(identity)} times; "
                 "repeating it makes the deviation look smaller than it is."
             )
     keyed = [{_identity(row): row for row in r["rows"]} for r in results]
-    for other, run in zip(keyed, runs):
+    for other, (seed, _) in zip(keyed, runs):
         if difference := set(keyed[0]) ^ set(other):
             detector, ood, group, n_id, n_ood = min(difference, key=str)
             raise InputError(
-                f"the runs with seeds {runs[0][0]} and {run[0]} were evaluated differently: only "
+                f"the runs with seeds {runs[0][0]} and {seed} were evaluated differently: only "
                 f"one has detector {detector!r}, set {ood!r} ({group}, {n_id} ID, {n_ood} OOD)."
             )
     rows = []
     for identity in keyed[0]:
         same = [k[identity] for k in keyed]
         merged = {k: v for k, v in _common(same).items() if k not in METRICS}
+        if len(same) > 1:  # intervals are about the images of one run
+            merged = {k: v for k, v in merged.items() if not k.endswith(("_low", "_high"))}
         for name in METRICS:
-            values = [r[name] for r in same]
-            merged |= {name: float(np.mean(values)), f"{name}_std": float(np.std(values))}
+            column = [r[name] for r in same]
+            merged |= {name: float(np.mean(column)), f"{name}_std": float(np.std(column))}
         rows.append(merged | {"runs": len(same)})
     return rows
 

@@ -4,60 +4,65 @@ ID and OOD images are drawn anew, with replacement, each from their own set (Efr
 interval). It says nothing about other training seeds; several runs do.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from adapt_jax.config.fields import check_bootstrap
-from adapt_jax.core.errors import InputError
+from adapt_jax.metrics import resampling
+from adapt_jax.results import result_rows
+from adapt_jax.results.tables import Row
 
-COLUMNS = ("auroc", "fpr95", "fpr95_idpos_first")
-_RECALL = 0.95
+_TAIL = 2.5  # percent of the resamples on either side of an interval
 
 
-def intervals(
-    id_scores, ood_scores, resamples: int = 1000, *, level: float = 0.95, seed: int = 0
-) -> dict[str, float]:
-    """`<metric>_low` and `<metric>_high` for `COLUMNS`, as fractions.
+def with_means(rows: Sequence[Row], scores: Sequence[tuple], resamples: int = 0) -> list[Row]:
+    """The rows of OOD sets with intervals, and behind those of each group their mean.
 
     Args:
-      id_scores: (N,) finite, larger = more in-distribution.
-      ood_scores: (M,) likewise.
-      resamples: how many times both are drawn.
-      level: share of the resamples inside the interval.
-      seed: of the draws.
+      rows: result rows of one detector, one per OOD set.
+      scores: for each row, what it compares: ID scores (N,) and OOD scores (M,).
+      resamples: how many times the images are drawn; 0 for no intervals.
 
     Raises:
-      InputError: one resample or less than none, or a level outside (0, 1).
+      InputError: one resample or less than none.
     """
     check_bootstrap(resamples)
-    if not 0 < level < 1:
-        raise InputError(f"bootstrap: level must lie between 0 and 1, got {level}.")
+    drawn = [_draws(own, ood, resamples, i) for i, (own, ood) in enumerate(scores)]
+    ordered = []
+    for mean in result_rows.mean_rows(rows):
+        of_group = [i for i, row in enumerate(rows) if row["group"] == mean["group"]]
+        ordered += [rows[i] | _interval(drawn[i]) for i in of_group]
+        ordered.append(mean | _interval(np.mean([drawn[i] for i in of_group], axis=0)))
+    return ordered
+
+
+def _interval(drawn: np.ndarray) -> dict[str, float]:
+    """`<metric>_low` and `<metric>_high` of draws (resamples, metrics); {} without any."""
+    if not len(drawn):
+        return {}
+    low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL], axis=0)
+    found: dict[str, float] = {}
+    for name, a, b in zip(resampling.COLUMNS, low, high):
+        found |= {f"{name}_low": float(a), f"{name}_high": float(b)}
+    return found
+
+
+def _draws(id_scores, ood_scores, resamples: int, stream: int) -> np.ndarray:
+    """The metrics (resamples, metrics) of every draw.
+
+    Sets with different streams see the same ID draws, so that draws can be averaged over them.
+    """
     scores = np.concatenate([np.asarray(id_scores), np.asarray(ood_scores)])
     values, where = np.unique(scores, return_inverse=True)
     of_id, of_ood = where[: len(id_scores)], where[len(id_scores) :]
-    rng = np.random.default_rng(seed)
-    drawn = np.array([
-        _metrics(_draw(rng, of_id, len(values)), _draw(rng, of_ood, len(values)))
+    id_rng, ood_rng = (np.random.default_rng(seed) for seed in (0, 1 + stream))
+    return np.array([
+        resampling.of_counts(_draw(id_rng, of_id, len(values)), _draw(ood_rng, of_ood, len(values)))
         for _ in range(resamples)
     ])  # fmt: skip
-    tail = 50 * (1 - level)
-    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
-    found = {}
-    for name, a, b in zip(COLUMNS, low, high):
-        found |= {f"{name}_low": float(a), f"{name}_high": float(b)}
-    return found
 
 
 def _draw(rng, members: np.ndarray, size: int) -> np.ndarray:
     """How often each distinct score is drawn."""
     return np.bincount(members[rng.integers(len(members), size=len(members))], minlength=size)
-
-
-def _metrics(of_id: np.ndarray, of_ood: np.ndarray) -> tuple[float, float, float]:
-    """AUROC and both FPR95s of counts per distinct score, in ascending order of score."""
-    n, m = of_id.sum(), of_ood.sum()
-    id_up_to, ood_up_to = np.cumsum(of_id), np.cumsum(of_ood)
-    auroc = np.sum(of_id * (ood_up_to - 0.5 * of_ood)) / (n * m)
-    caught = np.searchsorted(ood_up_to, _RECALL * m)  # flag scores up to this one
-    kept = np.searchsorted(n - id_up_to + of_id < _RECALL * n, True) - 1  # accept from this one on
-    fpr_idpos = (m - ood_up_to[kept] + of_ood[kept]) / m
-    return float(auroc), float(id_up_to[caught] / n), float(fpr_idpos)

@@ -12,15 +12,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
-from adapt_jax.results import aggregate, result_files, tables
+from adapt_jax.results import aggregate, published, result_files, tables, ties
 from adapt_jax.results.tables import MEAN, Row
 from adapt_jax.runtime import cli, terminal
 
-FORMATS = ("markdown", "latex", "csv", "json")
+FORMATS = ("markdown", "latex", "csv", "json", "paper", "openood")
 KEYS = {"run": "run", **tables.KEYS}
 _SAME = ("protocol", "id", "full_spectrum", "lists_sha256")
 
@@ -35,21 +36,9 @@ def merge(runs: Sequence[str]) -> list[Row]:
       InputError: a run has no results, protocols differ, or runs under one label differ in more
         than their seed.
     """
-    if not runs:
-        raise InputError("give one run or more: python -m adapt_jax.results merge RUN RUN ...")
-    by_label: dict[str, list[dict[str, Any]]] = {}
-    first = None
-    for text in runs:
-        label, equals, place = text.partition("=")
-        if pathlib.Path(text).expanduser().exists():  # its name has the sign in it
-            equals, place = "", text
-        path = pathlib.Path(place if equals else text).expanduser()
-        found = result_files.read(path.parent if path.name == "results.json" else path)
-        first = first or (path, found)
-        _check_same(*first, path, found)
-        by_label.setdefault(label if equals else _label(found), []).append(found)
     merged = []
-    for label, members in by_label.items():
+    for label, found in _read(runs).items():
+        members = [content for _, content in found]
         try:
             rows = aggregate.aggregate(members)
         except InputError as e:
@@ -58,9 +47,22 @@ def merge(runs: Sequence[str]) -> list[Row]:
             rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
         searched = {d for member in members for d in member.get("searched", ())}
         rows = [r | {"detector": _marked(r["detector"], searched)} for r in rows]
-        protocol = members[0]["protocol"]
-        merged += [{"run": label, "protocol": protocol, **r} for r in rows]
+        protocol, accuracy = members[0]["protocol"], _accuracy(members)
+        merged += [{"run": label, "protocol": protocol, **r, **accuracy} for r in rows]
     return merged
+
+
+def ties_between(runs: Sequence[str], metric: str = "auroc") -> list[str]:
+    """Sentences about the rows of `merge` that do not differ, see `results.ties`.
+
+    Args:
+      runs: as for `merge`.
+      metric: the one whose differences are tested.
+    """
+    by_label = _read(runs)
+    folders = {label: [path for path, _ in found] for label, found in by_label.items()}
+    rows = [r for found in by_label.values() for r in found[0][1]["rows"]]
+    return ties.of_runs(folders, rows, metric)
 
 
 def text(
@@ -68,8 +70,16 @@ def text(
     kind: str,
     columns: Sequence[str] = tables.COLUMNS,
     keys: Mapping[str, str] = KEYS,
+    notes: Sequence[str] = (),
 ) -> str:
     """The rows as a table in one of `FORMATS`; csv and json hold every field, as fractions.
+
+    Args:
+      rows: from `merge`.
+      kind: one of `FORMATS`.
+      columns: the metrics shown in markdown and latex.
+      keys: the fields that name a row there, with their headings.
+      notes: sentences shown with those tables.
 
     Raises:
       InputError: an unknown format or column.
@@ -80,6 +90,8 @@ def text(
         raise InputError(
             f"unknown {what}; formats: {', '.join(FORMATS)}; columns: {', '.join(tables.LABELS)}"
         )
+    if kind == "openood":
+        return published.openood(rows)
     if kind == "json":
         return json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
     if kind == "csv":
@@ -90,15 +102,51 @@ def text(
         writer.writerows(rows)
         return out.getvalue()
     protocols = dict.fromkeys(r["protocol"] for r in rows)  # one, see `merge`
-    if kind == "latex":
-        head = "".join(f"% protocol: {p}\n" for p in protocols)
-        return head + tables.latex(rows, columns, keys)
-    return tables.markdown(rows, columns, keys) + "".join(f"- protocol: {p}\n" for p in protocols)
+    notes = [*(f"protocol: {p}" for p in protocols), *notes]
+    if kind in ("latex", "paper"):
+        table = (
+            published.paper(rows, columns) if kind == "paper" else tables.latex(rows, columns, keys)
+        )
+        return "".join(f"% {n}\n" for n in notes) + table
+    return tables.markdown(rows, columns, keys) + "".join(f"- {n}\n" for n in notes)
+
+
+def _read(runs: Sequence[str]) -> dict[str, list[tuple[pathlib.Path, dict[str, Any]]]]:
+    """Folder and results of every run, by label.
+
+    Raises:
+      InputError: no run, one without results, or different protocols.
+    """
+    if not runs:
+        raise InputError("give one run or more: python -m adapt_jax.results merge RUN RUN ...")
+    by_label: dict[str, list[tuple[pathlib.Path, dict[str, Any]]]] = {}
+    first = None
+    for text in runs:
+        label, equals, place = text.partition("=")
+        if pathlib.Path(text).expanduser().exists():  # its name has the sign in it
+            equals, place = "", text
+        path = pathlib.Path(place if equals else text).expanduser()
+        path = path.parent if path.name == "results.json" else path
+        found = result_files.read(path)
+        first = first or (path, found)
+        _check_same(*first, path, found)
+        by_label.setdefault(label if equals else _label(found), []).append((path, found))
+    return by_label
 
 
 def _marked(detector: str, searched: set[str]) -> str:
     """A detector whose hyper-parameters were searched has seen OOD images; a table says so."""
     return f"{detector} (searched)" if detector in searched else detector
+
+
+def _accuracy(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """`accuracy` on ID test images and its deviation over seeds; {} without one of all runs."""
+    for name in ("id_accuracy", "linear_probe_accuracy", "nearest_mean_accuracy"):
+        values = [member[name] for member in members if name in member]
+        if len(values) == len(members):
+            spread = {"accuracy_std": float(np.std(values))} if len(values) > 1 else {}
+            return {"accuracy": float(np.mean(values)), **spread}
+    return {}
 
 
 def _label(found: Mapping[str, Any]) -> str:
@@ -129,17 +177,31 @@ def main() -> None:
     """The command line."""
     kind = flags.DEFINE_string("format", "", f"One of {', '.join(FORMATS)}; console by default.")
     out = flags.DEFINE_string("out", "", "File to write instead of showing the table.")
-    columns = flags.DEFINE_list("columns", list(tables.COLUMNS), "Metrics, separated by commas.")
+    columns = flags.DEFINE_list(
+        "columns", [], f"Metrics, by default {','.join(tables.COLUMNS)}; paper: fpr95,auroc."
+    )
+    detectors = flags.DEFINE_string("detector", "", "Only the rows of this detector.")
     groups = flags.DEFINE_bool("groups_only", False, "Means of groups only, not every set.")
+    tested = flags.DEFINE_list(
+        "test", ["auroc"], "Metrics whose differences are tested; --test= for none."
+    )
 
     def job(arguments: list[str]) -> None:
         if not arguments or arguments[0] not in ("merge", "table"):
             raise InputError("usage: python -m adapt_jax.results merge RUN... [--format=latex]")
         rows, keys = merge(arguments[1:]), KEYS
+        shown = columns.value or (published.COLUMNS if kind.value == "paper" else tables.COLUMNS)
+        if detectors.value:
+            known = dict.fromkeys(r["detector"] for r in rows)
+            rows = [r for r in rows if r["detector"] == detectors.value]
+            if not rows:
+                raise InputError(f"no rows of {detectors.value!r}; there are {', '.join(known)}")
         if groups.value:
             rows = [r for r in rows if r["ood"] == MEAN]
             keys = {k: heading for k, heading in KEYS.items() if k != "ood"}
-        table = text(rows, kind.value or "markdown", columns.value, keys)  # checks columns, too
+        plain = kind.value in ("csv", "json", "openood")
+        notes = [n for m in tested.value if not plain for n in ties_between(arguments[1:], m)]
+        table = text(rows, kind.value or "markdown", shown, keys, notes)  # checks columns
         if out.value:
             try:
                 write_atomically(out.value, table.encode())
@@ -149,6 +211,9 @@ def main() -> None:
         elif kind.value:
             print(table, end="")
         else:
-            terminal.console().print(tables.table(rows, columns.value, keys=keys))
+            console = terminal.console()
+            console.print(tables.table(rows, shown, keys=keys))
+            for note in notes:
+                console.print(note, highlight=False, markup=False)
 
     cli.run(job, arguments=True)

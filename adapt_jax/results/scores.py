@@ -5,7 +5,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,10 @@ def save_scores(path: str | os.PathLike, scores, names: Sequence[str], labels=No
     Raises:
       InputError: lengths differ.
     """
-    arrays = {"scores": np.asarray(scores, np.float32), "names": np.asarray(names, dtype=np.str_)}
+    arrays: dict[str, Any] = {
+        "scores": np.asarray(scores, np.float32),
+        "names": np.asarray(names, dtype=np.str_),
+    }
     if labels is not None:
         arrays["labels"] = np.asarray(labels)
     shapes = {k: v.shape for k, v in arrays.items()}

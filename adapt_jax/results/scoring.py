@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import id_side, ood_side
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.results import bootstrap, result_rows, tables
 from adapt_jax.results.scored import Scored, reasons
 from adapt_jax.runtime import processes
@@ -104,7 +104,7 @@ def _rows(
     resamples: int,
 ) -> list[tables.Row]:
     """The rows of the OOD sets, each group's mean behind them."""
-    rows = []
+    rows, compared = [], []
     for name in ood_side(groups):
         keys = id_side(groups)
         if fitted.in_streams:
@@ -112,13 +112,6 @@ def _rows(
         id_scores = np.concatenate(
             [result_rows.check_scores(scores[key], detector, key) for key in keys]
         )
-        row = result_rows.row(
-            detector, name, groups[name], id_scores, scores[name], **fitted.fields
-        )
-        if resamples:
-            row |= bootstrap.intervals(id_scores, scores[name], resamples)
-        rows.append(row)
-    ordered = []
-    for mean in result_rows.mean_rows(rows):
-        ordered += [r for r in rows if r["group"] == mean["group"]] + [mean]
-    return ordered
+        compared.append((id_scores, scores[name]))
+        rows.append(result_rows.row(detector, name, groups[name], *compared[-1], **fitted.fields))
+    return bootstrap.with_means(rows, compared, resamples)

@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -34,7 +35,7 @@ def required(config: flags.FlagHolder):
     return config.value
 
 
-def run(job: Callable[..., None], *, arguments: bool = False) -> None:
+def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     """Parses the flags, runs `job` and exits: 0 done, 1 failed, 2 wrong input (one sentence).
 
     Args:
@@ -70,7 +71,7 @@ def run(job: Callable[..., None], *, arguments: bool = False) -> None:
         raise
 
 
-def _explain(error: Exception, code: int = EXIT_INPUT) -> None:
+def _explain(error: Exception, code: int = EXIT_INPUT) -> NoReturn:
     if os.environ.get("ADAPT_JAX_TRACEBACK"):
         raise error
     sys.stdout.flush()

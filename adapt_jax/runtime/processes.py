@@ -44,14 +44,13 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
     Raises:
       InputError: the three are incomplete or contradictory, or the others did not come.
     """
-    given = {
-        "coordinator": coordinator or os.environ.get("ADAPT_JAX_COORDINATOR", ""),
-        "num_processes": _number("ADAPT_JAX_NUM_PROCESSES", count),
-        "process_id": _number("ADAPT_JAX_PROCESS_ID", index),
-    }
-    if given["coordinator"] == "auto":
+    address = coordinator or os.environ.get("ADAPT_JAX_COORDINATOR", "")
+    size = _number("ADAPT_JAX_NUM_PROCESSES", count)
+    mine = _number("ADAPT_JAX_PROCESS_ID", index)
+    if address == "auto":
         _connect()
         return
+    given = {"coordinator": address, "num_processes": size, "process_id": mine}
     missing = [name for name, value in given.items() if value in ("", None)]
     if len(missing) == len(given):
         if _surrounded():
@@ -62,7 +61,6 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
             f"several processes need coordinator, num_processes and process_id; {missing[0]} is "
             "missing (flags, or ADAPT_JAX_COORDINATOR, _NUM_PROCESSES and _PROCESS_ID)"
         )
-    address, size, mine = given.values()
     if not re.fullmatch(r"\S+:\d+", address):
         raise InputError(f"coordinator is host:port of process 0, got {address!r}")
     if not 0 <= mine < size:

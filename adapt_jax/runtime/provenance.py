@@ -1,9 +1,11 @@
-"""With which software and on what a number was made."""
+"""With which software, on what, and in how much memory a number was made."""
 
 import functools
 import importlib.metadata
 import platform
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -19,6 +21,12 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
+
+
+def host_peak_bytes() -> int:
+    """The most memory that this process has held on the host so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 @functools.cache

@@ -164,10 +164,10 @@ def find_wordnet() -> Path:
     places = [Path(env["WNSEARCHDIR"])] if env.get("WNSEARCHDIR") else []
     places += [Path(env["WNHOME"], "dict")] if env.get("WNHOME") else []
     places += map(Path, _SYSTEM)
-    nltk = [p for p in env.get("NLTK_DATA", "").split(os.pathsep) if p]
+    nltk = [Path(p) for p in env.get("NLTK_DATA", "").split(os.pathsep) if p]
     nltk += [Path.home() / "nltk_data"]
     nltk += [Path(sys.prefix, part, "nltk_data") for part in ("", "share", "lib")]
-    nltk += [f"{root}/nltk_data" for root in _SHARED]
+    nltk += [Path(root, "nltk_data") for root in _SHARED]
     places += [Path(root, "corpora/wordnet") for root in dict.fromkeys(nltk)]
     for place in places:
         for found in (place, place.with_name(f"{place.name}.zip")):  # NLTK keeps the zip file

@@ -3,31 +3,54 @@
 The tokenizer lower-cases, so capitals do not matter; the full stop does.
 """
 
+import functools
+import operator
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.core.errors import InputError
 
 
 class Prompts(NamedTuple):
-    """Templates, each with one `{}`: for ID labels (several are averaged), nouns, adjectives."""
+    """Templates, each with one `{}`, for ID labels, nouns and adjectives; several are averaged.
+
+    unit_first: whether the features of several templates are made unit length before they are
+      averaged, see `ensemble`.
+    """
 
     labels: tuple[str, ...]
-    noun: str
-    adjective: str
+    noun: tuple[str, ...]
+    adjective: tuple[str, ...]
+    unit_first: bool = True
 
 
 # What each program feeds to the text tower. "openood_vlm*": YBZh/OpenOOD-VLM, which also runs
 # AdaNeg; its option text_prompt (nice, simple, tip) concerns the ID labels alone.
-_OPENOOD_NEGATIVES = ("The nice {}.", "This is a {} photo.")
+_OPENOOD_NEGATIVES = ("The nice {}.",), ("This is a {} photo.",)
+_CSP = (
+    "a close-up photo of the nice {}.",
+    "a photo with the nice {}.",
+    "a good photo with the nice {}.",
+    "a photo of the nice {}.",
+    "{}",
+    "the {}",
+    "the good {}",
+    "the nice {}",
+)
 PRESETS = {
-    "mcm": Prompts(("a photo of a {}",), "a photo of a {}", "This is a {} photo"),
-    "neglabel": Prompts(("the nice {}",), "the nice {}", "This is a {} photo"),
+    "mcm": Prompts(("a photo of a {}",), ("a photo of a {}",), ("This is a {} photo",)),
+    "neglabel": Prompts(("the nice {}",), ("the nice {}",), ("This is a {} photo",)),
+    "csp": Prompts(
+        _CSP,
+        _CSP,
+        ("{}", "a nice photo of {}", "a good photo of {}", "a close-up photo of {}"),
+        unit_first=False,
+    ),
     "openood_vlm": Prompts(("The nice {}.",), *_OPENOOD_NEGATIVES),
     "openood_vlm_simple": Prompts(("a photo of a {}.",), *_OPENOOD_NEGATIVES),
     "openood_vlm_tip": Prompts(
@@ -48,8 +71,8 @@ PRESETS = {
 def make(
     preset: str = "neglabel",
     labels: str | Sequence[str] = (),
-    noun: str = "",
-    adjective: str = "",
+    noun: str | Sequence[str] = (),
+    adjective: str | Sequence[str] = (),
 ) -> Prompts:
     """A preset, with what is given in place of its own templates.
 
@@ -57,20 +80,19 @@ def make(
       preset: a key of `PRESETS`.
       labels: one template or several for the ID labels, or `file:PATH` with one template a line
         (such as OpenAI's 80 for ImageNet).
-      noun: template of the noun negatives.
-      adjective: template of the adjective negatives.
+      noun: the same for the noun negatives.
+      adjective: the same for the adjective negatives.
 
     Raises:
       InputError: an unknown preset, an unreadable file, or a template without exactly one `{}`.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}.")
-    if isinstance(labels, str):
-        is_file = labels.startswith("file:")
-        labels = _lines(labels.removeprefix("file:")) if is_file else [labels] if labels else []
-    base = PRESETS[preset]
-    prompts = Prompts(tuple(labels) or base.labels, noun or base.noun, adjective or base.adjective)
-    for template in (*prompts.labels, prompts.noun, prompts.adjective):
+    given = {"labels": labels, "noun": noun, "adjective": adjective}
+    own: dict[str, Any]
+    own = {kind: found for kind, value in given.items() if (found := _templates(value))}
+    prompts = PRESETS[preset]._replace(**own)
+    for template in (*prompts.labels, *prompts.noun, *prompts.adjective):
         if template.count("{}") != 1:
             raise InputError(f"a prompt needs exactly one {{}} for the word, got {template!r}.")
     return prompts
@@ -81,12 +103,26 @@ def fill(template: str, words: Iterable[str]) -> list[str]:
     return [template.replace("{}", word) for word in words]
 
 
-def ensemble(features: jax.Array) -> jax.Array:
-    """Averages templates: (T, C, D) text features -> (C, D) unit rows.
+def ensemble(features: Iterable[np.ndarray], unit_first: bool = True) -> np.ndarray:
+    """Averages templates: text features (C, D) of each -> (C, D) unit rows.
 
-    Each feature to unit length, then the mean, then to unit length, as all CLIP programs do.
+    Args:
+      features: one array per template; taken one after the other, so that a generator need not hold
+        them all.
+      unit_first: whether each feature counts with unit length, as in almost all CLIP programs; CSP
+        averages what the text tower gives.
     """
-    return l2_normalize(jnp.mean(l2_normalize(features), axis=0))
+    parts = (l2_normalize(jnp.asarray(part)) if unit_first else part for part in features)
+    total: Any = functools.reduce(operator.add, parts)
+    return np.asarray(l2_normalize(total))
+
+
+def _templates(value: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        return tuple(value)
+    if value.startswith("file:"):
+        return tuple(_lines(value.removeprefix("file:")))
+    return (value,) if value else ()
 
 
 def _lines(path: str) -> list[str]:

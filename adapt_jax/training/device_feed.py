@@ -3,21 +3,33 @@
 import numpy as np
 
 from adapt_jax.runtime import compilation, sharding
-from adapt_jax.training.sharded import Metrics, longest_dispatch, sharded_loop
+from adapt_jax.training.plan import Plan
+from adapt_jax.training.sharded import Metrics, sharded_loop
 from adapt_jax.training.train_state import TrainState
+from adapt_jax.training.train_step import Step
 
 
 class DeviceFeed:
     """The whole set lies on every device; many steps are one dispatch."""
 
-    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool = False):
-        """Places images (N, S, S, 3) and targets (N,), and compiles; see `make`."""
-        self.max_steps = longest_dispatch(config, len(images))
+    def __init__(
+        self,
+        step: Step,
+        plan: Plan,
+        mesh,
+        images,
+        labels,
+        state: TrainState,
+        *,
+        keep_names: bool = False,
+    ):
+        """Places images (N, S, S, 3) and labels (N,) on the devices, and compiles; see `make`."""
+        self.max_steps = plan.longest_dispatch
         self.described = "all images on every device"
-        self._data = sharding.replicate(mesh, images), sharding.replicate(mesh, targets)
-        loop = sharded_loop(config, mesh, step, len(images), self.max_steps)
+        self._data = sharding.replicate(mesh, images), sharding.replicate(mesh, labels)
+        loop = sharded_loop(step, plan, mesh, self.max_steps)
         lowered = loop.lower(state, *self._data, np.int32(1))
-        self.program, self.compiled = compilation.timed(lowered, names=names)
+        self.program, self.compiled = compilation.timed(lowered, names=keep_names)
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         """See `Feed`."""

@@ -14,8 +14,9 @@ from adapt_jax.data.sources import Dataset
 from adapt_jax.runtime import compilation
 from adapt_jax.training import train_step
 from adapt_jax.training.device_feed import DeviceFeed
-from adapt_jax.training.host_feed import HostFeed
+from adapt_jax.training.host_feed import HostFeed, HostInput
 from adapt_jax.training.parts import Parts
+from adapt_jax.training.plan import Plan
 from adapt_jax.training.sharded import Metrics, sharded_step
 from adapt_jax.training.train_state import TrainState
 
@@ -23,8 +24,8 @@ from adapt_jax.training.train_state import TrainState
 class Feed(Protocol):
     """Runs steps.
 
-    max_steps: bounds `count`. described: where images are, in a few words. program: what is
-    dispatched, and compiled: what compiling it took.
+    max_steps: the most steps of one call. described: where images are, in a few words.
+    program: the compiled program, and compiled: what compiling it took.
     """
 
     max_steps: int
@@ -40,25 +41,29 @@ class Feed(Protocol):
 
 
 def make(
-    config,
     parts: Parts,
+    plan: Plan,
     mesh,
     train_set: Dataset,
     state: TrainState,
+    host_input: HostInput,
     *,
-    names: bool = False,
+    keep_names: bool = False,
 ) -> Feed:
     """Compiles the step and prepares to feed it.
 
     Args:
-      config: of the run.
-      parts: from `build.build_for`.
+      parts: the network, method, optimiser, schedule and augmentation.
+      plan: the length of the run.
       mesh: the devices.
-      train_set: whose images decide which feed it is.
+      train_set: the training images, which decide which feed it is, and their labels.
       state: where training starts; only its step, its key and its shapes matter.
-      names: see `compilation.timed`.
+      host_input: how images that stay files are read.
+      keep_names: whether the program keeps the names of its phases, see `compilation.timed`.
     """
-    step = sharded_step(config, parts, mesh)
-    targets = train_step.targets(parts.method, train_set.labels, len(train_set.images))
-    kind = HostFeed if sources.read_while_training(train_set) else DeviceFeed
-    return kind(config, mesh, train_set.images, targets, state, step, names)
+    step = sharded_step(parts, mesh, plan.microbatches)
+    labels = train_step.loss_labels(parts.method, train_set.labels, plan.num_images)
+    arguments = (step, plan, mesh, train_set.images, labels, state)
+    if sources.read_while_training(train_set):
+        return HostFeed(*arguments, host_input, keep_names=keep_names)
+    return DeviceFeed(*arguments, keep_names=keep_names)

@@ -4,7 +4,7 @@ import collections
 import queue
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,15 +13,28 @@ from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.data.augment.host_crops import Crops
 from adapt_jax.data.workers.pool import Workers, default_count
 from adapt_jax.data.workers.process import Item
-from adapt_jax.experiment import derived
 from adapt_jax.runtime import compilation, processes, sharding
 from adapt_jax.training import train_loop
-from adapt_jax.training.sharded import Metrics, longest_dispatch
+from adapt_jax.training.plan import Plan
+from adapt_jax.training.sharded import Metrics
 from adapt_jax.training.train_state import TrainState
+from adapt_jax.training.train_step import Step
 
 CHUNK = 8  # images a worker is given at a time
 DISPATCHES = 8  # steps between two looks at signals, where each step is a dispatch of its own
 _GLANCE = 0.002  # seconds between two looks at whether the devices have run dry
+
+
+class HostInput(NamedTuple):
+    """How the host reads training images.
+
+    workers: worker processes that decode; None for one per core. prefetch: batches read ahead.
+    crop_scale: the smallest and largest share of an image's area that a random crop has.
+    """
+
+    workers: int | None
+    prefetch: int
+    crop_scale: tuple[float, float]
 
 
 class _Batch(NamedTuple):
@@ -38,41 +51,53 @@ class HostFeed:
     seconds before each step in which the devices had nothing to do for want of a batch.
     """
 
-    def __init__(self, config, mesh, images, targets, state: TrainState, step, names: bool = False):
-        """Starts reading at the state's step, and compiles meanwhile; see `make`."""
-        self._batch, self._images, self._targets = config.batch_size, images, targets
-        self._mesh, self._rows = mesh, sharding.local_rows(mesh, config.batch_size)
-        self._per_epoch = train_loop.steps_per_epoch(len(images), config.batch_size)
-        self._steps = range(int(state.step), derived.total_steps(config, len(images)))
+    def __init__(
+        self,
+        step: Step,
+        plan: Plan,
+        mesh,
+        images,
+        labels,
+        state: TrainState,
+        host_input: HostInput,
+        *,
+        keep_names: bool = False,
+    ):
+        """Starts reading at the state's step, and compiles meanwhile; see `feeds.make`."""
+        self._plan, self._images, self._labels = plan, images, labels
+        self._mesh, self._rows = mesh, sharding.local_rows(mesh, plan.batch_size)
+        self._steps = range(int(state.step), plan.total_steps)
+        self._key: tuple[Any, Any]
         self._key = np.asarray(jax.random.key_data(state.key)), jax.random.key_impl(state.key)
-        self._order = (None, None)
-        self.max_steps = min(DISPATCHES, longest_dispatch(config, len(images)))
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int32))
+        self.max_steps = min(DISPATCHES, plan.longest_dispatch)
 
         crops = Crops(
-            config.image_size,
-            config.views,
-            tuple(config.augment.crop_scale),
-            tuple(int(word) for word in self._key[0][-2:]),
+            images.shape[1],
+            plan.views,
+            host_input.crop_scale,
+            (int(self._key[0][-2]), int(self._key[0][-1])),
         )
-        count = default_count() if config.input_workers is None else config.input_workers
-        self._workers = Workers(count, crops, config.prefetch * len(self._rows))
+        count = default_count() if host_input.workers is None else host_input.workers
+        self._workers = Workers(count, crops, host_input.prefetch * len(self._rows))
         what = {0: "threads", 1: "1 worker"}.get(count, f"{count} workers")
-        self.described = f"images read by {what}, {config.prefetch} batches ahead"
-        self._slots = config.prefetch
+        self.described = f"images read by {what}, {host_input.prefetch} batches ahead"
+        self._slots = host_input.prefetch
         self._ready: queue.Queue[_Batch | Exception] = queue.Queue(maxsize=1)
         self._closed = threading.Event()
         self._reader = threading.Thread(target=self._read, name="input", daemon=True)
         self._reader.start()
         try:
-            lowered = self._lowered(config, state, step)
-            self.program, self.compiled = compilation.timed(lowered, names=names)
+            lowered = self._lowered(state, step)
+            self.program, self.compiled = compilation.timed(lowered, names=keep_names)
         except BaseException:
             self.close()
             raise
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
         """See `Feed`; raises InputError or TrainingFailed for an image that cannot be had."""
-        log, waits = [], []
+        log: list[dict[str, jax.Array]] = []
+        waits: list[float] = []
         for _ in range(count):
             batch, waited = self._next(log[-1]["loss"] if log else None)
             state, metrics = self.program(state, *batch)
@@ -89,15 +114,15 @@ class HostFeed:
         self._workers.close()
         self._reader.join()
 
-    def _lowered(self, config, state, step):
+    def _lowered(self, state, step):
         whole, split = sharding.replicated(self._mesh), sharding.over_batch(self._mesh)
-        shape = (config.batch_size, config.views, *self._images.shape[1:])
+        shape = (self._plan.batch_size, self._plan.views, *self._images.shape[1:])
         images = jax.ShapeDtypeStruct(shape, np.uint8, sharding=split)
-        labels = jax.ShapeDtypeStruct(shape[:1], self._targets.dtype, sharding=split)
+        labels = jax.ShapeDtypeStruct(shape[:1], self._labels.dtype, sharding=split)
         jitted = jax.jit(step, donate_argnums=0, out_shardings=whole)
         return jitted.lower(state, images, labels)
 
-    def _next(self, running: jax.Array | None) -> tuple[_Batch, float]:
+    def _next(self, running: Any) -> tuple[_Batch, float]:
         """The next batch, and how long the devices waited for it; `running` is their last step."""
         idle_since = None
         while True:
@@ -116,7 +141,7 @@ class HostFeed:
 
     def _read(self) -> None:
         """The thread: asks for batches ahead and delivers them in order."""
-        pending = collections.deque()
+        pending: collections.deque = collections.deque()
         try:
             for step in self._steps:
                 if len(pending) == self._slots:
@@ -130,13 +155,13 @@ class HostFeed:
 
     def _ask(self, step: int):
         """Sets the workers to a batch: where it will be, its images' numbers, what to wait for."""
-        epoch, within = divmod(step, self._per_epoch)
+        epoch, within = divmod(step, self._plan.steps_per_epoch)
         if self._order[0] != epoch:
             data, impl = self._key
             key = jax.random.wrap_key_data(data, impl=impl)
             draw = jax.jit(train_loop.epoch_order, static_argnums=2)
             self._order = epoch, np.asarray(draw(key, epoch, len(self._images)))
-        places = (within * self._batch + self._rows) % len(self._images)
+        places = (within * self._plan.batch_size + self._rows) % len(self._images)
         numbers = self._order[1][places]
         first = step % self._slots * len(numbers)
         jobs = []
@@ -153,11 +178,11 @@ class HostFeed:
             job.result()
         # A copy: the next batch is written where this one is, and devices may read late.
         images = self._workers.rows[first : first + len(numbers)].copy()
-        rows = self._mesh, self._batch, self._rows
+        rows = self._mesh, self._plan.batch_size, self._rows
         self._put(
             _Batch(
                 sharding.from_local_rows(*rows, images),
-                sharding.from_local_rows(*rows, self._targets[numbers]),
+                sharding.from_local_rows(*rows, self._labels[numbers]),
             )
         )
 

@@ -12,11 +12,16 @@ from adapt_jax.training import schedules
 
 
 class Parts(NamedTuple):
-    """What the config's choices became, for data with a given number of classes."""
+    """What the config's choices became, for data with a given number of classes.
+
+    model: the network. method: the objective. optimizer: turns gradients into updates of rate 1.
+    schedule: step -> learning rate. augment: (key, images (B, H, W, 3) uint8) -> views
+    (B, V, h, w, 3). dtype: of images entering the network, and of parameters.
+    """
 
     model: Model
     method: Method
     optimizer: optax.GradientTransformation
     schedule: schedules.Schedule
     augment: Callable[[jax.Array, jax.Array], jax.Array]
-    dtype: Any  # of images entering the network, and of parameters
+    dtype: Any

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.core import checks, registry
+from adapt_jax.core import checks
+from adapt_jax.core.registry import Registry
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -150,7 +151,7 @@ def make(
     """
     checks.non_negative(base_lr=base_lr)
     common = {"base_lr": base_lr, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    return registry.build("schedule", FACTORIES, name, common | parameters)
+    return Registry("schedule", FACTORIES).make(name, **common, **parameters)
 
 
 def _warmup_steps(epochs, steps_per_epoch, total_steps):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from adapt_jax.training.plan import steps_per_epoch
 from adapt_jax.training.train_state import ORDER, TrainState
 from adapt_jax.training.train_step import Step
 
@@ -59,8 +60,3 @@ def epoch_order(key: jax.Array, epoch: jax.Array, num_images: int) -> jax.Array:
     """The order (N,) in which an epoch visits the images; `key` is the run's."""
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
     return jax.random.permutation(epoch_key, num_images)
-
-
-def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """ceil(N / B)."""
-    return -(-num_images // batch_size)

@@ -1,8 +1,7 @@
-"""TrainState and the one train step: the only gradient in the package.
+"""Everything that decides the rest of a training run, in one record.
 
-The step is pure: state in, state out. `make_loop` runs many steps in one dispatch over a data set
-that lives on the device, drawing batches and augmentation from keys folded with the step, so that
-nothing but the state decides what comes next and a resumed run equals one that never stopped.
+Batches and augmentation are drawn from the key folded with the step, so that nothing but the state
+decides what comes next and a resumed run equals one that never stopped.
 """
 
 from typing import Any, NamedTuple
@@ -10,8 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.methods.base import Method
-from adapt_jax.models.base import Model
+from adapt_jax.training.parts import Parts
 
 # What each random stream is for; folded into the run's key.
 INIT_MODEL, INIT_METHOD, ORDER, AUGMENT, REFRESH = range(5)
@@ -31,14 +29,20 @@ class TrainState(NamedTuple):
     key: jax.Array
 
 
-def create(key, model: Model, method: Method, optimizer, image_shape, dtype) -> TrainState:
-    """The state before the first step; `dtype` is that of the parameters."""
-    variables = model.init(jax.random.fold_in(key, INIT_MODEL), image_shape, dtype)
+def create(key: jax.Array, parts: Parts, image_shape: tuple[int, int, int]) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      key: of the run, from its seed.
+      parts: the network, method and optimiser; `parts.dtype` is that of the parameters.
+      image_shape: (H, W, 3) of the network's input.
+    """
+    variables = parts.model.init(jax.random.fold_in(key, INIT_MODEL), image_shape, parts.dtype)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        opt_state=optimizer.init(variables["params"]),
-        method_state=method.init(jax.random.fold_in(key, INIT_METHOD)),
+        opt_state=parts.optimizer.init(variables["params"]),
+        method_state=parts.method.init(jax.random.fold_in(key, INIT_METHOD)),
         key=key,
     )

@@ -8,9 +8,8 @@ import numpy as np
 import optax
 
 from adapt_jax.methods.base import Method
-from adapt_jax.models.base import Model
 from adapt_jax.training import microbatches
-from adapt_jax.training.schedules import Schedule
+from adapt_jax.training.parts import Parts
 from adapt_jax.training.train_state import AUGMENT, TrainState
 
 Metrics = dict[str, jax.Array]
@@ -18,33 +17,31 @@ Step = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
 
 
 def make_step(
-    model: Model,
-    method: Method,
-    optimizer: optax.GradientTransformation,
-    schedule: Schedule,
-    augment: Callable[[jax.Array, jax.Array], jax.Array],
+    parts: Parts,
+    *,
     replicate: Callable[[jax.Array], jax.Array] = lambda x: x,
-    parts: int = 1,
+    num_microbatches: int = 1,
 ) -> Step:
     """Builds `step(state, images, labels) -> (state, metrics)`.
 
-    images (B, H, W, 3) uint8, labels (B,) int32, taken from `targets`. A step whose loss or
+    images (B, H, W, 3) uint8, labels (B,) int32, taken from `loss_labels`. A step whose loss or
     gradient is not finite changes nothing but the step count and reports `skipped` = 1.
 
     Args:
-      model: the network.
-      method: the objective.
-      optimizer: transforms gradients into updates of rate 1.
-      schedule: step -> learning rate.
-      augment: (key, images) -> (B, V, h, w, 3) float views.
+      parts: the network, method, optimiser, schedule and augmentation.
       replicate: constrains the small (V, B, D) embeddings to live whole on every device.
-      parts: micro-batches the network sees one after the other, see `microbatches`.
+      num_microbatches: parts of the batch that the network sees one after the other, see
+        `microbatches`.
     """
+
+    model, method = parts.model, parts.method
 
     def step(state: TrainState, images: jax.Array, labels: jax.Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, AUGMENT), state.step)
         with jax.named_scope("augment"):
-            views = augment(key, images)  # (B, V, h, w, 3): the views of an image stay adjacent
+            views = parts.augment(
+                key, images
+            )  # (B, V, h, w, 3): the views of an image stay adjacent
 
         def encode(params, views):
             batch, num_views = views.shape[:2]
@@ -60,11 +57,11 @@ def make_step(
             with jax.named_scope("loss"):
                 return method.loss(replicate(seen), replicate(labels), state.method_state)
 
-        run = microbatches.value_and_grad(encode, loss_fn, parts)
+        run = microbatches.value_and_grad(encode, loss_fn, num_microbatches)
         loss, (method_state, metrics), batch_stats, gradient = run(state.params, views)
         with jax.named_scope("update"):
-            rate = schedule(state.step)
-            direction, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            rate = parts.schedule(state.step)
+            direction, opt_state = parts.optimizer.update(gradient, state.opt_state, state.params)
             params = jax.tree.map(
                 lambda p, d: p - (rate * d).astype(p.dtype), state.params, direction
             )
@@ -79,19 +76,22 @@ def make_step(
             "gradient_norm": norm,
             "skipped": 1 - fine.astype(jnp.int32),
         }
-        return TrainState(state.step + 1, *kept, state.key), metrics
+        params, batch_stats, opt_state, method_state = kept
+        number = state.step + 1
+        after = TrainState(number, params, batch_stats, opt_state, method_state, state.key)
+        return after, metrics
 
     return step
 
 
-def targets(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:
+def loss_labels(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:
     """What the loss is told of each training image, (N,) int32: its label, or its index.
 
     Args:
-      method: the objective; `Method.targets` decides.
+      method: the objective; `Method.label_kind` decides.
       labels: (N,) int, or None where there are none.
       num_images: N.
     """
-    if method.targets == "indices":
+    if method.label_kind == "indices":
         return np.arange(num_images, dtype=np.int32)
     return np.asarray(labels, np.int32)

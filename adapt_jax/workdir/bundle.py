@@ -5,6 +5,7 @@ An export is a directory; `FILES` are the parts that are read here. card.json ho
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,6 @@ import safetensors.numpy
 from adapt_jax.core import named
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
-from adapt_jax.runtime import sharding
-from adapt_jax.training.train_state import TrainState
 
 FORMAT = "adapt_jax export 1"
 CARD, CONFIG, DATA = "card.json", "config.json", "data.json"
@@ -69,29 +68,22 @@ def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
         raise InputError(f"{folder / name} cannot be read ({e}); copy the export again") from None
 
 
-def restore(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:
-    """The exported state on every device of the mesh; it has no optimiser and no key.
+def read_weights(folder: pathlib.Path, like: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The exported arrays, and the training step they were exported at.
 
     Args:
       folder: of the export.
-      like: shapes and dtypes, as the export's config makes them.
-      mesh: the devices.
+      like: shapes and dtypes under "params", "batch_stats" and "method", as the export's config
+        makes them.
 
     Raises:
       InputError: an array is missing, unused, or of another shape or dtype.
     """
-    wanted = {
-        "params": like.params,
-        "batch_stats": like.batch_stats,
-        "method": like.method_state,
-    }
-    found = named.unflatten(read_arrays(folder, WEIGHTS), wanted, str(folder / WEIGHTS))
-    found = sharding.replicate(mesh, found)
-    step = np.int32(read_json(folder, CARD)["step"])
-    return TrainState(step, found["params"], found["batch_stats"], None, found["method"], None)
+    arrays = named.unflatten(read_arrays(folder, WEIGHTS), like, str(folder / WEIGHTS))
+    return arrays, int(read_json(folder, CARD)["step"])
 
 
-def check_data(folder: pathlib.Path, facts: dict[str, Any]) -> None:
+def check_data(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Raises InputError if training images are not those that the export was trained on."""
     known = read_json(folder, DATA)
     if known["train_fingerprint"] != facts["train_fingerprint"]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,17 +12,10 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from adapt_jax.config import completed
-from adapt_jax.config.diff import differences
+from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.runtime import processes
-
-# Changing these does not change the trajectory, so a run may resume with them changed.
-FREE_TO_CHANGE = (
-    "ood", "test_data", "detectors", "log_every", "checkpoint_every", "profile", "eval_batch_size",
-    "eval_checkpoint", "eval_mean", "eval_std", "linear_probe", "report", "val_data",
-    "ood_val_data", "full_spectrum", "search", "bootstrap", "input_workers", "prefetch", "tracking",
-)  # fmt: skip
 
 
 class Checkpoints:
@@ -121,20 +115,20 @@ def remember_config(workdir: pathlib.Path, config: dict) -> None:
 
 
 def check_config(workdir: pathlib.Path, config: dict) -> None:
-    """Refuses a work directory that holds a run of another config.
+    """Refuses a work directory that holds a run of another trajectory.
+
+    Args:
+      workdir: of the run.
+      config: the one that would resume it.
 
     Raises:
-      InputError: names the first fields that differ.
+      InputError: names the first fields that differ and decide the training.
     """
     if not has_checkpoint(workdir):
         return
     known = completed(recall_config(workdir)).to_dict()
-    changed = differences(known, config)
-    shown = [
-        f"{key}: was {was!r}, now {now!r}"
-        for key, (was, now) in changed.items()
-        if key.split(".")[0] not in FREE_TO_CHANGE
-    ]
+    changes = changed(known, config, Effect.TRAJECTORY)
+    shown = [f"{key}: was {was!r}, now {now!r}" for key, (was, now) in changes.items()]
     if shown:
         raise InputError(
             f"{workdir} holds a run with another config ({'; '.join(shown[:4])}); "
@@ -157,7 +151,7 @@ def recall_config(workdir: pathlib.Path) -> dict:
         raise InputError(f"{path} is not valid JSON ({e}); restore it or start a new run") from None
 
 
-def check_data(workdir: pathlib.Path, facts: dict[str, Any]) -> None:
+def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Remembers a run's training images in data.json; refuses others than it began with.
 
     Labels are numbered, and epochs counted, by what the training set holds: a set that changed on

@@ -1,4 +1,4 @@
-"""A run's scalars: console with progress, JSON lines, and what `boards` there are."""
+"""A run's scalars: console with progress, JSON lines, and the `trackers` of the run."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adapt_jax.core.files import write_atomically
 from adapt_jax.runtime import processes
-from adapt_jax.workdir import trackers
+from adapt_jax.workdir.trackers import Tracker
 
 FILE = "metrics.jsonl"
 WORTH_SAYING = 0.05  # of the time, waiting for input
@@ -36,13 +36,13 @@ class Logbook:
         total_steps: int,
         start: int,
         console: Console,
-        boards: Sequence[trackers.Board] = (),
+        trackers: Sequence[Tracker] = (),
     ):
         """Opens the files, dropping records after step `start` that a killed run left behind."""
         self._main = processes.is_main()
         self._console = console
         self._total = total_steps
-        self._boards = boards
+        self._trackers = trackers
         self._file = self._progress = None
         self._recorded = self._said = time.monotonic()
         if not self._main:
@@ -67,8 +67,8 @@ class Logbook:
             return
         clean = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
         self._file.write(json.dumps({"step": step, "time": round(time.time(), 3)} | clean) + "\n")
-        for board in self._boards:
-            board.scalars(step, scalars)
+        for tracker in self._trackers:
+            tracker.scalars(step, scalars)
         self._recorded = self._said = time.monotonic()
         shown = {k: scalars[k] for k in ("loss", "alignment", "accuracy") if k in scalars}
         speed = scalars.get("images_per_second", 0.0)
@@ -109,10 +109,10 @@ class Logbook:
             self._progress.stop()
         if self._file is not None:
             self._file.close()
-        for board in self._boards:
-            board.close()
+        for tracker in self._trackers:
+            tracker.close()
         self._file = self._progress = None
-        self._boards = ()
+        self._trackers = ()
 
 
 class Pace:

@@ -22,7 +22,7 @@ KNOWN = ("", "wandb")
 _ID = "wandb.json"
 
 
-class Board(Protocol):
+class Tracker(Protocol):
     """Somewhere scalars can be looked at."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -51,48 +51,54 @@ def installed() -> bool:
     return found is not None and found.origin is not None
 
 
-def open_all(config, workdir: pathlib.Path, start: int | None) -> list[Board]:
-    """The boards of a run, on process 0; none elsewhere.
+def open_all(
+    tracking: str, settings: Mapping[str, Any], workdir: pathlib.Path, start: int | None
+) -> list[Tracker]:
+    """The trackers of a run, on process 0; none elsewhere.
 
     Args:
-      config: of the run.
-      workdir: its folder.
+      tracking: the config field: "" for TensorBoard alone, "wandb" for W&B as well.
+      settings: the whole config as a dict, which W&B shows.
+      workdir: the run's folder.
       start: the step it starts or resumes at, whose later records in TensorBoard's files are
         dropped; None drops none.
 
     Raises:
-      InputError: on every process, if W&B does not let us in.
+      InputError: on every process, if logging in to W&B fails.
     """
-    found: list[Board] = []
+    opened: list[Tracker] = []
     with processes.together():
         if processes.is_main():
             workdir = pathlib.Path(workdir)
-            if (board := _tensorboard(workdir / "tensorboard", start)) is not None:
-                found.append(board)
-            if config.tracking == "wandb":
-                found.append(WandB(workdir, config.to_dict()))
-    return found
+            if (tracker := _tensorboard(workdir / "tensorboard", start)) is not None:
+                opened.append(tracker)
+            if tracking == "wandb":
+                opened.append(WandB(workdir, dict(settings)))
+    return opened
 
 
 def summarise(
-    config, workdir: pathlib.Path, results: Mapping[str, Any], say: Callable[[str], None]
+    workdir: pathlib.Path, results: Mapping[str, Any], report_progress: Callable[[str], None]
 ) -> None:
-    """Sends the results of an evaluation to the boards: every group's means, and accuracies.
+    """Sends the results of an evaluation to the trackers: every group's means, and accuracies.
 
-    W&B's run is continued where `workdir` has one, and W&B is still there; `say` is told if it
-    does not let us in.
+    A W&B run is continued where `workdir` has one and W&B is still installed.
+
+    Args:
+      workdir: the run's folder.
+      results: what results.json holds.
+      report_progress: told if logging in to W&B fails.
     """
-    config = config.copy_and_resolve_references()
-    if not (installed() and (pathlib.Path(workdir) / _ID).exists()):
-        config.tracking = ""
-    step = results.get("step", 0)
-    values = headlines(results)
+    settings = results["config"]
+    known = installed() and (pathlib.Path(workdir) / _ID).exists()
+    tracking = settings["tracking"] if known else ""
+    step, values = results.get("step", 0), headlines(results)
     try:
-        for board in open_all(config, workdir, None):
-            board.summary(step, values)
-            board.close()
-    except InputError as e:  # results are written; they are not lost for want of a board
-        say(f"results were not sent: {e}")
+        for tracker in open_all(tracking, settings, workdir, None):
+            tracker.summary(step, values)
+            tracker.close()
+    except InputError as e:  # results are written; a failed login must not lose them
+        report_progress(f"results were not sent: {e}")
 
 
 def headlines(results: Mapping[str, Any]) -> dict[str, float]:
@@ -131,11 +137,11 @@ class TensorBoard:
 class WandB:
     """One W&B run per work directory."""
 
-    def __init__(self, workdir: pathlib.Path, config: dict):
+    def __init__(self, workdir: pathlib.Path, settings: dict):
         """Starts the run, or continues that of `workdir`.
 
         Raises:
-          InputError: W&B does not let us in, such as without a key.
+          InputError: logging in to W&B fails, for example without a key.
         """
         import wandb
 
@@ -146,7 +152,7 @@ class WandB:
             self._run = wandb.init(
                 id=chosen,
                 resume="allow",
-                config=config,
+                config=settings,
                 project=os.environ.get("WANDB_PROJECT", "adapt_jax"),
                 name=os.environ.get("WANDB_NAME", workdir.resolve().name),
                 dir=os.environ.get("WANDB_DIR", str(workdir)),

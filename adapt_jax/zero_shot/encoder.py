@@ -46,34 +46,36 @@ class Encoder(NamedTuple):
         what: str,
         watch: Callable | None = None,
     ) -> np.ndarray:
-        """`count` images in uint8 blocks (n, S, S, 3) -> (count, D) float32 unit rows.
+        """`count` images in blocks (n, S, S, 3) -> (count, D) float32 unit rows.
 
-        `watch` profiles the passes, see `clip.encode_images`.
+        Blocks are uint8, or floats that count as normalised. `watch` profiles the passes, see
+        `clip.encode_images`.
         """
         run = partial(clip.encode_images, self.model, blocks, watch=watch)
-        return self._unit(run, count, batch_size, what, "images")
+        return unit(self._embed(run, count, batch_size, what, "images"), what)
 
-    def texts(self, sentences: Sequence[str], batch_size: int, what: str) -> np.ndarray:
-        """Sentences -> (N, D) float32 unit rows.
+    def texts(
+        self, sentences: Sequence[str], batch_size: int, what: str, raw: bool = False
+    ) -> np.ndarray:
+        """Sentences -> (N, D) float32 unit rows, or as the text tower gives them with `raw`.
 
         Raises:
           InputError: one is too long for the model; it is named.
         """
         ids = clip.tokenize(sentences, self.model.context_length)
-        return self._unit(
-            partial(clip.encode_texts, self.model, ids), len(ids), batch_size, what, "texts"
-        )
+        run = partial(clip.encode_texts, self.model, ids)
+        rows = self._embed(run, len(ids), batch_size, what, "texts")
+        return rows if raw else unit(rows, what)
 
-    def _unit(self, run, count: int, batch_size: int, what: str, kind: str) -> np.ndarray:
+    def _embed(self, run, count: int, batch_size: int, what: str, kind: str) -> np.ndarray:
         devices = self.mesh.size
         gather = jax.jit(lambda x: x, out_shardings=sharding.replicated(self.mesh))
-        rows = run(
+        return run(
             batch_size=-(-batch_size // devices) * devices,
             put=partial(sharding.shard_batch, self.mesh),
             get=lambda out: np.asarray(gather(out)),
             progress=progress.reporter(self.say, f"CLIP: {what}", count, kind),
         )
-        return unit(rows, what)
 
 
 def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:

@@ -4,11 +4,15 @@ DIR holds the text bank, `text.npz` with `labels` (C, D) and, where detectors wa
 (M, D) in the order mining gave them (or labels.npy and negatives.npy); `id.npz`; one
 `GROUP/NAME.npz` per OOD set (far/textures.npz); and for a full-spectrum evaluation
 `shifted/NAME.npz`. Each of these has `embeddings` (N, D) and, where known, `labels` (N,) integers
-and `names` (N,) strings; text.npz may have `class_names` (C,) and `words` (M,). Rows need not be
+and `names` (N,) strings; text.npz may have `class_names` (C,) and `words` (M,). For detectors that
+start from noise images (TANL), `noise.npz` has their `embeddings` (N, D). Rows need not be
 normalised. Pickled arrays are not read.
 """
 
 import pathlib
+from typing import NamedTuple
+
+import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import feature_folders
@@ -19,8 +23,29 @@ from adapt_jax.zero_shot.text_features import Text
 from adapt_jax.zero_shot_detectors import TextBank
 
 
-def load(folder: str, *, full_spectrum: bool) -> tuple[Text, dict[str, ImageSet], dict[str, str]]:
-    """The text bank, every set by name, "id" first, and the group of the others.
+class Embeddings(NamedTuple):
+    """What a folder holds.
+
+    text: the text bank.
+    sets: every set by name, "id" first.
+    groups: the group of every set but "id".
+    noise: embeddings (N, D) of noise images, None where there is no noise.npz.
+    """
+
+    text: Text
+    sets: dict[str, ImageSet]
+    groups: dict[str, str]
+    noise: np.ndarray | None
+
+    def sha256(self) -> str:
+        """SHA-256 of all embeddings: what stands in for that of a network."""
+        noise = () if self.noise is None else (self.noise,)
+        sets = (found.embeddings for found in self.sets.values())
+        return feature_folders.sha256(("", rows) for rows in (*self.text.bank, *noise, *sets))
+
+
+def load(folder: str, *, full_spectrum: bool) -> Embeddings:
+    """Reads a folder of embeddings.
 
     Args:
       folder: as the head of this file says.
@@ -31,22 +56,18 @@ def load(folder: str, *, full_spectrum: bool) -> tuple[Text, dict[str, ImageSet]
     """
     text = _text(pathlib.Path(folder).expanduser())
     width = text.bank.labels.shape[1]
-    files = feature_folders.walk(folder, needed=(ID,), optional=(), beside=("text",))
+    files = feature_folders.walk(folder, needed=(ID,), optional=(), beside=("text", "noise"))
     groups = files.evaluated(full_spectrum)
     sets = {name: _images(files.paths[name], width) for name in (ID, *groups)}
+    file = pathlib.Path(folder).expanduser() / "noise.npz"
+    noise = _images(file, width).embeddings if file.is_file() else None
     labels = sets[ID].labels
     if labels is not None and labels.max() >= len(text.class_names):
         raise InputError(
             f"{files.paths[ID]} has the label {labels.max()}, the text bank only "
             f"{len(text.class_names)} labels; they are numbered alike, from 0"
         )
-    return text, sets, groups
-
-
-def sha256(text: Text, sets: dict[str, ImageSet]) -> str:
-    """SHA-256 of all embeddings: what stands in for that of a network."""
-    embeddings = (*text.bank, *(found.embeddings for found in sets.values()))
-    return feature_folders.sha256(("", rows) for rows in embeddings)
+    return Embeddings(text, sets, groups, noise)
 
 
 def _text(root: pathlib.Path) -> Text:

@@ -8,7 +8,7 @@ import hashlib
 import pathlib
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from adapt_jax.data import decode, sources, suites
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
 from adapt_jax.text_bank import class_names
+from adapt_jax.zero_shot import noise_images
 from adapt_jax.zero_shot.encoder import Encoder
 
 DATA = "data"  # class_names that come with test_data
@@ -49,7 +50,7 @@ class ImageSet(NamedTuple):
 class _Images(NamedTuple):
     """What `feature_cache.cached` wants to know of a data set."""
 
-    images: sources.Stream
+    images: Any
     labels: np.ndarray | None
 
 
@@ -115,7 +116,7 @@ def cut(preprocessing: Preprocessing, model: clip.Model) -> partial:
     """
     size = model.image_size
     variant = preprocessing.variant
-    variant = model.config.preprocessing if variant == "auto" else variant
+    variant = model.architecture.preprocessing if variant == "auto" else variant
     resize = preprocessing.resize or size
     if resize < size:
         raise InputError(
@@ -234,3 +235,21 @@ def embed(
         arrays = feature_cache.cached(path, key, found, run, anew=watch is not None)
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
     return sets
+
+
+def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> np.ndarray:
+    """Embeddings of TANL's noise images (15, D), from WORKDIR/features or network.
+
+    Args:
+      encoder: the CLIP.
+      batch_size: number of images per pass over all devices.
+      workdir: of the job.
+    """
+    images = noise_images.make(encoder.model.image_size)
+    key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()
+
+    def run(images):
+        return {"embeddings": encoder.images([images], len(images), batch_size, "noise")}
+
+    path = feature_cache.path_of(pathlib.Path(workdir) / "features", "noise", key)
+    return feature_cache.cached(path, key, _Images(images, None), run)["embeddings"]

@@ -61,7 +61,8 @@ def zero_shot(config, workdir: str) -> dict:
             names = image_features.names_of_classes(wanted.class_names, id_source, opened[ID])
             words = text_features.words_of(wanted.candidates, names)
             console.print(_bank_size(words), highlight=False)
-            scoring.check(chosen.specs, groups, len(names), sum(words.counts.values()))
+            negatives = sum(words.counts.values())
+            scoring.check(chosen.specs, groups, labels=len(names), negatives=negatives)
         lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
         processes.same("the CLIP weights", encode.fingerprint)
         processes.same("the images", lists)
@@ -80,6 +81,9 @@ def zero_shot(config, workdir: str) -> dict:
             text = text_features.build(words, encode, wanted.text_batch_size, path)
             with profiled as watch:
                 sets = image_features.embed(opened, transform, encode, size, path, watch)
+            noise = None
+            if any(spec.make().starts_from_noise for spec in chosen.specs):
+                noise = image_features.embed_noise(encode, size, path)
         except InputError as e:
             processes.leave_alone(e)
             raise
@@ -94,7 +98,7 @@ def zero_shot(config, workdir: str) -> dict:
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
             "lists_sha256": lists,
         }
-        task = Task(text.bank, sets, groups, chosen.stream)
+        task = Task(text.bank, sets, groups, chosen.stream, noise)
         return _finish(chosen, path, task, text, facts, console, say)
 
 
@@ -113,15 +117,21 @@ def from_features(config, folder: str, workdir: str) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             chosen = plan.scoring(config)
-            text, sets, groups = feature_files.load(folder, full_spectrum=config.full_spectrum)
-            negatives = len(text.bank.negatives)
-            scoring.check(chosen.specs, groups, len(text.bank.labels), negatives)
+            loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
+            text, sets, groups, noise = loaded
+            scoring.check(
+                chosen.specs,
+                groups,
+                labels=len(text.bank.labels),
+                negatives=len(text.bank.negatives),
+                noise=noise is not None,
+            )
             path = _prepare(workdir, held)
         for name, found in sets.items():
             count, width = found.embeddings.shape
             console.print(f"{name}: {count:,} x {width}", highlight=False)
         say = _begin(path, console, held)
-        sha256 = feature_files.sha256(text, sets)
+        sha256 = loaded.sha256()
         processes.same("the embeddings", sha256)
         facts = {
             "id": ID,
@@ -130,7 +140,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
             "from_features": str(folder),
         }
         ood = ",".join(f"{group}/{name}" for name, group in groups.items())
-        task = Task(text.bank, sets, groups, chosen.stream)
+        task = Task(text.bank, sets, groups, chosen.stream, noise)
         with profiling.calls(
             chosen.profiled,
             path / "profile",

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from adapt_jax import zero_shot_detectors
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.config.fields import steps_range
+from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams, suites
-from adapt_jax.detectors import specs as detector_specs
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.zero_shot import image_features, text_features
 from adapt_jax.zero_shot.encoder import Source
 
@@ -59,7 +58,7 @@ def scoring(config) -> Scoring:
     zero_shot_config.check_fields(config)
     stream = config.stream.to_dict()
     return Scoring(
-        detector_specs.parse(config.detectors, zero_shot_detectors),
+        zero_shot_detectors.parse(config.detectors),
         streams.make(
             stream["order"],
             stream["batch_size"],

@@ -6,7 +6,7 @@ called "id-NAME", beside "NAME" for the OOD set's own. The others score each set
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,15 @@ import numpy as np
 from adapt_jax.core.arrays import matmul
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams
 from adapt_jax.data.set_names import ID, id_side, ood_side
-from adapt_jax.detectors.specs import Spec
 from adapt_jax.results import scoring
 from adapt_jax.results.scored import Scored
 from adapt_jax.results.scoring import stream_key
 from adapt_jax.runtime import progress
 from adapt_jax.zero_shot.image_features import ImageSet
-from adapt_jax.zero_shot_detectors import StreamDetector, TextBank
+from adapt_jax.zero_shot_detectors import TextBank
 from adapt_jax.zero_shot_detectors.streams import compiled, is_static, scores
 
 _BLOCK = 512
@@ -36,12 +36,14 @@ class Task(NamedTuple):
     """What detectors are given: a bank, embeddings by set, the ID test set being "id".
 
     groups: group of every other set; those of group "shifted" belong to the ID side.
+    noise: embeddings of noise images (N, D) for detectors that start from them, or None.
     """
 
     bank: TextBank
     sets: Mapping[str, ImageSet]
     groups: Mapping[str, str]
     settings: streams.Settings
+    noise: np.ndarray | None = None
 
     @property
     def own(self) -> list[str]:
@@ -101,17 +103,17 @@ def run(
 
 def _fitted(spec: Spec, task: Task, say, watch) -> scoring.Fitted:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
-    detector: StreamDetector = spec.make()
-    step = compiled(detector.step)
+    detector: Any = spec.make()  # a StreamDetector
+    step: Any = compiled(detector.step)
     if watch is not None:
         step = watch(step, step.lower)
     width = task.bank.labels.shape[1]
-    static = is_static(detector.step, detector.init(task.bank), width)
+    fresh = partial(detector.start, task.bank, task.noise)
+    static = is_static(detector.step, fresh(), width)
 
     def seen(rows: np.ndarray, order: np.ndarray, what: str) -> np.ndarray:
         done = progress.reporter(say, f"{spec.text}: {what}", len(rows))
-        fresh = detector.init(task.bank)
-        return scores(step, fresh, rows, order, task.settings.batch_size, done)
+        return scores(step, fresh(), rows, order, task.settings.batch_size, done)
 
     return scoring.Fitted(
         partial(_scores_of_sets if static else _scores_of_streams, task, seen),
@@ -142,7 +144,9 @@ def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
     return found
 
 
-def classify(labels: np.ndarray, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def classify(
+    labels: np.ndarray | jax.Array, embeddings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The nearest label of each image, as CLIP classifies: classes (N,) int and cosines (N,).
 
     Args:
@@ -159,13 +163,21 @@ def _nearest(texts: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.argmax(matmul(images, texts.T), axis=1)
 
 
-def check(specs: Sequence[Spec], groups: Mapping[str, str], labels: int, negatives: int) -> None:
+def check(
+    specs: Sequence[Spec],
+    groups: Mapping[str, str],
+    *,
+    labels: int,
+    negatives: int,
+    noise: bool = True,
+) -> None:
     """Finds what would stop the detectors, before there are embeddings.
 
     Args:
       specs: the detectors.
       groups: as in `Task`.
       labels, negatives: how many the bank has.
+      noise: whether there are, or will be, embeddings of noise images.
 
     Raises:
       InputError: a set has the name of other scores, or a detector that was named cannot work with
@@ -179,4 +191,5 @@ def check(specs: Sequence[Spec], groups: Mapping[str, str], labels: int, negativ
     bank = TextBank(np.ones((labels, 1), np.float32), np.ones((negatives, 1), np.float32))
     for spec in specs:
         if spec.named:
-            spec.make().init(bank)
+            detector: Any = spec.make()  # a StreamDetector
+            detector.start(bank, np.ones((1, 1), np.float32) if noise else None)

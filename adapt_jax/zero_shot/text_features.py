@@ -18,7 +18,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.inference import feature_cache
 from adapt_jax.runtime import processes
-from adapt_jax.text_bank import Corpus, corpus, prompts
+from adapt_jax.text_bank import Corpus, corpus, phrases, prompts
 from adapt_jax.zero_shot.encoder import Encoder
 from adapt_jax.zero_shot_detectors import TextBank, mine_negatives
 
@@ -33,6 +33,7 @@ class Mining(NamedTuple):
     fraction: float
     count: int | None
     convention: str
+    near_duplicate: float | None = None
 
 
 class Candidates(NamedTuple):
@@ -41,12 +42,14 @@ class Candidates(NamedTuple):
     prompts: the templates of sentences.
     corpus: the words; None if no negatives are wanted.
     without_labels: whether words spelled like an ID class are dropped.
+    as_phrases: whether adjectives become phrases, see `phrases.of`.
     mining: how negatives are chosen.
     """
 
     prompts: prompts.Prompts
     corpus: Corpus | None
     without_labels: bool
+    as_phrases: bool
     mining: Mining
 
 
@@ -89,7 +92,7 @@ def read_candidates(
 
     Args:
       templates: arguments of `prompts.make`.
-      words: arguments of `corpus.load`, and `without_labels`.
+      words: arguments of `corpus.load`, and `without_labels` and `phrases`.
       negatives: the fields of `Mining`.
 
     Raises:
@@ -102,17 +105,17 @@ def read_candidates(
             'config field negatives.convention is "neglabel" or "openood_vlm", got '
             f"{settings.convention!r}"
         )
-    for field in ("percentile", "fraction"):
-        if not 0 <= getattr(settings, field) <= 1:
-            raise InputError(
-                f"config field negatives.{field} lies in 0..1, got {getattr(settings, field):g}"
-            )
+    for field in ("percentile", "fraction", "near_duplicate"):
+        value = getattr(settings, field)
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"config field negatives.{field} lies in 0..1, got {value:g}")
     if (settings.count or 0) < 0:
         raise InputError(f"config field negatives.count must not be negative, got {settings.count}")
     options = dict(words)
-    drop = options.pop("without_labels")
+    drop, as_phrases = options.pop("without_labels"), options.pop("phrases")
     wanted = settings.fraction if settings.count is None else settings.count
-    return Candidates(chosen, corpus.load(**options) if wanted else None, drop, settings)
+    words_read = corpus.load(**options) if wanted else None
+    return Candidates(chosen, words_read, drop, as_phrases, settings)
 
 
 def words_of(found: Candidates, class_names: Sequence[str]) -> Words:
@@ -126,6 +129,8 @@ def words_of(found: Candidates, class_names: Sequence[str]) -> Words:
     if found.corpus is None:
         return Words(class_names, found.prompts, {}, {}, settings)
     kept = corpus.without(found.corpus, class_names) if found.without_labels else found.corpus
+    if found.as_phrases:
+        kept = kept._replace(adjectives=phrases.of(kept.adjectives))
     candidates = {NOUN: kept.nouns, ADJECTIVE: kept.adjectives}
     if settings.convention == "openood_vlm":
         candidates = dict(reversed(candidates.items()))
@@ -159,24 +164,28 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
     """
     folder = pathlib.Path(workdir) / "text"
 
-    def encode(name: str, sentences: list[str]) -> np.ndarray:
-        text = "\0".join((encoder.fingerprint, *sentences))
+    raw = not words.prompts.unit_first
+
+    def features(name: str, sentences: list[str]) -> np.ndarray:
+        text = "\0".join((encoder.fingerprint, *["raw"] * raw, *sentences))
         key = hashlib.sha256(text.encode()).hexdigest()
 
         def run(sentences):
-            return {"embeddings": encoder.texts(sentences, batch_size, name)}
+            return {"embeddings": encoder.texts(sentences, batch_size, name, raw)}
 
         path = feature_cache.path_of(folder, name, key)
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
 
-    templates = words.prompts.labels
-    labels = encode("labels", [s for t in templates for s in prompts.fill(t, words.class_names)])
-    labels = np.asarray(prompts.ensemble(labels.reshape(len(templates), -1, labels.shape[1])))
+    def encode(name: str, templates: Sequence[str], found: Sequence[str]) -> np.ndarray:
+        each = (features(name, prompts.fill(template, found)) for template in templates)
+        return prompts.ensemble(each, words.prompts.unit_first)
+
+    labels = encode("labels", words.prompts.labels, words.class_names)
     chosen, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
-    template = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
+    templates = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
     settings = words.mining
     for kind, candidates in words.candidates.items():
-        found = encode(f"{kind}s", prompts.fill(template[kind], candidates))
+        found = encode(f"{kind}s", templates[kind], candidates)
         encoder.say(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
         kept = mine_negatives(
             found,
@@ -184,6 +193,7 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
             settings.percentile,
             count=words.counts[kind],
             convention=settings.convention,
+            near_duplicate=settings.near_duplicate,
         )
         names = [candidates[i] for i in kept]
         chosen += names

@@ -1,4 +1,7 @@
-"""AdaNeg: negative proxies that adapt to the images seen (Zhang & Zhang 2024; YBZh/OpenOOD-VLM).
+"""AdaNeg: negative proxies that adapt to the images seen (Zhang & Zhang 2024).
+
+Paper: AdaNeg: Adaptive Negative Proxy Guided OOD Detection with Vision-Language Models (NeurIPS
+2024), https://arxiv.org/abs/2410.20149. Code: https://github.com/YBZh/OpenOOD-VLM.
 
 A batch is scored as NegLabel would, its confident images are remembered under their nearest label
 or negative, and it is scored again against what each class remembers. As executed by the authors'
@@ -14,10 +17,11 @@ import numpy as np
 
 from adapt_jax.core import grouping
 from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, matmul
-from adapt_jax.core.checks import fraction, non_negative, positive, positive_int
+from adapt_jax.core.checks import fraction, non_negative, one_of, positive, positive_int
 from adapt_jax.zero_shot_detectors import id_share_window
 from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
 from adapt_jax.zero_shot_detectors.memory import Memory, empty, write
+from adapt_jax.zero_shot_detectors.ring import Ring
 
 Proxy = Literal["task", "sample"]
 Score = Literal["combine", "adaptive", "static", "multiply"]
@@ -36,7 +40,7 @@ class AdaNegState(NamedTuple):
     memory: Memory
     proxies: jax.Array | None
     gram: jax.Array | None
-    window: id_share_window.Window | None
+    window: Ring | None
 
 
 def make(
@@ -82,9 +86,8 @@ def make(
     positive_int(groups=groups, memory_length=memory_length)
     fraction(threshold=threshold, gap=gap)
     non_negative(beta=beta, lambda_=lambda_)
-    for name, value, known in (("proxy", proxy, Proxy), ("score", score, Score)):
-        if value not in get_args(known):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
+    one_of(get_args(Proxy), proxy=proxy)
+    one_of(get_args(Score), score=score)
     slots = memory_length if fill_all_slots else memory_length - 1
     sharpness = int(beta) if truncate_beta else beta
     weight = 1.0 if adaptive_gap else lambda_
@@ -97,9 +100,9 @@ def make(
         if proxy == "task":
             proxies = jnp.array(texts / np.sqrt(square)[:, None])
         else:
-            gram = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
-            gram[:, 0, 0] = square
-            gram = jnp.array(gram)
+            products = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
+            products[:, 0, 0] = square
+            gram = jnp.array(products)
         return AdaNegState(
             bank=bank,
             groups=jnp.array(grouping.split(len(bank.negatives), groups, group_seed)),
@@ -111,8 +114,8 @@ def make(
 
     def select(static: jax.Array, window, valid: jax.Array):
         """static (B,) -> confidently ID (B,), confidently OOD (B,), new window."""
-        high = threshold + gap * (1 - threshold)
-        low = threshold - gap * threshold
+        high: jax.Array | float = threshold + gap * (1 - threshold)
+        low: jax.Array | float = threshold - gap * threshold
         positives, negatives = valid & (static > high), valid & (static < low)
         if adaptive_gap:
             window = id_share_window.push(window, positives, negatives)
@@ -181,12 +184,13 @@ def _nearest(logits: jax.Array, labels: int, positives: jax.Array) -> tuple[jax.
 
 def refresh(state: AdaNegState, classes: jax.Array, written: jax.Array) -> AdaNegState:
     """Brings proxies or Gram matrices of the written classes up to date; classes, written (B,)."""
-    bank, images = state.bank, state.memory.images
-    labels = len(bank.labels)
+    images = state.memory.images
+    own, others = (jnp.asarray(rows) for rows in state.bank)
+    labels = len(own)
     text = jnp.where(
         (classes < labels)[:, None],
-        bank.labels.at[classes].get(mode="clip"),
-        bank.negatives.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
+        own.at[classes].get(mode="clip"),
+        others.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
     )
     rows = jnp.concatenate([text[:, None], images[classes]], axis=1)  # (B, 1 + S, D)
     target = jnp.where(written, classes, len(images))  # out of range: dropped

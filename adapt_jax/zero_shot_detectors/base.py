@@ -5,12 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.arrays import Array, checked_unit_rows, matmul, working_dtype
 from adapt_jax.core.errors import InputError
 
-UNIT_TOLERANCE = 1e-2  # rows normalised in float16 are off by up to 1e-3
 State = Any  # a pytree of arrays
 
 
@@ -20,8 +18,8 @@ class TextBank(NamedTuple):
     Negatives are in the order mining gave them: grouping leaves out the last few.
     """
 
-    labels: jax.Array
-    negatives: jax.Array
+    labels: Array
+    negatives: Array
 
 
 class StreamDetector(NamedTuple):
@@ -34,10 +32,18 @@ class StreamDetector(NamedTuple):
     scores (B,) in the bank's dtype. Jitted and pure. Rows that are not valid never touch the state
     and their scores mean nothing. Static detectors return the state unchanged, and then no split of
     the stream into batches changes a score; for adaptive ones order and batch size matter.
+
+    `starts_from_noise`: whether `init(bank, noise)` takes embeddings of noise images, unit rows
+    (N, D), as TANL's does.
     """
 
-    init: Callable[[TextBank], State]
+    init: Callable[..., State]
     step: Callable[[State, jax.Array, jax.Array], tuple[jax.Array, State]]
+    starts_from_noise: bool = False
+
+    def start(self, bank: TextBank, noise: jax.Array | None = None) -> State:
+        """A fresh stream, whether or not the detector starts from noise (N, D); see `init`."""
+        return self.init(bank, noise) if self.starts_from_noise else self.init(bank)
 
 
 def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
@@ -46,8 +52,8 @@ def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
     Raises:
       InputError: rows that are not unit rows of one width, no label, fewer negatives than groups.
     """
-    labels = unit_rows(bank.labels, f"{where}: labels")
-    negatives = unit_rows(bank.negatives, f"{where}: negatives", width=labels.shape[1])
+    labels = checked_unit_rows(bank.labels, f"{where}: labels")
+    negatives = checked_unit_rows(bank.negatives, f"{where}: negatives", width=labels.shape[1])
     if not len(labels):
         raise InputError(f"{where}: the text bank has no ID label.")
     if len(negatives) < groups:
@@ -60,26 +66,7 @@ def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
     return TextBank(jnp.array(labels, dtype), jnp.array(negatives, dtype))
 
 
-def unit_rows(rows: jax.Array, where: str, width: int | None = None) -> np.ndarray:
-    """The rows (N, D) on the host, checked: unit length up to float16's rounding, D as told.
-
-    Raises:
-      InputError: naming what is wrong.
-    """
-    rows = np.asarray(rows)
-    if rows.ndim != 2 or rows.shape[1] != (rows.shape[1] if width is None else width):
-        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {rows.shape}.")
-    norm = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    wrong = np.flatnonzero(~(np.abs(norm - 1) <= UNIT_TOLERANCE))
-    if wrong.size:
-        raise InputError(
-            f"{where} must be unit rows, but {wrong.size} of {len(rows)} are not "
-            f"(row {wrong[0]} has norm {norm[wrong[0]]:.4g}); normalise them."
-        )
-    return rows
-
-
-def cosines(rows: jax.Array, others: jax.Array) -> jax.Array:
+def cosines(rows: Array, others: Array) -> jax.Array:
     """Products of unit rows (N, D) and (M, D) -> (N, M), at full precision."""
     return matmul(rows, others.T)
 

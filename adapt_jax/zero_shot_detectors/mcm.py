@@ -1,4 +1,8 @@
-"""Maximum concept matching (Ming et al. 2022; deeplearning-wisc/MCM)."""
+"""Maximum concept matching (Ming et al. 2022).
+
+Paper: Delving into Out-of-Distribution Detection with Vision-Language Representations (NeurIPS
+2022), https://arxiv.org/abs/2211.13445. Code: https://github.com/deeplearning-wisc/MCM.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -18,7 +18,7 @@ class Memory(NamedTuple):
 
     images: jax.Array
     entropy: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count
 
 
 def empty(classes: int, slots: int, width: int, dtype) -> Memory:

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import working_dtype
+from adapt_jax.core.arrays import checked_unit_rows, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import fraction as check_fraction
+from adapt_jax.core.checks import one_of
 from adapt_jax.core.errors import InputError
-from adapt_jax.zero_shot_detectors.base import cosines, unit_rows
+from adapt_jax.zero_shot_detectors.base import cosines
 
 Convention = Literal["neglabel", "openood_vlm"]
 _BLOCK = 1024  # candidates whose cosines with all labels are there at one time
@@ -25,6 +26,7 @@ def mine_negatives(
     *,
     count: int | None = None,
     convention: Convention = "neglabel",
+    near_duplicate: float | None = None,
 ) -> np.ndarray:
     """Ranks candidates by a high quantile of their cosines with the labels and keeps the lowest.
 
@@ -37,6 +39,8 @@ def mine_negatives(
       count: how many to keep, instead of a fraction.
       convention: "neglabel" interpolates linearly between order statistics; "openood_vlm" takes
         element int(percentile * C) of the ascending cosines (the last one, if that is past it).
+      near_duplicate: a candidate whose largest cosine is above this counts as similarity 1, so that
+        it is chosen last; CSP has 0.95. None makes no exception.
 
     Returns:
       Rows of `candidates`, int64, least similar first; of equal ones the earlier first.
@@ -45,13 +49,11 @@ def mine_negatives(
       InputError: the rows are not unit rows of one width, or `count` exceeds W.
     """
     check_fraction(percentile=percentile, fraction=fraction)
-    if convention not in get_args(Convention):
-        known = ", ".join(get_args(Convention))
-        raise ValueError(f"convention must be one of {known}, got {convention!r}")
-    labels = unit_rows(labels, "mine_negatives: labels")
+    one_of(get_args(Convention), convention=convention)
+    labels = checked_unit_rows(labels, "mine_negatives: labels")
     if not len(labels):
         raise InputError("mine_negatives: there is no label.")
-    candidates = unit_rows(candidates, "mine_negatives: candidates", width=labels.shape[1])
+    candidates = checked_unit_rows(candidates, "mine_negatives: candidates", width=labels.shape[1])
     total = len(candidates)
     keep = int(fraction * total) if count is None else count
     if not 0 <= keep <= total:
@@ -66,7 +68,9 @@ def mine_negatives(
         rank = min(int(percentile * len(labels)), largest)
     cosine = partial(_cosines, texts)
     similarity = [
-        _order_statistic(map_rows(cosine, candidates[start : start + _BLOCK], _BLOCK), rank)
+        _similarity(
+            map_rows(cosine, candidates[start : start + _BLOCK], _BLOCK), rank, near_duplicate
+        )
         for start in range(0, total, _BLOCK)
     ]
     return np.argsort(np.concatenate(similarity), kind="stable")[:keep]
@@ -75,6 +79,14 @@ def mine_negatives(
 @jax.jit
 def _cosines(texts: jax.Array, rows: jax.Array) -> jax.Array:
     return cosines(rows, texts)
+
+
+def _similarity(cosine: np.ndarray, rank: float, near_duplicate: float | None) -> np.ndarray:
+    """What candidates are ranked by, (N,), from their cosines with all labels (N, C)."""
+    similarity = _order_statistic(cosine, rank)
+    if near_duplicate is None:
+        return similarity
+    return np.where(np.max(cosine, axis=1) > near_duplicate, 1, similarity)
 
 
 def _order_statistic(cosine: np.ndarray, rank: float) -> np.ndarray:

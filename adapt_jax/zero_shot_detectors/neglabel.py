@@ -1,4 +1,8 @@
-"""Negative labels (Jiang et al. 2024; XueJiang16/NegLabel)."""
+"""Negative labels (Jiang et al. 2024).
+
+Paper: Negative Label Guided OOD Detection with Pretrained Vision-Language Models (ICLR 2024),
+https://arxiv.org/abs/2403.20078. Code: https://github.com/XueJiang16/NegLabel.
+"""
 
 from typing import NamedTuple
 

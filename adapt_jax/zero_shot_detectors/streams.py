@@ -32,7 +32,8 @@ def scores(
       done: told how many are done, after every batch.
     """
     result = np.empty(len(images), images.dtype)
-    pending, count = deque(), 0
+    pending: deque = deque()
+    count = 0
 
     def finish() -> None:
         nonlocal count

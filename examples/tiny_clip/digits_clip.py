@@ -33,7 +33,7 @@ from examples.tiny_clip import caption_data
 
 CARD, TEXTURES = "training.json", "held_out_textures.npz"
 WIDTH = 64
-CONFIG = clip.Config(
+ARCHITECTURE = clip.Architecture(
     embed_dim=WIDTH,
     vision=clip.VisionTransformer(
         image_size=caption_data.SIZE,
@@ -102,7 +102,7 @@ def build(folder: pathlib.Path, settings: Settings) -> None:
     except ValueError as e:
         raise InputError(f"digits_clip: {e}") from None
     console = terminal.console()
-    made = {"settings": settings._asdict(), "config": repr(CONFIG)}
+    made = {"settings": settings._asdict(), "architecture": repr(ARCHITECTURE)}
     if (folder / CARD).is_file():
         before = read_json(folder / CARD)
         if all(before.get(key) == value for key, value in made.items()):
@@ -112,7 +112,7 @@ def build(folder: pathlib.Path, settings: Settings) -> None:
     began = time.perf_counter()
     found = caption_data.concepts(settings.seed, settings.pictures)
     params, losses = train(found, settings, functools.partial(console.print, highlight=False))
-    clip.save(folder, params, CONFIG)
+    clip.save(folder, params, ARCHITECTURE)
     np.savez(folder / TEXTURES, images=caption_data.held_out_textures())
     card = made | {
         "losses": losses,
@@ -136,7 +136,7 @@ def train(concepts, settings: Settings, say=print) -> tuple[clip.Params, list[fl
     """
     pool, used = make_pool(concepts, settings)
     first, *keys = jax.random.split(jax.random.key(settings.seed), 1 + settings.steps)
-    params = clip.init(CONFIG, first)
+    params = clip.init(ARCHITECTURE, first)
     # Only tokens that occur get a gradient, so only their embeddings are trained.
     text, tokens = params["text"], params["text"]["tokens"]
     params |= {"text": text | {"tokens": tokens[used]}}
@@ -189,7 +189,7 @@ def make_step(settings: Settings):
         optax.adamw(schedule, b2=0.98, weight_decay=settings.weight_decay, mask=_decayed),
     )
     vary = augment.make(
-        image_size=caption_data.SIZE, mean=CONFIG.mean, std=CONFIG.std, views=1,
+        image_size=caption_data.SIZE, mean=ARCHITECTURE.mean, std=ARCHITECTURE.std, views=1,
         crop_scale=(0.6, 1.0), flip=0.0, hue=0.0, grayscale=0.5,
     )  # fmt: skip
 
@@ -225,8 +225,8 @@ def loss_of(params, pixels: jax.Array, ids: jax.Array, concept: jax.Array) -> ja
     A batch shows most of the 36 concepts several times. A caption then fits several images, and the
     target is uniform over these (Yang et al. 2022, UniCL); it is CLIP's where all are different.
     """
-    images = l2_normalize(clip.image_features(params, CONFIG, pixels))
-    texts = l2_normalize(clip.text_features(params, CONFIG, ids))
+    images = l2_normalize(clip.image_features(params, ARCHITECTURE, pixels))
+    texts = l2_normalize(clip.text_features(params, ARCHITECTURE, ids))
     logits = jnp.exp(params["logit_scale"]) * matmul(images, texts.T)
     same = (concept[:, None] == concept[None]).astype(logits.dtype)
     target = same / jnp.sum(same, axis=1, keepdims=True)

@@ -7,8 +7,9 @@ import PIL
 import pytest
 from PIL import Image
 
-from adapt_jax.clip.preprocess import normalize, pixels_uint8, preprocess
+from adapt_jax.clip.preprocess import VARIANTS, normalize, pixels_uint8, preprocess
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import decode
 
 PIPELINES = {
     "clip_bicubic32": {"variant": "openai"},
@@ -74,6 +75,23 @@ def test_colours_are_converted_when_the_program_does():
     assert not set(np.unique(early)) <= {0, 255}
 
 
+@pytest.mark.filterwarnings("ignore:some 16-bit images")
+def test_depth_and_orientation_are_those_of_every_other_image(tmp_path):
+    """What `data.decode` makes of a file, in another cut; square files need none."""
+    levels = np.random.default_rng(0).integers(0, 4096, (8, 8), np.uint16)
+    Image.fromarray(levels).save(tmp_path / "x.png")
+    ours = pixels_uint8(Image.open(tmp_path / "x.png"), 8)
+    np.testing.assert_array_equal(ours, decode.read(tmp_path / "x.png", 8))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    colours.save(tmp_path / "y.png", exif=exif)
+    for variant in VARIANTS:
+        ours = pixels_uint8(Image.open(tmp_path / "y.png"), 8, variant)
+        np.testing.assert_array_equal(ours, np.rot90(np.asarray(colours)))
+        np.testing.assert_array_equal(ours, decode.read(tmp_path / "y.png", 8))
+
+
 def test_bad_input_is_explained():
     grey = columns(6)
     for image, kwargs, message in [
@@ -83,7 +101,7 @@ def test_bad_input_is_explained():
         (grey[None, None], {}, "H, W"),
         (np.zeros((3, 8, 8), np.uint8), {}, "H, W, 3"),
         (np.zeros((0, 8, 3), np.uint8), {}, "empty"),
-        (Image.fromarray(grey.astype(np.uint16)), {}, "8 bits"),
+        (Image.fromarray(grey.astype(np.float32)), {}, "8 bits"),
         (Image.new("L", (100_000_000, 1)), {}, "elongated"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import config, methods
+from adapt_jax import config, detectors, methods
 from adapt_jax.core.errors import InputError
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.experiment import build, checks, derived, image_sets
 from adapt_jax.runtime import cli, sharding
 from adapt_jax.training import train_state, train_step
@@ -48,7 +47,7 @@ def two_steps(method, choices, views):
     chosen = shrink(config.default_config(method))
     chosen.method.params.update(dict(choices))
     chosen.views = views
-    parts = build.build(
+    parts = build.make_parts(
         chosen,
         mesh=sharding.make_mesh(jax.devices()[:1]),
         num_classes=CLASSES,
@@ -57,12 +56,8 @@ def two_steps(method, choices, views):
     )
 
     def run(key, images, labels):
-        state = train_state.create(
-            key, parts.model, parts.method, parts.optimizer, (SIDE, SIDE, 3), parts.dtype
-        )
-        step = train_step.make_step(
-            parts.model, parts.method, parts.optimizer, parts.schedule, parts.augment
-        )
+        state = train_state.create(key, parts, (SIDE, SIDE, 3))
+        step = train_step.make_step(parts)
         return jax.lax.scan(lambda s, batch: step(s, *batch), state, (images, labels))
 
     rng = np.random.default_rng(0)
@@ -77,13 +72,13 @@ def two_steps(method, choices, views):
 def test_it_builds_and_takes_two_steps(stem):
     full = load(stem)
     images = 50_000
-    parts = build.build(
+    parts = build.make_parts(
         full, mesh=sharding.make_mesh(), num_classes=10, num_images=images, mean_std=MEAN_STD
     )
-    total = derived.total_steps(full, images)
+    total = derived.plan_of(full, images).total_steps
     assert np.isfinite(parts.schedule(jnp.arange(0, total, total // 50))).all()
-    assert detector_specs.make(full.detectors)
-    assert image_sets.ood_sets(full)
+    assert detectors.parse(full.detectors)
+    assert image_sets.suite(full).sets
 
     small = shrink(full)
     checks.check_config(small)
@@ -127,7 +122,7 @@ def test_a_zero_shot_config_is_complete(stem):
 
 @pytest.mark.parametrize("suite", ["mos_imagenet", "openood_imagenet"])
 def test_a_zero_shot_config_takes_another_suite(suite):
-    for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_adaneg"):
+    for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_csp", "imagenet_adaneg"):
         chosen = cli.load_config(f"{FOLDER / stem}.py:{suite}")
         assert suite_of(chosen).name == suite
 

@@ -68,13 +68,13 @@ def test_sixteen_bit_grey_is_scaled(tmp_path):
     assert decode.read(tmp_path / "x.pgm", 2)[..., 1].tolist() == [[0, 1], [128, 255]]
 
 
-def test_exif_orientation_is_ignored(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:4] = 250
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = 6  # the top is on the right
     Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif)
-    np.testing.assert_array_equal(decode.read(tmp_path / "x.png", 8), pixels)
+    np.testing.assert_array_equal(decode.read(tmp_path / "x.png", 8), np.rot90(pixels, -1))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,8 @@ def test_broken_files_are_named(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):
             decode.read(tmp_path / name, 8)
+    with pytest.raises(InputError, match=r"cannot use image .*text\.png: it is a web page"):
+        decode.read(tmp_path / "text.png", 8)
     with pytest.raises(InputError, match=r"bomb\.png.*DecompressionBombError"):
         decode.read(tmp_path / "bomb.png", 8)
     with pytest.raises(InputError, match=r"missing\.png"):

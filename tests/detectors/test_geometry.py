@@ -320,7 +320,7 @@ def test_rmds_needs_a_spread():
         ("residual", {"dim": 1.5}, "dim must be a positive integer"),
         ("she", {"metric": "dot"}, "metric must be one of inner_product, cosine, euclidean"),
         ("nnguide", {"alpha": 0}, "alpha must lie in (0, 1]"),
-        ("nnguide", {"bank": "last"}, 'bank must be "random" or "first"'),
+        ("nnguide", {"bank": "last"}, "bank must be one of random, first"),
         ("nnguide", {"seed": -1}, "seed must be an integer of at least 0"),
         ("relation", {"power": 0}, "power must be positive"),
         ("nci", {"alpha": -1}, "alpha must not be negative"),

@@ -188,5 +188,5 @@ def test_bad_training_sets():
         _fit(x[:1], y[:1])
     with pytest.raises(InputError, match="same direction"):
         detectors.make("palm_ssd").fit(Outputs(np.outer(np.arange(1, 5), [1.0, 2.0])))
-    with pytest.raises(ValueError, match='"total" or "within"'):
+    with pytest.raises(ValueError, match="covariance must be one of total, within"):
         detectors.make("mahalanobis", covariance="diagonal")

@@ -16,7 +16,6 @@ from ml_collections import config_flags
 from adapt_jax import detectors, zero_shot_detectors
 from adapt_jax.data import sources, suites
 from adapt_jax.data.download import catalogue
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.runtime import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -73,7 +72,7 @@ def test_the_command_is_understood(command):
     assert not plain or command.module in POSITIONAL
     zero_shot = module.endswith("zero_shot")
     if "detectors" in values and values["detectors"].present:
-        detector_specs.parse(values["detectors"].value)
+        detectors.parse(values["detectors"].value)
     if "suite" in values and values["suite"].present:
         suites.resolve(values["suite"].value)
     for path in values["configs"].value if "configs" in values else ():
@@ -105,7 +104,7 @@ def check_config(arguments, zero_shot):
         "config", config, flag_values=values, sys_argv=overrides, lock_config=False
     )
     values(overrides)
-    detector_specs.parse(config.detectors, zero_shot_detectors if zero_shot else detectors)
+    (zero_shot_detectors if zero_shot else detectors).parse(config.detectors)
     suites.resolve(config.ood)
     for field in ("train_data", "test_data", "val_data"):
         if config.get(field):

@@ -9,7 +9,6 @@ import pytest
 from adapt_jax import detectors, methods, metrics, zero_shot_detectors
 from adapt_jax.config import default_config
 from adapt_jax.config.diff import flatten
-from adapt_jax.core import registry
 from adapt_jax.training import schedules
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,13 +37,13 @@ def test_detectors_have_a_row_with_every_default(name):
     row = row_of(page("detectors.md"), name)
     if name == "iodin":  # "the same"
         row += row_of(page("detectors.md"), "odin")
-    defaults = registry.defaults("detector", detectors.FACTORIES, name)
+    defaults = detectors.REGISTRY.defaults(name)
     for key, value in defaults.items():
         shown = re.search(rf"`{key}=([^`]+)`", row)
         assert shown, f"{name}: {key} is missing"
         same = shown[1] == str(value)
         assert same or float(shown[1]) == float(value), f"{name}: {key} is {value}"
-    assert set(re.findall(r"`(\w+)=", row)) <= set(detectors.annotations(name))
+    assert set(re.findall(r"`(\w+)=", row)) <= set(detectors.REGISTRY.parameters(name))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import pytest
 from adapt_jax import methods, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
-from adapt_jax.experiment import build, checks
+from adapt_jax.experiment import checks, record
 from adapt_jax.inference.restore import restore
-from adapt_jax.runtime import sharding
 from adapt_jax.workdir import logbook
 from tests.e2e import small
 
@@ -47,9 +46,7 @@ def finished(unlabelled, tmp_path_factory):
 
 
 def final_state(workdir, chosen):
-    mesh = sharding.make_mesh()
-    data = checks.load_data(chosen)
-    return restore(chosen, workdir, build.build_for(chosen, mesh, data.train), mesh)
+    return restore(record.make(chosen, checks.load_data(chosen)), workdir)
 
 
 def test_it_trains_and_is_evaluated_without_labels(finished, unlabelled):
@@ -97,9 +94,9 @@ def test_other_methods_still_ask_for_labels(unlabelled):
 def test_the_number_of_clusters_must_come_from_somewhere(unlabelled):
     chosen = config(unlabelled)
     del chosen.method.params["num_clusters"]
-    train_set = checks.load_data(chosen).train
+    data = checks.load_data(chosen)
     with pytest.raises(InputError, match="section method: num_clusters must be given"):
-        build.build_for(chosen, sharding.make_mesh(), train_set)
+        record.make(chosen, data)
 
 
 def test_training_beats_the_untrained_network(tmp_path):

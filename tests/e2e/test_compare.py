@@ -87,6 +87,11 @@ def test_the_files_say_the_same(finished):
     assert cell in text
     assert "OOD positive" in text
     assert "seeds 0, 1" in text
+    assert [t.partition(",")[0] for t in content["ties"]] == ["near", "far"]
+    for sentence in content["ties"]:
+        assert "distinguishable at 5 %" in sentence
+        assert "(over images and seeds; 6 pairs, Holm's correction)" in sentence
+        assert f"- {sentence}\n" in text
     assert (workdir / "compare.png").read_bytes().startswith(b"\x89PNG")
     svg = (workdir / "compare.svg").read_text()
     for word in ("palm", "reweightood", "near-OOD", "far-OOD", "mahalanobis", "knn?k=5"):

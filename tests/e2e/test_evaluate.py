@@ -1,5 +1,6 @@
 """What can be done with a trained network: every detector, protocols, features, own images."""
 
+import csv
 import json
 import pathlib
 import subprocess
@@ -14,6 +15,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 from adapt_jax.evaluate import features as from_features
 from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.metrics import conformal
 from adapt_jax.results import merge, result_rows
 from adapt_jax.results.scores import load_scores
 from tests.e2e import small
@@ -163,6 +165,9 @@ def test_own_images_from_the_command_line(run, tmp_path):
     )
     assert done.returncode == 2
     assert "1 of 3 images could not be read" in done.stderr
+    assert "threshold" in done.stderr.splitlines()[0]
+    assert "3 images: " in done.stderr
+    assert ", 1 unreadable\n" in done.stderr
     found = {pathlib.Path(r["image"]).name: r for r in map(json.loads, done.stdout.splitlines())}
     assert "broken.png" in found["broken.png"]["error"]
     for record in (found["noise.png"], found["black.png"]):
@@ -186,6 +191,48 @@ def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
         predict.load(str(workdir), detector="odin")
     with pytest.raises(InputError, match="share in"):
         predict.load(str(workdir), tpr=95)
+
+
+def test_decisions_with_a_guarantee(run, tmp_path, capsys):
+    """At a level, each image by itself; at a false discovery rate, the batch."""
+    workdir, _ = run
+    evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
+    predictor = predict.load(str(workdir), detector="msp", alpha=0.1)
+    calibration = predictor.calibration
+    assert calibration.shape == (120,)
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    paths = predict.expand([str(tmp_path)])
+    records = list(predict.lines(predictor, paths))
+    *readable, broken = records
+    for record in readable:
+        counted = (1 + np.sum(calibration <= np.float32(record["score"]))) / 121
+        assert record["p_value"] == pytest.approx(counted, abs=1e-12)
+        assert record["in_distribution"] == (record["p_value"] > 0.1)
+        assert record["in_distribution"] == (record["score"] >= record["threshold"])
+    said = predict.promise(predictor)
+    assert "9.92 % are rejected on average, and with 95 % confidence at most 14.72 %" in said
+    assert "calibrated on 120 images of digits:test" in said
+
+    p_values = [record["p_value"] for record in readable]
+    together = predict.discoveries(predictor, records, 0.5)
+    called = conformal.benjamini_hochberg(p_values, 0.5)
+    assert [not r["in_distribution"] for r in together[:12]] == list(called)
+    assert "threshold" not in together[0]
+    assert "at most 50 % of the images called" in predict.promise(predictor, 0.5)
+
+    capsys.readouterr()
+    counts = predict.show(together, "csv")
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert counts["unreadable"] == 1
+    assert counts["out-of-distribution"] == sum(called)
+    assert [float(r["p_value"]) for r in rows[:12]] == p_values
+    assert rows[12]["error"] == broken["error"]
+    for alpha, message in ((0.001, "at least 999 calibration images"), (5, "between 0 and 1")):
+        with pytest.raises(InputError, match=message):
+            predict.load(str(workdir), detector="msp", alpha=alpha)
 
 
 def test_predict_is_calibrated_on_the_last_evaluation(run, tmp_path):

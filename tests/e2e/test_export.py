@@ -215,13 +215,14 @@ def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
     assert "scorer.stablehlo is missing" in broken(bundle.SCORER, lambda path: path.unlink())
     weights, judge = bundle.WEIGHTS, bundle.DETECTOR_ARRAYS
     said = broken(weights, arrays(lambda found: found.pop("method.prototypes")))
-    assert "lacks method.prototypes" in said
+    assert "(1 missing: method.prototypes); export the run again" in said
     said = broken(judge, arrays(lambda found: found.update(extra=np.zeros(2))))
-    assert "nothing here uses: extra" in said
+    assert "(1 unused: extra)" in said
     said = broken(weights, arrays(lambda a: a.update({"method.prototypes": np.zeros((6, 6, 15))})))
-    assert "method.prototypes is float64 of shape (6, 6, 15), expected float32" in said
+    assert "1 of the wrong shape: method.prototypes is (6, 6, 15), not (6, 6, 16)" in said
+    assert "1 of the wrong dtype: method.prototypes is float64, not float32" in said
     said = broken(judge, arrays(lambda a: a.update({"state.center": np.zeros(31, np.float32)})))
-    assert "state.center is float32 of shape (31,)" in said
+    assert "state.center is (31,), not (32,)" in said
     newer = {"format": "adapt_jax export 2"}
     said = broken(bundle.CARD, lambda path: path.write_text(json.dumps(newer)))
     assert "is of the format 'adapt_jax export 2'" in said

@@ -6,10 +6,9 @@ import pytest
 
 from adapt_jax import models, train
 from adapt_jax.core.errors import InputError
-from adapt_jax.experiment import build, checks
+from adapt_jax.experiment import checks, derived, record
 from adapt_jax.inference.restore import restore
 from adapt_jax.models.torch_names import Layout, torch_name
-from adapt_jax.runtime import sharding
 from tests.e2e import small
 
 CHOICES = {"ood": "", "total_steps": 6, "log_every": 2, "checkpoint_every": 3}
@@ -36,9 +35,7 @@ def weights(tmp_path_factory):
 
 
 def final_state(workdir, config):
-    mesh = sharding.make_mesh()
-    parts = build.build_for(config, mesh, checks.load_data(config).train)
-    return restore(config, workdir, parts, mesh)
+    return restore(record.make(config, checks.load_data(config)), workdir)
 
 
 def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_one(
@@ -64,7 +61,8 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
     assert not np.array_equal(trained, state["layer4.0.conv1.weight"])
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "total_steps", lambda *_: 3)
+        plan_of = derived.plan_of
+        patch.setattr(derived, "plan_of", lambda *a: plan_of(*a)._replace(total_steps=3))
         train.train(config, str(tmp_path / "parts"))
     train.train(config, str(tmp_path / "parts"))
     parts = final_state(tmp_path / "parts", config)
@@ -96,7 +94,7 @@ def test_a_classifier_starts_from_the_file_too(weights, tmp_path):
 def test_mistakes_are_found_before_images_are_read(
     weights, tmp_path, monkeypatch, overrides, message
 ):
-    monkeypatch.setattr(build, "load_data", lambda *_: pytest.fail("images were read"))
+    monkeypatch.setattr(checks, "load_data", lambda *_: pytest.fail("images were read"))
     chosen = CHOICES | {"model__pretrained": str(weights[0])} | overrides
     with pytest.raises(InputError, match=message):
         train.train(small.config(**chosen), str(tmp_path / "run"))

@@ -17,12 +17,11 @@ from adapt_jax import methods, train
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.data import sources
 from adapt_jax.data.augment.host_crops import Crops
-from adapt_jax.experiment import build, checks
+from adapt_jax.experiment import checks, derived, record
 from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import sharding
 from adapt_jax.training import (
     device_feed,
-    epoch_hooks,
     host_feed,
     train_state,  # fmt: skip
 )
@@ -70,10 +69,7 @@ def chosen(folder, **overrides):
 
 def final_state(workdir, **overrides):
     config = small.config(**overrides)
-    mesh = sharding.make_mesh()
-    train_set = checks.load_data(config).train
-    parts = build.build_for(config, mesh, train_set)
-    return restore(config, workdir, parts, mesh)
+    return restore(record.make(config, checks.load_data(config)), workdir)
 
 
 def assert_same(a, b):
@@ -157,10 +153,9 @@ def test_what_a_method_makes_of_the_whole_set_is_the_same(folder):
     for kept in ("device", "host"):
         cider = {"name": "cider", "params": methods.defaults("cider")}
         config = small.config(**chosen(folder, input=kept, method=cider))
-        train_set, mesh = checks.load_data(config).train, sharding.make_mesh()
-        parts = build.build_for(config, mesh, train_set)
-        state = train.initial_state(config, parts, mesh)
-        found.append(epoch_hooks.make(config, parts, mesh, train_set)(state, 0).method_state)
+        experiment = record.make(config, checks.load_data(config))
+        state = train.initial_state(experiment)
+        found.append(train.epoch_hook(experiment)(state, 0).method_state)
     assert np.isfinite(found[0].prototypes).all()
     jax.tree.map(np.testing.assert_array_equal, *found)
 
@@ -182,7 +177,10 @@ def feeding(kind, folder, step, params=(), **overrides):
     key = jax.random.key(config.seed)
     state = train_state.TrainState(np.int32(0), params, (), (), (), key)
     state = sharding.replicate(mesh, state)
-    feed = kind(config, mesh, images, np.arange(len(images), dtype=np.int32), state, step)
+    labels = np.arange(len(images), dtype=np.int32)
+    plan, host_input = derived.plan_of(config, len(images)), derived.host_input(config)
+    own = (host_input,) if kind is host_feed.HostFeed else ()
+    feed = kind(step, plan, mesh, images, labels, state, *own)
     try:
         yield feed, state
     finally:

@@ -13,7 +13,7 @@ import pytest
 from adapt_jax import metrics, train
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.evaluate import job as evaluate_job
-from adapt_jax.experiment import build, checks
+from adapt_jax.experiment import checks, record
 from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import sharding
 from adapt_jax.workdir import logbook
@@ -29,9 +29,7 @@ def finished(tmp_path_factory):
 
 def final_state(workdir, **overrides):
     config = small.config(**overrides)
-    mesh = sharding.make_mesh()
-    data = checks.load_data(config)
-    return restore(config, workdir, build.build_for(config, mesh, data.train), mesh)
+    return restore(record.make(config, checks.load_data(config)), workdir)
 
 
 def assert_same(a, b):

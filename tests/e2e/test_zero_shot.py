@@ -21,6 +21,7 @@ from tests.zero_shot import tiny_clip
 
 # Every image is remembered, and nothing of the static score is left.
 ADAPTIVE = "adaneg?groups=3&gap=0.0&logit_scale=5&score=adaptive"
+TANL = "tanl?beta=20"
 OOD = "near/digits6-9=digits:test?classes=6-9,far/china=photos:grey?limit=90"
 
 
@@ -34,7 +35,7 @@ def config(model, **changes):
     chosen.clip.path, chosen.class_names = model, "digits"
     chosen.test_data, chosen.ood = "digits:test?classes=0-5", OOD
     chosen.corpus.place = "embedded"
-    chosen.detectors = f"mcm,neglabel?groups=3,{ADAPTIVE}"
+    chosen.detectors = f"mcm,neglabel?groups=3,{ADAPTIVE},{TANL}"
     chosen.stream.batch_size, chosen.image_batch_size, chosen.text_batch_size = 64, 64, 64
     chosen.report = False
     for key, value in changes.items():
@@ -55,9 +56,9 @@ def scores(workdir, detector, name):
 def test_rows_and_files(run):
     workdir, found = run
     rows = {(r["detector"], r["ood"]): r for r in found["rows"]}
-    assert len(rows) == 3 * 3  # two sets, and the means of both groups under one key
+    assert len(rows) == 4 * 3  # two sets, and the means of both groups under one key
     for (detector, _), row in rows.items():
-        assert row["adaptive"] == (detector == ADAPTIVE)
+        assert row["adaptive"] == (detector in (ADAPTIVE, TANL))
         assert (row["stream_order"], row["stream_mix"]) == ("shuffled", "all")
         assert (row["batch_size"], row["stream_seed"]) == (64, 0)
     row = rows[ADAPTIVE, "china"]
@@ -96,9 +97,9 @@ def test_another_order_changes_the_adaptive_detector_alone(run, model):
     after = job.zero_shot(chosen, str(workdir))
     for a, b in zip(before["rows"], after["rows"], strict=True):
         assert b["stream_order"] == "id_first"
-        if a["adaptive"]:
+        if a["detector"] == ADAPTIVE:
             assert a["auroc"] != b["auroc"]
-        else:
+        elif not a["adaptive"]:
             assert a["auroc"] == pytest.approx(b["auroc"], abs=1e-6)
 
 
@@ -128,6 +129,8 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
             arrays = {k: file[k] for k in ("embeddings", "labels") if k in file}
         np.savez(folder / group / f"{name}.npz", **arrays)
     (folder / "text.npz").write_bytes((workdir / "text" / "text.npz").read_bytes())
+    (noise,) = (workdir / "features").glob("noise-*.npz")
+    (folder / "noise.npz").write_bytes(noise.read_bytes())
     chosen.profile = "2:5"
     theirs = job.from_features(chosen, str(folder), str(tmp_path / "out"))
     chosen.profile = ""
@@ -146,6 +149,7 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         ("near/a.npz", {"embeddings": x[:, :5]}, r"must be \(N, 12\)"),
         ("near/a.npz", {"embeddings": x * [[0], [1], [1], [1]]}, "1 of 4 embeddings are zero"),
         ("near/a.npz", {"embeddings": x, "names": ["b"]}, r"names must be \(4,\)"),
+        ("noise.npz", {"embeddings": x[:, :5]}, r"must be \(N, 12\)"),
         ("b.npz", {"embeddings": x}, "put OOD sets into near/"),
         ("far/digits6-9.npz", {"embeddings": x}, "two sets are called"),
         ("id.npz", {"embeddings": x, "labels": [0, 1, 2, 9]}, "has the label 9"),
@@ -157,6 +161,9 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         with pytest.raises(InputError, match=words):
             job.from_features(chosen, str(folder), str(tmp_path / "out"))
         path.write_bytes(kept) if kept else path.unlink()
+    (folder / "noise.npz").unlink()
+    with pytest.raises(InputError, match=r"noise images and there are none.*noise\.npz"):
+        job.from_features(chosen, str(folder), str(tmp_path / "out"))
     with pytest.raises(InputError, match=r"text\.npz does not exist"):
         job.from_features(chosen, str(tmp_path), str(tmp_path / "out"))
 

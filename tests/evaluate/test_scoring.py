@@ -8,9 +8,9 @@ import pathlib
 import numpy as np
 import pytest
 
+from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Head, Outputs
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.evaluate import scoring, search
 from adapt_jax.inference.outputs import joined
 from adapt_jax.results.scored import lacking
@@ -45,7 +45,7 @@ def run(text, task, searching=False):
     def choose(spec, task):
         return search.choose(spec, task, GRIDS.get(spec.name))
 
-    specs = detector_specs.parse(OURS.get(text, text))
+    specs = detectors.parse(OURS.get(text, text))
     return scoring.run(specs, task, choose=choose if searching else None)
 
 
@@ -108,6 +108,6 @@ def test_a_search_leaves_what_is_given(task):
 
 
 def test_intervals_contain_the_metric(task):
-    specs = detector_specs.parse("knn?k=5")
+    specs = detectors.parse("knn?k=5")
     row = scoring.run(specs, task, resamples=50).rows[0]
     assert row["auroc_low"] < row["auroc"] < row["auroc_high"]

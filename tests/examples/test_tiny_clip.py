@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_weights_and_embeddings(trained, folder, co
     params, _ = trained
     model = clip.load(folder)
     jax.tree.map(np.testing.assert_array_equal, model.params, params)
-    made = clip.Model(digits_clip.CONFIG, params)
+    made = clip.Model(digits_clip.ARCHITECTURE, params)
     pixels = clip.normalize(concepts[3].images[:4])
     np.testing.assert_array_equal(model.encode_text(TEXTS), made.encode_text(TEXTS))
     np.testing.assert_array_equal(model.encode_image(pixels), made.encode_image(pixels))
@@ -74,7 +74,7 @@ def test_pairs_show_what_they_say(concepts):
 def test_where_concepts_differ_the_loss_is_clips(trained):
     params, _ = trained
     pixels = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
-    model = clip.Model(digits_clip.CONFIG, params)
+    model = clip.Model(digits_clip.ARCHITECTURE, params)
     images, texts = (
         np.asarray(rows, np.float64)
         for rows in (model.encode_image(pixels), model.encode_text(TEXTS))

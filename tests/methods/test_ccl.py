@@ -222,9 +222,9 @@ def test_schedule_of_clusterings():
 
 
 def test_what_it_says_of_itself():
-    assert build().targets == "indices"
-    assert methods.make("supcon").targets == "labels"
-    assert methods.make("supcon", use_labels=False).targets == "indices"
+    assert build().label_kind == "indices"
+    assert methods.make("supcon").label_kind == "labels"
+    assert methods.make("supcon", use_labels=False).label_kind == "indices"
 
 
 @pytest.mark.parametrize(

@@ -224,13 +224,13 @@ def test_eight_devices_train_as_one():
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"width": 0}, "width must be a whole number of at least 1, got 0"),
+        ({"width": 0}, "width must be a positive integer, got 0"),
         ({"width": 1.5}, "width"),
         ({"width": (4, 8, 16)}, "width must be four numbers"),
         ({"blocks": (2, 2, 2)}, "blocks must be four numbers"),
         ({"blocks": "2,2,x,2"}, "blocks must look like"),
         ({"blocks": 3}, "blocks must be four numbers"),
-        ({"blocks": (2, 2, 0, 2)}, "blocks must be a whole number"),
+        ({"blocks": (2, 2, 0, 2)}, "blocks must be a positive integer"),
         ({"head": "cosine"}, "head must be one of mlp, linear"),
         ({"head": "linear"}, "needs num_classes"),
         ({"head": "linear", "num_classes": 0}, "num_classes"),
@@ -241,7 +241,7 @@ def test_eight_devices_train_as_one():
     ],
 )
 def test_wrong_choices(choices, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(ValueError, match=message):
         models.make("resnet18", **choices)
 
 

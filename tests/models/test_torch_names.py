@@ -78,5 +78,5 @@ def test_every_problem_is_named(template):
 
 def test_another_head_is_refused(template):
     linear = models.make("resnet18", width=2, blocks=(1, 1, 1, 1), head="linear", num_classes=4)
-    with pytest.raises(InputError, match=r"missing: fc.bias, fc.weight; unused: head.0.bias"):
+    with pytest.raises(InputError, match=r"2 missing: fc.bias, fc.weight; 4 unused: head.0.bias"):
         models.from_torch(state_of(template), jax.eval_shape(linear.init, jax.random.key(0)))

@@ -108,7 +108,7 @@ def test_smallest_image():
     model, _ = build("basic")
     with pytest.raises(InputError, match="at least 32"):
         model.init(jax.random.key(0), (31, 224, 3))
-    with pytest.raises(InputError, match="stem must be one of cifar, imagenet"):
+    with pytest.raises(ValueError, match="stem must be one of cifar, imagenet"):
         models.make("resnet18", stem="cifer")
 
 

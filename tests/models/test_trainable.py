@@ -12,6 +12,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.methods.base import Method
 from adapt_jax.models import stages
 from adapt_jax.training import optimizers, train_state, train_step
+from adapt_jax.training.parts import Parts
 
 SIZES = {"width": 4, "blocks": (1, 1, 1, 1), "embedding_dim": 8, "conv": "xla"}
 METHOD = Method(
@@ -24,15 +25,16 @@ def built(trainable, **choices):
     optimizer = optimizers.only(
         optimizers.sgd(momentum=0.9, nesterov=True, weight_decay=0.1), model.trainable
     )
-    state = train_state.create(jax.random.key(0), model, METHOD, optimizer, (8, 8, 3), jnp.float32)
-    step = train_step.make_step(
+    parts = Parts(
         model,
         METHOD,
         optimizer,
         schedule=lambda step: jnp.where(step < 1, -0.05, 0.05),  # official ones start negative
         augment=lambda key, x: x[:, None] / 255 + 0.01 * jax.random.normal(key, x[:, None].shape),
+        dtype=jnp.float32,
     )
-    return state, step
+    state = train_state.create(jax.random.key(0), parts, (8, 8, 3))
+    return state, train_step.make_step(parts)
 
 
 def images(n=8):

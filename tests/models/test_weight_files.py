@@ -57,6 +57,16 @@ def test_pickles_inside_npz_are_refused(tmp_path):
         models.read_weights(str(tmp_path / "w.npz"))
 
 
+@pytest.mark.parametrize("name", ["w.safetensors", "w.npz", "w.pth"])
+def test_pointers_and_web_pages_are_called_that(tmp_path, name):
+    (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1")
+    with pytest.raises(InputError, match=f"{name} is a Git LFS pointer"):
+        models.read_weights(str(tmp_path / name))
+    (tmp_path / name).write_bytes(b"\n<!DOCTYPE html><html>")
+    with pytest.raises(InputError, match=f"{name} is a web page"):
+        models.read_weights(str(tmp_path / name), allow_pickle=True)
+
+
 def test_wrong_files(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         models.read_weights(str(tmp_path / "none.npz"))

@@ -27,7 +27,7 @@ def profiled(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(device_peaks.VARIABLE, "1e12")
         printed = []
-        patch.setattr(train.logbook, "printer", lambda console: printed.append)
+        patch.setattr(train.terminal, "printer", lambda console: printed.append)
         chosen = {"total_steps": 10, "eval_batch_size": 128, "detectors": "knn?k=5"}
         results = train.train(small.config(profile="5:9", **chosen), str(workdir))
     return workdir, "\n".join(printed), results

@@ -105,6 +105,16 @@ def test_numbers_facts_and_both_conventions_are_there(tmp_path):
     assert f"<b>{100 * rows[0]['auroc']:.2f}</b>" in page.source
     assert f"<b>{100 * rows[1]['auroc']:.2f}</b>" not in page.source
     assert text.index("knn") < text.index("msp")
+    assert "far, AUROC: every difference is distinguishable at 5 % (over images; one pair)" in text
+
+
+def test_intervals_are_in_the_tables(tmp_path):
+    page, rows = _write(tmp_path)
+    assert "bootstrap" not in page.source
+    rows = [r | {"auroc_low": 0.5, "auroc_high": 0.75} for r in rows]
+    page, _ = _write(tmp_path, rows=rows)
+    assert "[50.00, 75.00]" in page.source
+    assert "95 % bootstrap interval" in page.source
 
 
 def test_one_detector_has_no_best(tmp_path):

@@ -176,7 +176,7 @@ def test_score_files(tmp_path):
 
 
 def test_tables_name_the_convention_and_escape_names():
-    rows = [_row(ood="[red]x[/]|y")]
+    rows = [_row(ood="[red]x[/]|y"), _row(ood="b")]
     rows += result_rows.mean_rows(rows)
     text = _text(tables.table(rows, title="protocol [p]"))
     assert "protocol [p]" in text
@@ -188,7 +188,33 @@ def test_tables_name_the_convention_and_escape_names():
     lines = tables.markdown(rows, columns=("fpr95", "auroc")).splitlines()
     assert lines[0] == "| detector | OOD set | group | FPR95 (OOD+) | AUROC |"
     assert lines[2].startswith("| knn | [red]x[/]\\|y | far |")
-    assert lines[3].startswith("| **knn** | **mean** |")
+    assert lines[4].startswith("| **knn** | **mean** |")
+
+
+def test_a_group_of_one_set_shows_no_mean():
+    rows = [_row(ood="a", group="near"), _row(ood="b"), _row(ood="c", shift=0.1)]
+    rows = [r for mean in result_rows.mean_rows(rows) for r in
+            [*(r for r in rows if r["group"] == mean["group"]), mean]]  # fmt: skip
+    shown = [line.split("|")[2].strip() for line in tables.markdown(rows).splitlines()[2:6]]
+    assert shown == ["a", "b", "c", "**mean**"]
+    assert _text(tables.table(rows)).count("mean") == 1
+    assert tables.latex(rows).count(r"\midrule") == 2  # below the head, and between the groups
+    means = [r for r in rows if r["ood"] == "mean"]
+    assert len(tables.without_single_means(means)) == 2
+
+
+def test_intervals_are_shown_where_they_were_computed():
+    rows = [_row() | {"auroc_low": 0.5, "auroc_high": 0.75}, _row(ood="b")]
+    cell = f"{100 * rows[0]['auroc']:.2f} [50.00, 75.00]"
+    for shown in (_text(tables.table(rows, ("auroc",))), tables.markdown(rows, ("auroc",))):
+        assert cell in shown
+        assert "95 % bootstrap interval over test images" in " ".join(shown.split())
+    assert cell in tables.latex(rows, ("auroc",))
+    assert "bootstrap" not in tables.markdown(rows, ("fpr95",))
+    one = _header() | {"rows": rows}
+    assert aggregate.aggregate([one])[0]["auroc_low"] == 0.5
+    both = aggregate.aggregate([one, _header(seed=2) | {"rows": rows}])
+    assert "auroc_low" not in both[0]
 
 
 def test_commit_is_the_packages_own(tmp_path, monkeypatch):

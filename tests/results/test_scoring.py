@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
-from adapt_jax.detectors import specs as detector_specs
 from adapt_jax.results import result_rows, scoring
 
 GROUPS = {"near": "near", "far": "far", "later": "shifted"}
@@ -33,20 +33,20 @@ def test_a_failure_costs_one_detector_its_rows(error, late):
             raise error
         return scoring.Fitted((lambda: raising(error)) if fails else (lambda: SCORES))
 
-    done = scoring.run(detector_specs.parse("msp,knn,mls"), fit, GROUPS)
+    done = scoring.run(detectors.parse("msp,knn,mls"), fit, GROUPS)
     assert done.scores.keys() == {"msp", "mls"}
     assert [(r["detector"], r["ood"]) for r in done.rows] == [
         (detector, name) for detector in ("msp", "mls") for name in ("near", "mean", "far", "mean")
     ]
     assert str(error) in done.failed["knn"]
     with pytest.raises(InputError, match="knn"):
-        scoring.run(detector_specs.parse("knn"), fit, GROUPS)
+        scoring.run(detectors.parse("knn"), fit, GROUPS)
 
 
 def test_a_mistake_in_the_program_is_not_a_failure():
     with pytest.raises(KeyError):
         scoring.run(
-            detector_specs.parse("msp"), lambda spec: scoring.Fitted(lambda: raising(KeyError)), {}
+            detectors.parse("msp"), lambda spec: scoring.Fitted(lambda: raising(KeyError)), {}
         )
 
 
@@ -58,7 +58,7 @@ def test_every_stream_has_its_own_id_scores():
     }
     scores = streams | {name: SCORES[name] for name in ("near", "far")}
     fitted = scoring.Fitted(lambda: scores, in_streams=True, fields={"order": "shuffled"})
-    rows = scoring.run(detector_specs.parse("msp"), lambda spec: fitted, GROUPS).rows
+    rows = scoring.run(detectors.parse("msp"), lambda spec: fitted, GROUPS).rows
     for name in ("near", "far"):
         own = np.concatenate([streams[f"id-{name}"], streams[f"later-{name}"]])
         expected = result_rows.row("msp", name, name, own, SCORES[name], order="shuffled")

@@ -11,17 +11,18 @@ from adapt_jax.text_bank import class_names, prompts
 
 def test_presets_have_one_place_for_the_word():
     for preset in prompts.PRESETS.values():
-        for template in (*preset.labels, preset.noun, preset.adjective):
+        for template in (*preset.labels, *preset.noun, *preset.adjective):
             assert template.count("{}") == 1
     official = prompts.make("neglabel")
-    assert prompts.fill(official.noun, ["dog", "{odd} 0}"]) == ["the nice dog", "the nice {odd} 0}"]
-    assert prompts.fill(official.adjective, ["wet"]) == ["This is a wet photo"]
+    (noun,), (adjective,) = official.noun, official.adjective
+    assert prompts.fill(noun, ["dog", "{odd} 0}"]) == ["the nice dog", "the nice {odd} 0}"]
+    assert prompts.fill(adjective, ["wet"]) == ["This is a wet photo"]
     assert len(prompts.make("openood_vlm_tip").labels) == 7
 
 
 def test_own_templates(tmp_path):
     own = prompts.make("openood_vlm", labels="a photo of the digit {}", noun="{}")
-    assert own == (("a photo of the digit {}",), "{}", "This is a {} photo.")
+    assert own == (("a photo of the digit {}",), ("{}",), ("This is a {} photo.",), True)
     file = tmp_path / "templates.txt"
     file.write_text("a {}.\n\nthe {}.\n")
     assert prompts.make(labels=f"file:{file}").labels == ("a {}.", "the {}.")
@@ -40,6 +41,8 @@ def test_bad_templates_are_explained(tmp_path):
 def test_ensemble_weighs_templates_equally():
     features = np.array([[[3.0, 0.0]], [[0.0, 50.0]]], np.float32)  # two templates, one class
     np.testing.assert_allclose(prompts.ensemble(features), [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
+    raw = prompts.ensemble((rows for rows in features), unit_first=False)
+    np.testing.assert_allclose(raw, [[3 / 2509**0.5, 50 / 2509**0.5]], rtol=1e-6)
 
 
 def test_class_names_from_files(tmp_path):

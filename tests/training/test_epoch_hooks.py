@@ -5,16 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import methods
-from adapt_jax.experiment import build, checks, derived
+from adapt_jax import methods, train
+from adapt_jax.experiment import checks, derived, record
 from adapt_jax.methods import cider
 from adapt_jax.runtime import sharding
-from adapt_jax.training import epoch_hooks, train_state
 from tests.e2e import small
 
 
 def setup(name, devices=1, **params):
-    """Config, parts, state before step 0 and `between` for 96 digits in batches of 32."""
+    """Config, parts, state before step 0 and the hook for 96 digits in batches of 32."""
     chosen = small.config(
         method={"name": name, "params": methods.defaults(name) | params},
         train_data="digits:train?classes=0-5&limit=96",
@@ -22,17 +21,9 @@ def setup(name, devices=1, **params):
         model__dtype="float64" if jax.config.jax_enable_x64 else "auto",
     )
     mesh = sharding.make_mesh(jax.devices()[:devices])
-    data = checks.load_data(chosen)
-    parts = build.build_for(chosen, mesh, data.train)
-
-    def create():
-        key, shape = jax.random.key(3), (chosen.image_size, chosen.image_size, 3)
-        return train_state.create(
-            key, parts.model, parts.method, parts.optimizer, shape, parts.dtype
-        )
-
-    state = jax.jit(create, out_shardings=sharding.replicated(mesh))()
-    return data.train, parts, state, epoch_hooks.make(chosen, parts, mesh, data.train)
+    experiment = record.make(chosen, checks.load_data(chosen), mesh)
+    state = train.initial_state(experiment)
+    return experiment.data.train, experiment.parts, state, train.epoch_hook(experiment)
 
 
 def untrained_embeddings(train_set, parts, state, config_mean_std):
@@ -44,26 +35,26 @@ def untrained_embeddings(train_set, parts, state, config_mean_std):
 
 
 def test_cider_starts_from_class_means_at_step_zero_only():
-    train_set, parts, state, between = setup("cider")
-    new = between(state, 0)
-    mean_std = derived.training_mean_std(small.config(), train_set)
+    train_set, parts, state, hook = setup("cider")
+    new = hook(state, 0)
+    mean_std = derived.mean_std(small.config(), train_set)
     embeddings = untrained_embeddings(train_set, parts, state, mean_std)
     wanted = cider.class_means(embeddings, jnp.asarray(train_set.labels), 6)
     np.testing.assert_allclose(new.method_state.prototypes, wanted.prototypes, atol=1e-5)
     for step in (1, 3):  # the middle of an epoch, and the beginning of the second
-        assert between(state, step) is state
+        assert hook(state, step) is state
 
 
 def test_methods_without_either_are_left_alone():
-    _, _, state, between = setup("supcon")
-    assert between(state, 0) is state
+    _, _, state, hook = setup("supcon")
+    assert hook(state, 0) is state
 
 
 def test_clusterings_fall_on_the_epochs_that_are_due():
-    _, _, state, between = setup("ccl", num_clusters=5, warmup_epochs=1, refresh_period=2)
-    due = [step for step in range(16) if between(state, step) is not state]
+    _, _, state, hook = setup("ccl", num_clusters=5, warmup_epochs=1, refresh_period=2)
+    due = [step for step in range(16) if hook(state, step) is not state]
     assert due == [3, 9, 15]  # 3 steps per epoch: epochs 1, 3 and 5
-    first, again, later = between(state, 3), between(state, 3), between(state, 9)
+    first, again, later = hook(state, 3), hook(state, 3), hook(state, 9)
     jax.tree.map(np.testing.assert_array_equal, first.method_state, again.method_state)
     assert not np.array_equal(first.method_state.assignment, later.method_state.assignment)
 
@@ -72,8 +63,8 @@ def test_clusterings_fall_on_the_epochs_that_are_due():
 def test_eight_devices_cluster_as_one_does():
     states = []
     for devices in (1, 8):
-        _, _, state, between = setup("ccl", devices, num_clusters=7, warmup_epochs=0)
-        states.append(between(state, 0).method_state)
+        _, _, state, hook = setup("ccl", devices, num_clusters=7, warmup_epochs=0)
+        states.append(hook(state, 0).method_state)
     one, eight = states
     assert len(eight.centres.sharding.device_set) == 8
     assert eight.centres.dtype == jnp.float64

@@ -17,6 +17,7 @@ from adapt_jax.training import (
     train_state,
     train_step,
 )
+from adapt_jax.training.parts import Parts
 
 SIZE, DIM = 2, 3
 
@@ -55,12 +56,10 @@ def augment(key, images):
 def setup(model=None, method=None, rate=0.1, **options):
     model, method = model or linear_model(), method or pull_to_label()
     optimizer = optimizers.sgd(momentum=0.9, nesterov=True, weight_decay=1e-4)
-    state = train_state.create(
-        jax.random.key(0), model, method, optimizer, (SIZE, SIZE, 3), jnp.float32
-    )
     schedule = schedules.make("constant", base_lr=rate, total_steps=100, steps_per_epoch=10)
-    step = train_step.make_step(model, method, optimizer, schedule, augment, **options)
-    return state, step
+    parts = Parts(model, method, optimizer, schedule, augment, jnp.float32)
+    state = train_state.create(jax.random.key(0), parts, (SIZE, SIZE, 3))
+    return state, train_step.make_step(parts, **options)
 
 
 def data(count=10):

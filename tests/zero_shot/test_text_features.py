@@ -49,9 +49,9 @@ class Counting:
         self.fingerprint, self.say, self.encode = encode.fingerprint, encode.say, encode
         self.seen = []
 
-    def texts(self, sentences, batch_size, what):
+    def texts(self, sentences, batch_size, what, raw):
         self.seen.append(what)
-        return self.encode.texts(sentences, batch_size, what)
+        return self.encode.texts(sentences, batch_size, what, raw)
 
 
 def test_numbers_of_negatives_are_those_of_the_programs():
@@ -120,6 +120,23 @@ def test_the_other_convention(encode, tmp_path):
     assert np.abs(single[0] - text.bank.labels[0]).max() > 1e-3
 
 
+def test_a_bank_of_noun_phrases_and_averaged_prompts(encode, tmp_path):
+    chosen = config(prompts__preset="csp", corpus__phrases=True, negatives__near_duplicate=0.9)
+    words = read_words(chosen, NAMES)
+    assert words.candidates["adjective"][0].startswith("ancient ")
+    counting = Counting(encode)
+    text = text_features.build(words, counting, 64, tmp_path)
+    assert [counting.seen.count(k) for k in ("labels", "nouns", "adjectives")] == [8, 8, 4]
+    raw = [
+        encode.texts([template.replace("{}", "zero")], 8, "one", raw=True)[0]
+        for template in words.prompts.labels
+    ]
+    mean = np.mean(raw, axis=0)
+    np.testing.assert_allclose(text.bank.labels[0], mean / np.linalg.norm(mean), atol=1e-6)
+    text_features.build(words, counting, 64, tmp_path)
+    assert len(counting.seen) == 20  # the second time from files
+
+
 def test_no_negatives_need_no_corpus(encode, tmp_path):
     chosen = config(negatives__fraction=0.0, corpus__place="/nowhere")
     words = read_words(chosen, NAMES)
@@ -138,6 +155,7 @@ def test_no_negatives_need_no_corpus(encode, tmp_path):
         ({"corpus__skip": "noun.food,noun.cars"}, r"cannot skip noun\.cars"),
         ({"negatives__percentile": 95.0}, "0..1, got 95"),
         ({"negatives__fraction": 1.5}, "0..1, got 1.5"),
+        ({"negatives__near_duplicate": 95.0}, "0..1, got 95"),
         ({"negatives__count": -1}, "not be negative"),
         ({"negatives__convention": "lapt"}, "openood_vlm"),
     ],

@@ -4,6 +4,16 @@ import numpy as np
 
 from adapt_jax.zero_shot_detectors import TextBank
 
+# Hyper-parameters that suit a bank of a dozen negatives.
+SMALL = {
+    "mcm": {},
+    "neglabel": {"groups": 4},
+    "csp": {"groups": 4},
+    "adaneg": {"groups": 4},
+    "tanl": {"without_noise": True},
+}
+ADAPTIVE = ("adaneg", "tanl")
+
 
 def unit(x):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)

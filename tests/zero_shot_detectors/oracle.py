@@ -1,4 +1,7 @@
-"""AdaNeg written out: float64, every proxy built, one image after the other, full softmaxes."""
+"""The adaptive detectors written out: float64, one image after the other, full softmaxes.
+
+AdaNeg builds every proxy; TANL keeps plain lists and tries every threshold.
+"""
 
 import numpy as np
 
@@ -54,3 +57,72 @@ class AdaNeg:
             proxy = np.sum(weight[:, None] * rows if self.proxy == "sample" else rows, axis=0)
             cosines.append(image @ proxy / np.linalg.norm(proxy))
         return np.array(cosines)
+
+
+class Tanl:
+    def __init__(self, labels, negatives, noise, orders, scale, alpha, beta, gamma, gap, lengths):
+        self.texts = np.concatenate([labels, negatives]).astype(np.float64)
+        self.labels, self.scale, self.alpha, self.beta = len(labels), scale, alpha, beta
+        self.gamma, self.gap, (self.length, self.score_length) = gamma, gap, lengths
+        self.own, self.other = (
+            [self.activation(row) for row in rows[order]][-self.length :]
+            for rows, order in zip((labels, noise), orders, strict=True)
+        )
+        picked = self.pick(self.mean(self.other) - self.mean(self.own))
+        self.scores = [self.score(row, picked) for row in (*labels, *noise)][-self.score_length :]
+
+    def mean(self, rows):
+        return np.mean(rows, axis=0) if rows else np.zeros(len(self.texts) - self.labels)
+
+    def activation(self, image):
+        return softmax(self.scale * self.texts @ image)[self.labels :]
+
+    def pick(self, activation):
+        return np.argsort(-activation, kind="stable")[: self.beta]
+
+    def score(self, image, picked):
+        logits = self.scale * self.texts @ image
+        ends = [self.beta]
+        if self.gamma:
+            ends = [self.gamma * i for i in range(1, -(-self.beta // self.gamma) + 1)]
+        against = [logits[self.labels :][picked[:end]] for end in ends]
+        shares = [
+            softmax(np.r_[logits[: self.labels], part])[: self.labels].sum() for part in against
+        ]
+        return np.mean(shares)
+
+    def threshold(self):
+        scores = np.array(self.scores)
+
+        def within(t):
+            parts = scores[scores >= t], scores[scores < t]
+            if not all(map(len, parts)):
+                return np.inf
+            return sum(len(part) * np.var(part) for part in parts)
+
+        grid = np.arange(100) / 100
+        values = np.array([within(t) for t in grid])
+        if np.isinf(values).all():
+            return 0.5
+        best = grid[np.isclose(values, values.min(), rtol=1e-12, atol=0)]
+        return best[len(best) // 2]
+
+    def step(self, images):
+        images = images.astype(np.float64)
+        picked = self.pick(self.mean(self.other) - self.mean(self.own))
+        first = np.array([self.score(image, picked) for image in images])
+        self.scores = [*self.scores, *first][-self.score_length :]
+        t = self.threshold()
+        selected = (
+            (self.own, first > t + self.gap * (1 - t)),
+            (self.other, first < t - self.gap * t),
+        )
+        means, queues = [], []
+        for queue, rows in selected:
+            new = [self.activation(image) for image in images[rows]]
+            mean = self.mean(queue)
+            means.append(self.alpha * mean + (1 - self.alpha) * self.mean(new) if new else mean)
+            queues.append([*queue, *new][-self.length :])
+        self.own, self.other = queues
+        picked = self.pick(means[1] - means[0])
+        return np.array([self.score(image, picked) for image in images])

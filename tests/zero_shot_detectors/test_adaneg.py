@@ -6,7 +6,6 @@ import pytest
 
 from adapt_jax import zero_shot_detectors
 from adapt_jax.core import grouping
-from adapt_jax.core.errors import InputError
 from adapt_jax.zero_shot_detectors import TextBank
 from adapt_jax.zero_shot_detectors.memory import empty, write
 from tests.zero_shot_detectors import data, oracle
@@ -132,11 +131,3 @@ def test_a_memory_of_one_crowded_class():
 def test_bad_hyper_parameters(change, message):
     with pytest.raises(ValueError, match=message):
         zero_shot_detectors.make("adaneg", **change)
-
-
-def test_adaptive_gap_refuses_a_batch_larger_than_its_window():
-    texts = data.bank(np.random.default_rng(6))
-    detector = zero_shot_detectors.make("adaneg", adaptive_gap=True)
-    state = detector.init(texts)
-    with pytest.raises(InputError, match="at most 10000 images, got 10001"):
-        jax.eval_shape(detector.step, state, np.zeros((10001, 16), np.float32), np.ones(10001) > 0)

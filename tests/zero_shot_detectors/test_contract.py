@@ -12,14 +12,13 @@ from adapt_jax.zero_shot_detectors import TextBank, mine_negatives, mining
 from tests.zero_shot_detectors import data
 
 NAMES = zero_shot_detectors.names()
-SMALL = {"mcm": {}, "neglabel": {"groups": 4}, "adaneg": {"groups": 4}}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_larger_means_in_distribution(name):
     rng = np.random.default_rng(0)
     texts = data.bank(rng)
-    detector = zero_shot_detectors.make(name, **SMALL[name])
+    detector = zero_shot_detectors.make(name, **data.SMALL[name])
     images = np.concatenate([texts.labels, texts.negatives[:5]])
     kept = jax.tree.map(np.array, texts)
     state = detector.init(jax.tree.map(jnp.asarray, texts))
@@ -28,26 +27,26 @@ def test_larger_means_in_distribution(name):
     assert scores.dtype == np.float32
     assert np.min(scores[:5]) > np.max(scores[5:])
     jax.tree.map(np.testing.assert_array_equal, texts, kept)
-    if name != "adaneg":
+    if name not in data.ADAPTIVE:
         jax.tree.map(np.testing.assert_array_equal, after, state)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_halves_are_widened(name):
     texts = jax.tree.map(lambda x: x.astype(np.float16), data.bank(np.random.default_rng(1)))
-    detector = zero_shot_detectors.make(name, **SMALL[name])
+    detector = zero_shot_detectors.make(name, **data.SMALL[name])
     shapes = jax.eval_shape(
         detector.step, detector.init(texts), np.zeros((3, 16), np.float16), np.ones(3, bool)
     )
     assert shapes[0].dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["mcm", "neglabel"])
+@pytest.mark.parametrize("name", ["mcm", "neglabel", "csp"])
 def test_static_scores_in_double_precision(name, x64):
     rng = np.random.default_rng(2)
     texts = TextBank(*(data.unit(rows.astype(np.float64)) for rows in data.bank(rng)))
     images = data.images(rng, texts, 6)
-    detector = zero_shot_detectors.make(name, **SMALL[name])
+    detector = zero_shot_detectors.make(name, **data.SMALL[name])
     got, _ = detector.step(detector.init(texts), images, np.ones(6, bool))
     own, other = (images @ rows.T for rows in texts)
     if name == "mcm":
@@ -89,6 +88,16 @@ def test_mining_equals_a_sort(percentile, monkeypatch):
     assert place[7] + 1 == place[100]
 
 
+def test_near_duplicates_of_labels_are_mined_last():
+    rng = np.random.default_rng(6)
+    labels = data.unit(rng.normal(size=(13, 8))).astype(np.float32)
+    words = data.unit(rng.normal(size=(150, 8))).astype(np.float32)
+    words[[3, 90]] = data.unit(labels[:2] + 0.01)
+    plain, last = (mine_negatives(words, labels, 0.5, 1.0, near_duplicate=d) for d in (None, 0.95))
+    assert plain.tolist()[-2:] != [3, 90]
+    np.testing.assert_array_equal(last, [*plain[~np.isin(plain, [3, 90])], 3, 90])
+
+
 def test_mining_by_count_and_convention():
     labels = np.eye(4, dtype=np.float32)
     words = data.unit(np.random.default_rng(4).normal(size=(30, 4))).astype(np.float32)
@@ -115,6 +124,13 @@ def test_bad_banks():
         mcm.init(TextBank(texts.labels, texts.negatives[:, 1:]))
     with pytest.raises(InputError, match="no ID label"):
         mcm.init(TextBank(texts.labels[:0], texts.negatives))
+    tanl = zero_shot_detectors.make("tanl")
+    with pytest.raises(InputError, match="no negative"):
+        tanl.init(TextBank(texts.labels, texts.labels[:0]))
+    with pytest.raises(InputError, match="noise images and there are none.*noise.npz"):
+        tanl.start(texts)
+    with pytest.raises(InputError, match=r"noise must have shape \(N, 16\)"):
+        tanl.start(texts, texts.labels[:, 1:])
     with pytest.raises(InputError, match=r"images must be \(B, 16\)"):
         mcm.step(mcm.init(texts), np.zeros((3, 8), np.float32), np.ones(3, bool))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapt_jax import zero_shot_detectors
+from adapt_jax.text_bank import corpus, phrases, prompts
 from adapt_jax.zero_shot_detectors import TextBank, mine_negatives
 from tests.zero_shot_detectors.data import unit
 
@@ -57,14 +58,14 @@ def test_adaneg_stream(golden, case, score):
         np.testing.assert_allclose(got, g[KEYS[score]][i], atol=1e-5, rtol=0)
         np.testing.assert_array_equal(1 + state.memory.count, g["next_slot"][i])
         if adaptive_gap:
-            ones, size = int(np.sum(state.window.ring)), int(state.window.size)
+            ones, size = int(np.sum(state.window.rows)), int(state.window.size)
             np.testing.assert_array_equal([ones, size - ones, size], g["counts"][i])
 
     recorded = g["final_memory"]  # (C, 1 + L, D): the text, L - 1 images, a slot never used
     np.testing.assert_array_equal(state.memory.images, recorded[:, 1:length])
     np.testing.assert_allclose(state.memory.entropy, g["final_entropy"][:, 1:length], atol=1e-5)
     if "final_window" in g:
-        ring = np.roll(state.window.ring, -int(state.window.head))
+        ring = np.roll(state.window.rows, -int(state.window.head))
         np.testing.assert_array_equal(ring, g["final_window"])
 
 
@@ -93,6 +94,53 @@ def test_neglabel(golden, case):
             got = scores("neglabel", bank, images, groups=int(groups), group_seed=seed,
                          temperature=temperature)  # fmt: skip
             check(got, g[key])
+
+
+@pytest.mark.parametrize("case", ["csp_a", "csp_q90"])
+def test_csp_from_words_to_scores(golden, case):
+    g = golden(case)
+    files, seen = {}, set()  # a word stays in the first file, in the order of a directory's listing
+    for name, text in zip(g["file_names"].tolist(), g["file_words"].tolist(), strict=True):
+        if name not in g["excluded"]:
+            found = [word for line in text.splitlines() if (word := line.replace("_", " ").strip())]
+            files[name.removesuffix(".txt")] = [word for word in found if word not in seen]
+            seen.update(found)
+    words = corpus.join(files, skip="")
+    candidates = words.nouns, phrases.of(words.adjectives, int(g["random_seed"]))
+    assert candidates[0] == tuple(g["nouns"])
+    assert candidates[1] == tuple(g["adj_phrases"])
+
+    rows = dict(zip(g["prompts"].tolist(), g["prompt_embeds_raw"], strict=True))
+    preset = prompts.PRESETS["csp"]
+
+    def encode(templates, found):  # a table in place of the text tower
+        parts = (np.stack([rows[s] for s in prompts.fill(t, found)]) for t in templates)
+        return prompts.ensemble(parts, preset.unit_first)
+
+    labels = encode(preset.labels, [f"class{i}" for i in range(int(g["num_id"]))])
+    np.testing.assert_allclose(labels, g["id_feats"], atol=1e-6, rtol=0)
+    negatives = []
+    for kind, templates, found in zip(
+        ("nouns", "adjs"), (preset.noun, preset.adjective), candidates, strict=True
+    ):
+        features = encode(templates, found)
+        chosen = mine_negatives(
+            features,
+            labels,
+            float(g["quantile_level"]),
+            float(g["topk_fraction"]),
+            near_duplicate=0.95,
+        )
+        np.testing.assert_array_equal(chosen, g[f"selected_{kind}"])
+        negatives.append(features[chosen])
+    bank = TextBank(labels, np.concatenate(negatives))
+    np.testing.assert_allclose(bank.negatives, g["neg_feats"], atol=1e-6, rtol=0)
+    for key in g:
+        if key.startswith("score_ngroup"):
+            groups, _, option = key.removeprefix("score_ngroup").partition("_")
+            temperature = 2.0 if option == "t2" else 1.0
+            got = scores("csp", bank, g["image_feats"], groups=int(groups), temperature=temperature)
+            np.testing.assert_allclose(got, g[key], atol=5e-6, rtol=0)
 
 
 def test_openood_vlm(golden):

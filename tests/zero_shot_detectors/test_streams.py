@@ -6,17 +6,16 @@ import numpy as np
 
 from adapt_jax import zero_shot_detectors
 from adapt_jax.zero_shot_detectors import streams
-from tests.zero_shot_detectors.data import bank, images
+from tests.zero_shot_detectors.data import ADAPTIVE, SMALL, bank, images
 
 
 def test_static_and_adaptive_detectors_are_told_apart():
     rng = np.random.default_rng(0)
     texts = bank(rng)
     for name in zero_shot_detectors.names():
-        few = {} if name == "mcm" else {"groups": 3}
-        detector = zero_shot_detectors.make(name, **few)
+        detector = zero_shot_detectors.make(name, **SMALL[name])
         static = streams.is_static(detector.step, detector.init(texts), 16)
-        assert static == (name != "adaneg")
+        assert static == (name not in ADAPTIVE)
 
 
 def test_scores_come_back_in_the_order_of_the_images_and_padding_changes_nothing():

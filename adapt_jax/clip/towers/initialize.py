@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.clip.config import Config
+from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.model import Params, shapes
 
 
 @partial(jax.jit, static_argnums=0)
-def init(config: Config, key: jax.Array) -> Params:
+def init(architecture: Architecture, key: jax.Array) -> Params:
     """Random parameters of a model.
 
     The convolutions of a ResNet are He normal, unlike the original's: its batch normalisation uses
     stored statistics, 0 and 1 here, and so does not correct their scale.
     """
-    leaves, tree = jax.tree.flatten_with_path(shapes(config))
+    leaves, tree = jax.tree.flatten_with_path(shapes(architecture))
     # One draw for all: a hundred small generators would take longer to compile than a model.
     ends = np.cumsum([leaf.size for _, leaf in leaves])
     draws = jnp.split(jax.random.normal(key, (int(ends[-1]),), jnp.float32), ends[:-1])
@@ -27,7 +27,7 @@ def init(config: Config, key: jax.Array) -> Params:
         names = tuple(part.key for part in path)
         constant = _constant(names)
         if constant is None:
-            values.append(draw.reshape(leaf.shape) * _std(names, leaf.shape, config))
+            values.append(draw.reshape(leaf.shape) * _std(names, leaf.shape, architecture))
         else:
             values.append(jnp.full(leaf.shape, constant, leaf.dtype))
     return jax.tree.unflatten(tree, values)
@@ -46,8 +46,8 @@ def _constant(names):
     return None
 
 
-def _std(names, shape, config):
-    tower = config.text if names[0] == "text" else config.vision
+def _std(names, shape, architecture):
+    tower = architecture.text if names[0] == "text" else architecture.vision
     match names:
         case ("text", "tokens"):
             return 0.02

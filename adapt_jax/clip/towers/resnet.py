@@ -8,7 +8,7 @@ always, and they get no gradient.
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.config import ModifiedResNet
+from adapt_jax.clip.architecture import ModifiedResNet
 from adapt_jax.clip.towers.transformer import along_last, array, attend, dense, dense_shapes
 from adapt_jax.core.arrays import working_dtype
 from adapt_jax.core.errors import InputError
@@ -16,9 +16,9 @@ from adapt_jax.core.errors import InputError
 _EPSILON = 1e-5
 
 
-def shapes(config: ModifiedResNet, embed_dim: int) -> dict:
+def shapes(tower: ModifiedResNet, embed_dim: int) -> dict:
     """The parameters, as shapes."""
-    w, side, last = config.width, config.image_size // 32, config.pooled_width
+    w, side, last = tower.width, tower.image_size // 32, tower.pooled_width
     tree = {
         "conv1": _conv_shapes(3, 3, w // 2),
         "bn1": _bn_shapes(w // 2),
@@ -33,7 +33,7 @@ def shapes(config: ModifiedResNet, embed_dim: int) -> dict:
         },
     }
     inputs = w
-    for name, stride, inner in _blocks(config):
+    for name, stride, inner in _blocks(tower):
         block = {
             "conv1": _conv_shapes(1, inputs, inner),
             "bn1": _bn_shapes(inner),
@@ -50,21 +50,21 @@ def shapes(config: ModifiedResNet, embed_dim: int) -> dict:
     return tree
 
 
-def features(params: dict, config: ModifiedResNet, pixels: jax.Array) -> jax.Array:
+def features(params: dict, tower: ModifiedResNet, pixels: jax.Array) -> jax.Array:
     """Image embeddings (B, embed_dim) of normalised pixels (B, H, W, 3), in the dtype of these."""
-    return _attention_pool(stages(params, config, pixels)[-1], params["attnpool"], config.heads)
+    return _attention_pool(stages(params, tower, pixels)[-1], params["attnpool"], tower.heads)
 
 
-def stages(params: dict, config: ModifiedResNet, pixels: jax.Array) -> list[jax.Array]:
+def stages(params: dict, tower: ModifiedResNet, pixels: jax.Array) -> list[jax.Array]:
     """What each of the four stages returns: (B, H / 4, W / 4, 4 width) to (B, H / 32, ...).
 
     Raises:
       InputError: images of another size than the model's, which its attention pool cannot take.
     """
-    if pixels.shape[1:3] != (config.image_size, config.image_size):
+    if pixels.shape[1:3] != (tower.image_size, tower.image_size):
         height, width = pixels.shape[1:3]
         raise InputError(
-            f"this CLIP takes {config.image_size} x {config.image_size} images only, "
+            f"this CLIP takes {tower.image_size} x {tower.image_size} images only, "
             f"got {height} x {width}"
         )
     x = pixels
@@ -72,17 +72,17 @@ def stages(params: dict, config: ModifiedResNet, pixels: jax.Array) -> list[jax.
         x = _conv_bn_relu(x, params, i, stride)
     x = _average_pool(x, 2)
     outputs = {}
-    for name, stride, _ in _blocks(config):
+    for name, stride, _ in _blocks(tower):
         x = outputs[name.split("_")[0]] = _bottleneck(x, params[name], stride)
     return list(outputs.values())  # the last block of each stage
 
 
-def _blocks(config):
+def _blocks(tower):
     """(name, stride, inner width) of every residual block."""
-    for stage, count in enumerate(config.blocks):
+    for stage, count in enumerate(tower.blocks):
         for block in range(count):
             stride = 2 if stage and not block else 1
-            yield f"layer{stage + 1}_{block}", stride, config.width * 2**stage
+            yield f"layer{stage + 1}_{block}", stride, tower.width * 2**stage
 
 
 def _bottleneck(x, params, stride):

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.config import TextTransformer
+from adapt_jax.clip.architecture import TextTransformer
 from adapt_jax.clip.towers.transformer import (
     array,
     blocks_shapes,
@@ -14,43 +14,43 @@ from adapt_jax.clip.towers.transformer import (
 from adapt_jax.core.errors import InputError
 
 
-def shapes(config: TextTransformer, embed_dim: int) -> dict:
+def shapes(tower: TextTransformer, embed_dim: int) -> dict:
     """The parameters, as shapes."""
     return {
-        "tokens": array(config.vocab_size, config.width),
-        "positions": array(config.context_length, config.width),
-        "blocks": blocks_shapes(config),
-        "ln_final": norm_shapes(config.width),
-        "projection": array(config.width, embed_dim),
+        "tokens": array(tower.vocab_size, tower.width),
+        "positions": array(tower.context_length, tower.width),
+        "blocks": blocks_shapes(tower),
+        "ln_final": norm_shapes(tower.width),
+        "projection": array(tower.width, embed_dim),
     }
 
 
-def features(params: dict, config: TextTransformer, ids: jax.Array, dtype) -> jax.Array:
+def features(params: dict, tower: TextTransformer, ids: jax.Array, dtype) -> jax.Array:
     """Text embeddings (B, embed_dim) of token ids (B, L), computed in `dtype`.
 
     Attention is causal, so that whatever follows the end token, padding or nothing, is irrelevant.
     """
-    x = hidden(params, config, ids, dtype)
-    end = end_position(ids, config.eos_token_id)
+    x = hidden(params, tower, ids, dtype)
+    end = end_position(ids, tower.eos_token_id)
     x = jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0]
-    x = layer_norm(x, params["ln_final"], config.epsilon)
+    x = layer_norm(x, params["ln_final"], tower.epsilon)
     return x @ params["projection"].astype(x.dtype)
 
 
-def hidden(params: dict, config: TextTransformer, ids: jax.Array, dtype) -> jax.Array:
+def hidden(params: dict, tower: TextTransformer, ids: jax.Array, dtype) -> jax.Array:
     """The last block's tokens (B, L, W), before `ln_final`; NaN from an id above the vocabulary.
 
     Raises:
       InputError: L exceeds the context length.
     """
     length = ids.shape[1]
-    if length > config.context_length:
+    if length > tower.context_length:
         raise InputError(
-            f"texts of {length} tokens exceed CLIP's context of {config.context_length}; cut them"
+            f"texts of {length} tokens exceed CLIP's context of {tower.context_length}; cut them"
         )
     # Embeddings are added before rounding: a low precision then rounds once.
     x = jnp.take(params["tokens"], ids, axis=0) + params["positions"][None, :length]
-    return run_blocks(x.astype(dtype), params["blocks"], config, causal=True)
+    return run_blocks(x.astype(dtype), params["blocks"], tower, causal=True)
 
 
 def end_position(ids, eos_token_id: int | None):

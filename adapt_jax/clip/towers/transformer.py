@@ -40,16 +40,16 @@ def dense_shapes(inputs: int, outputs: int) -> dict:
     return {"kernel": array(inputs, outputs), "bias": array(outputs)}
 
 
-def blocks_shapes(config) -> dict:
-    """Parameters of `run_blocks`: those of one block, with a leading axis of `config.layers`."""
-    width, inner = config.width, config.mlp_width
+def blocks_shapes(tower) -> dict:
+    """Parameters of `run_blocks`: those of one block, with a leading axis of `tower.layers`."""
+    width, inner = tower.width, tower.mlp_width
     block = {
         "ln_1": norm_shapes(width),
         "attn": {"qkv": dense_shapes(width, 3 * width), "out": dense_shapes(width, width)},
         "ln_2": norm_shapes(width),
         "mlp": {"fc": dense_shapes(width, inner), "out": dense_shapes(inner, width)},
     }
-    return jax.tree.map(lambda a: array(config.layers, *a.shape), block)
+    return jax.tree.map(lambda a: array(tower.layers, *a.shape), block)
 
 
 def dense(x: jax.Array, params: dict) -> jax.Array:
@@ -66,14 +66,14 @@ def layer_norm(x: jax.Array, params: dict, epsilon: float) -> jax.Array:
     return (centred * gain * scale + bias).astype(x.dtype)
 
 
-def run_blocks(x: jax.Array, params: dict, config, *, causal: bool) -> jax.Array:
+def run_blocks(x: jax.Array, params: dict, tower, *, causal: bool) -> jax.Array:
     """All blocks of a tower on x (B, L, W); causal: token i sees tokens 0..i only."""
-    activation = ACTIVATIONS[config.activation]
+    activation = ACTIVATIONS[tower.activation]
 
     def block(x, p):
-        y = layer_norm(x, p["ln_1"], config.epsilon)
-        x = x + _self_attention(y, p["attn"], config.heads, causal)
-        y = layer_norm(x, p["ln_2"], config.epsilon)
+        y = layer_norm(x, p["ln_1"], tower.epsilon)
+        x = x + _self_attention(y, p["attn"], tower.heads, causal)
+        y = layer_norm(x, p["ln_2"], tower.epsilon)
         return x + dense(activation(dense(y, p["mlp"]["fc"])), p["mlp"]["out"]), None
 
     return jax.lax.scan(block, x, params)[0]

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.config import VisionTransformer
+from adapt_jax.clip.architecture import VisionTransformer
 from adapt_jax.clip.towers import positions
 from adapt_jax.clip.towers.transformer import (
     along_last,
@@ -16,28 +16,28 @@ from adapt_jax.clip.towers.transformer import (
 from adapt_jax.core.errors import InputError
 
 
-def shapes(config: VisionTransformer, embed_dim: int) -> dict:
+def shapes(tower: VisionTransformer, embed_dim: int) -> dict:
     """The parameters, as shapes."""
-    side, patch, width = config.image_size // config.patch_size, config.patch_size, config.width
+    side, patch, width = tower.image_size // tower.patch_size, tower.patch_size, tower.width
     return {
         "patches": {"kernel": array(patch, patch, 3, width)},
         "class_embedding": array(width),
         "positions": array(1 + side * side, width),
         "ln_pre": norm_shapes(width),
-        "blocks": blocks_shapes(config),
+        "blocks": blocks_shapes(tower),
         "ln_post": norm_shapes(width),
         "projection": array(width, embed_dim),
     }
 
 
-def features(params: dict, config: VisionTransformer, pixels: jax.Array, kernel: str) -> jax.Array:
+def features(params: dict, tower: VisionTransformer, pixels: jax.Array, kernel: str) -> jax.Array:
     """Image embeddings (B, embed_dim) of normalised pixels (B, H, W, 3), in the dtype of these."""
-    pooled = tokens(params, config, pixels, kernel)[:, 0]
-    pooled = layer_norm(pooled, params["ln_post"], config.epsilon)
+    pooled = tokens(params, tower, pixels, kernel)[:, 0]
+    pooled = layer_norm(pooled, params["ln_post"], tower.epsilon)
     return pooled @ params["projection"].astype(pooled.dtype)
 
 
-def tokens(params: dict, config: VisionTransformer, pixels: jax.Array, kernel: str) -> jax.Array:
+def tokens(params: dict, tower: VisionTransformer, pixels: jax.Array, kernel: str) -> jax.Array:
     """The last block's tokens (B, 1 + patches, W), class token first, before `ln_post`.
 
     Positions are interpolated, with `kernel` of `positions.resize`, for images of another size.
@@ -46,16 +46,16 @@ def tokens(params: dict, config: VisionTransformer, pixels: jax.Array, kernel: s
       InputError: H or W is not a multiple of the patch size.
     """
     b, height, width, _ = pixels.shape
-    p = config.patch_size
+    p = tower.patch_size
     if height % p or width % p:
         raise InputError(f"{height} x {width} images do not divide into CLIP's {p} x {p} patches")
     grid = (height // p, width // p)
     # A convolution whose stride is its size is one product.
     blocks = pixels.reshape(b, grid[0], p, grid[1], p, 3)
     x = jnp.einsum("bhiwjc,ijcd->bhwd", blocks, params["patches"]["kernel"].astype(pixels.dtype))
-    x = x.reshape(b, grid[0] * grid[1], config.width)
+    x = x.reshape(b, grid[0] * grid[1], tower.width)
     first = along_last(params["class_embedding"].astype(x.dtype), x)
-    x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, config.width)), x], axis=1)
+    x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, tower.width)), x], axis=1)
     x = x + positions.resize(params["positions"], grid, kernel).astype(x.dtype)[None]
-    x = layer_norm(x, params["ln_pre"], config.epsilon)
-    return run_blocks(x, params["blocks"], config, causal=False)
+    x = layer_norm(x, params["ln_pre"], tower.epsilon)
+    return run_blocks(x, params["blocks"], tower, causal=False)

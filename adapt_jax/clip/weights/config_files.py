@@ -9,7 +9,12 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from adapt_jax.clip.config import Config, ModifiedResNet, TextTransformer, VisionTransformer
+from adapt_jax.clip.architecture import (
+    Architecture,
+    ModifiedResNet,
+    TextTransformer,
+    VisionTransformer,
+)
 from adapt_jax.clip.preprocess import MEAN, STD
 from adapt_jax.core.errors import InputError
 
@@ -86,48 +91,48 @@ def read_json(path: pathlib.Path) -> dict:
     return value
 
 
-def read(config: Mapping, preprocessor: Mapping | None = None) -> Config:
+def read(fields: Mapping, preprocessor: Mapping | None = None) -> Architecture:
     """A configuration of either program, told apart by their fields.
 
     Args:
-      config: of config.json or open_clip_config.json (or its `model_cfg` alone).
+      fields: of config.json or open_clip_config.json (or its `model_cfg` alone).
       preprocessor: of Hugging Face's preprocessor_config.json, if there is one.
 
     Raises:
       InputError: another kind of model, an option we do not support, or a value that cannot be.
     """
     try:
-        if is_huggingface(config):
-            return _huggingface(config, preprocessor or {})
-        if "model_cfg" in config or {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
-            return _open_clip(config)
+        if is_huggingface(fields):
+            return _huggingface(fields, preprocessor or {})
+        if "model_cfg" in fields or {"embed_dim", "vision_cfg", "text_cfg"} <= fields.keys():
+            return _open_clip(fields)
     except (TypeError, KeyError, AttributeError) as e:
         raise InputError(f"the CLIP configuration is malformed ({e!r})") from None
-    kind = config.get("model_type", config.get("architecture", "unknown"))
+    kind = fields.get("model_type", fields.get("architecture", "unknown"))
     raise InputError(
         f"this is the configuration of a model of type {kind!r}, not of a CLIP as Hugging Face "
         "(model_type 'clip') or OpenCLIP (model_cfg) describe one"
     )
 
 
-def is_huggingface(config: Mapping) -> bool:
+def is_huggingface(fields: Mapping) -> bool:
     """Whether this is the config.json of a Hugging Face `CLIPModel`."""
-    return config.get("model_type") == "clip"
+    return fields.get("model_type") == "clip"
 
 
-def _huggingface(config, preprocessor):
-    vision = _hf_tower(config, "vision", _HF_VISION_DEFAULTS)
+def _huggingface(fields, preprocessor):
+    vision = _hf_tower(fields, "vision", _HF_VISION_DEFAULTS)
     if vision.get("num_channels", 3) != 3:
         raise InputError(
             f"CLIP of {vision['num_channels']} image channels is not supported, only 3"
         )
-    text = _hf_tower(config, "text", _HF_TEXT_DEFAULTS)
+    text = _hf_tower(fields, "text", _HF_TEXT_DEFAULTS)
     if text["eos_token_id"] == _HF_LEGACY_EOS:
         text["eos_token_id"] = None
     elif not isinstance(text["eos_token_id"], int):
         raise InputError(f"text_config.eos_token_id must be one id, got {text['eos_token_id']!r}")
-    return Config(
-        embed_dim=config.get("projection_dim", 512),
+    return Architecture(
+        embed_dim=fields.get("projection_dim", 512),
         vision=VisionTransformer(**{ours: vision[theirs] for theirs, ours in _HF_VISION.items()}),
         text=TextTransformer(**{ours: text[theirs] for theirs, ours in _HF_TEXT.items()}),
         mean=tuple(preprocessor.get("image_mean", MEAN)),
@@ -137,9 +142,9 @@ def _huggingface(config, preprocessor):
     )
 
 
-def _hf_tower(config, name, defaults):
+def _hf_tower(fields, name, defaults):
     # The older field wins, as in transformers: early configurations left the other one wrong.
-    given = config.get(f"{name}_config_dict") or config.get(f"{name}_config") or {}
+    given = fields.get(f"{name}_config_dict") or fields.get(f"{name}_config") or {}
     tower = defaults | dict(given)
     if tower["hidden_act"] not in _HF_ACTIVATIONS:
         known = ", ".join(_HF_ACTIVATIONS)
@@ -149,9 +154,9 @@ def _hf_tower(config, name, defaults):
     return tower | {"hidden_act": _HF_ACTIVATIONS[tower["hidden_act"]]}
 
 
-def _open_clip(config):
-    model = _Options(config.get("model_cfg", config), "model_cfg")
-    prepare = config.get("preprocess_cfg") or {}
+def _open_clip(fields):
+    model = _Options(fields.get("model_cfg", fields), "model_cfg")
+    prepare = fields.get("preprocess_cfg") or {}
     activation = "quick_gelu" if model.take("quick_gelu", False) else "gelu"
     embed_dim = model.take("embed_dim")
     vision = _oc_vision(_Options(model.take("vision_cfg"), "vision_cfg"), activation)
@@ -161,7 +166,7 @@ def _open_clip(config):
     variants = {("bicubic", "shortest"): "openai", ("bicubic", "squash"): "squash"}
     if how not in variants:
         raise InputError(f"preprocess_cfg: {how[0]} resizing, mode {how[1]!r}, is not supported")
-    return Config(
+    return Architecture(
         embed_dim=embed_dim,
         vision=vision,
         text=text,
@@ -245,9 +250,9 @@ class _Options:
             raise InputError(f"{self.where}.{name} = {value!r} is not supported")
 
 
-def write_huggingface(config: Config) -> dict:
+def write_huggingface(architecture: Architecture) -> dict:
     """config.json of a ViT; the inverse of `read` but for `position_kernel` and `preprocessing`."""
-    vision, text = dataclasses.asdict(config.vision), dataclasses.asdict(config.text)
+    vision, text = dataclasses.asdict(architecture.vision), dataclasses.asdict(architecture.text)
     activations = {"gelu_tanh": "gelu_pytorch_tanh"}
     for tower in (vision, text):
         tower["activation"] = activations.get(tower["activation"], tower["activation"])
@@ -256,9 +261,9 @@ def write_huggingface(config: Config) -> dict:
     return {
         "model_type": "clip",
         "architectures": ["CLIPModel"],
-        "projection_dim": config.embed_dim,
+        "projection_dim": architecture.embed_dim,
         "vision_config": {theirs: vision[ours] for theirs, ours in _HF_VISION.items()}
-        | {"model_type": "clip_vision_model", "projection_dim": config.embed_dim},
+        | {"model_type": "clip_vision_model", "projection_dim": architecture.embed_dim},
         "text_config": {theirs: text[ours] for theirs, ours in _HF_TEXT.items()}
-        | {"model_type": "clip_text_model", "projection_dim": config.embed_dim},
+        | {"model_type": "clip_text_model", "projection_dim": architecture.embed_dim},
     }

@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from adapt_jax.clip.weights.config_files import read_json
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.stand_ins import refuse_stand_in
 
 INDEX = ".safetensors.index.json"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
@@ -24,8 +25,9 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     Raises:
       InputError: a pickle (the message has a command that converts it), another kind of file, a
-        damaged one, or a shard is missing.
+        damaged one, a Git LFS pointer or a web page in its place, or a shard is missing.
     """
+    refuse_stand_in(path)
     if path.name.endswith(INDEX):
         return _shards(path)
     if path.suffix == ".safetensors":
@@ -58,11 +60,11 @@ def _shards(index: pathlib.Path) -> dict[str, np.ndarray]:
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict):
         raise InputError(f"{index} has no weight_map; download it again")
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for file in sorted(set(names.values())):
         if not (index.parent / file).is_file():
             raise InputError(f"{index} names {file}, which is not beside it; download it")
-        state |= _safetensors(index.parent / file)
+        state |= read(index.parent / file)
     return state
 
 

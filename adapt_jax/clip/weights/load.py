@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.config import Config
+from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.model import DTYPES, Model, shapes
-from adapt_jax.clip.weights import architecture, config_files, files, hub, names
+from adapt_jax.clip.weights import config_files, files, from_shapes, hub, names
 from adapt_jax.core.errors import InputError
 
 _HF_CONFIG, _OC_CONFIG = "config.json", "open_clip_config.json"
@@ -22,7 +22,7 @@ def load(
     revision: str | None = None,
     *,
     dtype: str = "float32",
-    config: Config | Mapping | None = None,
+    architecture: Architecture | Mapping | None = None,
     activation: str | None = None,
 ) -> Model:
     """A pretrained CLIP.
@@ -35,7 +35,7 @@ def load(
       revision: of the repository: a commit, to get the same weights for ever. Default: the current
         one; `Model.source` says which it was.
       dtype: "float32", "bfloat16" or "float16", which the towers compute in.
-      config: instead of the one in the files: ours, or the content of a JSON file of theirs.
+      architecture: instead of the one in the files: ours, or the content of a JSON file of theirs.
       activation: of a file without configuration, where nothing tells: OpenAI's "quick_gelu"
         (default), or "gelu" for most models of OpenCLIP.
 
@@ -45,7 +45,7 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"unknown CLIP dtype {dtype!r}; known: {', '.join(DTYPES)}")
-    if config is not None and activation is not None:
+    if architecture is not None and activation is not None:
         raise InputError("a configuration says which activation to use; give one or the other")
     folder = pathlib.Path(path).expanduser()
     source = str(path)
@@ -60,17 +60,17 @@ def load(
         weights = _weights_in(folder) if folder.is_dir() else folder
     try:
         tensors = files.read(weights)
-        if config is None:
-            config = _config_beside(weights, activation)
-        elif isinstance(config, Mapping):
-            config = config_files.read(config)
-        if config is None:
+        if isinstance(architecture, Mapping):
+            known = config_files.read(architecture)
+        else:
+            known = _config_beside(weights, activation) if architecture is None else architecture
+        if known is None:
             found = {name: value.shape for name, value in tensors.items()}
-            config = architecture.config_of(found, activation or "quick_gelu")
-        params = names.read(tensors, shapes(config))
+            known = from_shapes.architecture_of(found, activation or "quick_gelu")
+        params = names.read(tensors, shapes(known))
     except InputError as e:
         raise InputError(f"CLIP from {source}: {e}") from None
-    return Model(config, jax.tree.map(jnp.asarray, params), dtype, source)
+    return Model(known, jax.tree.map(jnp.asarray, params), dtype, source)
 
 
 def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
@@ -79,8 +79,9 @@ def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
     A repository may hold several. model.safetensors counts only with the config.json of a CLIP:
     beside OpenCLIP's files it can also be timm's image tower.
     """
-    config, names = folder / _HF_CONFIG, ()
-    if config.is_file() and config_files.is_huggingface(config_files.read_json(config)):
+    file = folder / _HF_CONFIG
+    names: tuple[str, ...] = ()
+    if file.is_file() and config_files.is_huggingface(config_files.read_json(file)):
         names += _HF_WEIGHTS
     if (folder / _OC_CONFIG).is_file():
         names += _OC_WEIGHTS

@@ -13,6 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from adapt_jax.clip.model import Params
+from adapt_jax.core import named
 from adapt_jax.core.errors import InputError
 
 
@@ -32,7 +33,6 @@ class Tensor(NamedTuple):
 
 
 OPENAI, HUGGINGFACE, FLAX = Layout("openai"), Layout("huggingface"), Layout("flax")
-_SHOWN = 8  # names in a message
 # Buffers without information, and three scalars in OpenAI's archives.
 _IGNORED = re.compile(
     r"(^|\.)(num_batches_tracked|attn_mask|position_ids)$"
@@ -108,7 +108,7 @@ def detect(names: Iterable[str]) -> Layout:
         return Layout("openai", "text." if some("text.") else "")
     raise InputError(
         "these are not the weights of a CLIP with both towers, as OpenAI, OpenCLIP or Hugging Face "
-        f"name them; the first names are {_listed(sorted(names)[:3]) or '(there are none)'}"
+        f"name them; the first names are {', '.join(sorted(names)[:3]) or '(there are none)'}"
     )
 
 
@@ -132,7 +132,7 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
 
     Args:
       state: name -> array, in the file's layout and any floating dtype.
-      template: `model.shapes(config)`.
+      template: `model.shapes(architecture)`.
 
     Raises:
       InputError: names the tensors that are missing, unused or of the wrong shape, the first few
@@ -143,7 +143,12 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
     wanted = {t.name: t for blocks in leaves.values() for parts in blocks for t in parts}
     if "logit_scale" in given and given["logit_scale"].size == 1:  # some store a vector of one
         given["logit_scale"] = given["logit_scale"].reshape(())
-    _check(given, wanted)
+    named.check(
+        given,
+        {name: tensor.shape for name, tensor in wanted.items()},
+        what="the tensors do not fit the model that the configuration describes",
+        advice="give weights and configuration of one model",
+    )
 
     def load(tensor):
         value = np.asarray(given[tensor.name], np.float32)
@@ -222,28 +227,3 @@ def _resnet_module(path):
     renamed = shortcut | (_ATTENTION_POOL if "attnpool" in path else {})
     parts = (renamed.get(m, re.sub(r"^layer(\d)_(\d+)$", r"layer\1.\2", m)) for m in path[:-1])
     return ".".join(parts)
-
-
-def _check(given, wanted):
-    missing = sorted(wanted.keys() - given.keys())
-    unused = sorted(given.keys() - wanted.keys())
-    wrong = [
-        f"{name} is {given[name].shape}, not {tensor.shape}"
-        for name, tensor in sorted(wanted.items())
-        if name in given and given[name].shape != tensor.shape
-    ]
-    problems = [
-        f"{len(names)} {what}: {_listed(names)}"
-        for what, names in (("missing", missing), ("unused", unused), ("of wrong shape", wrong))
-        if names
-    ]
-    if problems:
-        raise InputError(
-            f"the tensors do not fit the model that the configuration describes "
-            f"({'; '.join(problems)}); give weights and configuration of one model"
-        )
-
-
-def _listed(names):
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

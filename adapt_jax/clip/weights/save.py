@@ -5,13 +5,13 @@ import pathlib
 
 import safetensors.numpy
 
-from adapt_jax.clip.config import Config, ModifiedResNet
+from adapt_jax.clip.architecture import Architecture, ModifiedResNet
 from adapt_jax.clip.model import Params
 from adapt_jax.clip.weights import config_files, names
 from adapt_jax.core.errors import InputError
 
 
-def save(folder: str | pathlib.Path, params: Params, config: Config) -> None:
+def save(folder: str | pathlib.Path, params: Params, architecture: Architecture) -> None:
     """Writes config.json, preprocessor_config.json and model.safetensors (float32).
 
     `load(folder)` gives the same parameters and embeddings. Two things become Hugging Face's own,
@@ -20,26 +20,26 @@ def save(folder: str | pathlib.Path, params: Params, config: Config) -> None:
 
     Args:
       folder: created if need be; files of these names are replaced.
-      params, config: of the model, such as `Model.params` and `Model.config`.
+      params, architecture: of the model, such as `Model.params` and `Model.architecture`.
 
     Raises:
       InputError: a ResNet, which this layout does not have.
     """
-    if isinstance(config.vision, ModifiedResNet):
+    if isinstance(architecture.vision, ModifiedResNet):
         raise InputError("Hugging Face's layout has no CLIP with a ResNet; only a ViT can be saved")
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    size = config.vision.image_size
+    size = architecture.vision.image_size
     preprocessor = {
         "image_processor_type": "CLIPImageProcessor",
         "size": {"shortest_edge": size},
         "crop_size": {"height": size, "width": size},
         "resample": 3,  # bicubic
-        "image_mean": config.mean,
-        "image_std": config.std,
+        "image_mean": architecture.mean,
+        "image_std": architecture.std,
     }
     written = {
-        "config.json": config_files.write_huggingface(config),
+        "config.json": config_files.write_huggingface(architecture),
         "preprocessor_config.json": preprocessor,
     }
     for name, content in written.items():

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax.core.checks import channel_statistics
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.augment import boxes
 from adapt_jax.data.augment.jitter import jitter, luma
@@ -203,15 +204,12 @@ def make_normalize(
     """`normalize(pixels (..., 3), 0..255) -> (pixels / 255 - mean) / std` in `dtype`.
 
     Raises:
-      InputError: mean or std is not three finite numbers, or std is not positive.
+      InputError: mean or std is not three finite numbers on the scale 0..1, or std is not positive.
     """
-    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-    if mean.shape != (3,) or std.shape != (3,) or not np.isfinite([mean, std]).all():
-        raise InputError(f"mean and std must be three finite numbers, got {mean} and {std}.")
-    if (std <= 0).any():
-        raise InputError(f"std must be positive, got {std}; is a channel of the images constant?")
+    channel_statistics(mean, std)
+    shift, scale = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     # Subtract, then multiply: no compiler fuses that, so the bits are the same in every program.
-    centre, inverse = np.float32(255 * mean), np.float32(1 / (255 * std))
+    centre, inverse = np.float32(255 * shift), np.float32(1 / (255 * scale))
 
     def normalize(pixels):
         shift, scale = (jnp.broadcast_to(x, pixels.shape) for x in (centre, inverse))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from adapt_jax.core import image_files
 from adapt_jax.data import decode
 from adapt_jax.data.augment import boxes
 
@@ -47,9 +48,10 @@ class Crops(NamedTuple):
         if out is None:
             out = np.empty((self.views, self.size, self.size, 3), np.uint8)
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-        width, height = image.size
+        width, height = image_files.upright_size(image)
         chosen = self.boxes(step, index, height, width)
         shrink = _draft(image, int(chosen[:, 2:].min()), self.size)
+        image = image_files.standard(image)
         for view, box in zip(out, chosen, strict=True):
             view[:] = self._view(image, box, shrink)
         return out

@@ -5,7 +5,6 @@ Last-Modified): a file that changed at the source is fetched anew, never spliced
 """
 
 import errno
-import hashlib
 import html
 import http.client
 import json
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
@@ -87,15 +87,9 @@ def fetch(
     )
 
 
-def digest(path: Path) -> str:
-    """sha256 (hex) of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _checked(part: Path, size: int | None, sha256: str | None) -> str:
     """The digest of a complete download; a wrong one is removed, for there is nothing to resume."""
-    found, length = digest(part), part.stat().st_size
+    found, length = file_sha256(part), part.stat().st_size
     if size is not None and length != size:
         wrong = f"{length:,} bytes instead of {size:,}"
     elif sha256 is not None and found != sha256.lower():
@@ -122,7 +116,7 @@ def _retry(url, part: Path, note: Path, size, attempts, pause, timeout, progress
             if error.code not in TRANSIENT:
                 raise _Refused(reason) from error
         except (OSError, http.client.HTTPException) as error:  # what networks do, and disks
-            if getattr(error, "errno", None) in DISK:
+            if isinstance(error, OSError) and error.errno in DISK:
                 raise InputError(f"cannot write {part}: {error.strerror}.") from error
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if not reason:

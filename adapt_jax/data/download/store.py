@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 from adapt_jax.data.download import fetch, unpack
 from adapt_jax.data.download.catalogue import Archive
 
@@ -74,7 +75,7 @@ def obtain(
         wanted = (sha256 or recorded or archive.sha256 or "").lower() or None
         file, found = root / INBOX / archive.filename, ""
         if file.is_file():
-            found = fetch.digest(file)
+            found = file_sha256(file)
             if wanted not in (None, found):
                 raise InputError(
                     f"{file} has sha256 {found} instead of {wanted}; delete it to fetch it, or "
@@ -104,12 +105,12 @@ def verify(archive: Archive, root: Path) -> str:
     if not present(archive, root):
         return f"is not in {target}"
     if target.is_file():
-        found, wanted = fetch.digest(target), known.get("sha256") or archive.sha256
+        found, wanted = file_sha256(target), known.get("sha256") or archive.sha256
         return "" if wanted in (None, found) else f"{target} has changed: its sha256 is {found}"
     if "files" not in known:
         return ""  # the user's own copy; what its lists name is checked with the suites
-    found = sum(len(files) for _, _, files in os.walk(target))
-    return "" if found == known["files"] else f"{found:,} files of {known['files']:,} in {target}"
+    count = sum(len(files) for _, _, files in os.walk(target))
+    return "" if count == known["files"] else f"{count:,} files of {known['files']:,} in {target}"
 
 
 def record(root: Path) -> dict[str, dict]:

@@ -13,8 +13,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from adapt_jax.core.errors import InputError
 
@@ -29,7 +30,7 @@ class _Entry(NamedTuple):
 
     name: str
     size: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
 def extract(archive: Path, folder: Path, *, limit: int | None = None) -> int:
@@ -91,14 +92,14 @@ def _entries(archive: Path) -> Iterator[_Entry]:
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise _unusual(archive, item.filename)
                 if not item.filename.endswith("/"):
-                    yield _Entry(item.filename, item.file_size, lambda item=item: file.open(item))
+                    yield _Entry(item.filename, item.file_size, partial(file.open, item))
     elif archive.name.endswith(SUFFIXES):
-        with tarfile.open(archive) as file:
-            for item in file:
-                if not item.isdir() and item.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                    raise _unusual(archive, item.name)
-                if not item.isdir():
-                    yield _Entry(item.name, item.size, lambda item=item: file.extractfile(item))
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if not member.isdir() and member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+                    raise _unusual(archive, member.name)
+                if not member.isdir():
+                    yield _Entry(member.name, member.size, partial(tar.extractfile, member))
     else:
         raise InputError(f"{archive} is no archive; expected a name in {', '.join(SUFFIXES)}.")
 

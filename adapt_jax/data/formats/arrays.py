@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _read(source: Source) -> dict[str, np.ndarray]:
             f"{source.text!r}: the file holds pickled Python objects, which are never loaded; "
             "save plain arrays with np.savez."
         ) from error
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{source.text!r}: not a readable .npz file ({error}).") from error
 
 

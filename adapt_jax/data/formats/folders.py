@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.image_files import opened
 from adapt_jax.data.base import Listing, Source, label_flaw
 from adapt_jax.data.decode import SUFFIXES
 from adapt_jax.data.download import catalogue
@@ -89,8 +90,8 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
             raise InputError(f"{where}: there is no file {root / names[-1]}{hint}.")
     if not names:
         raise InputError(f"{source.text!r}: the list has no image in it.")
-    labels = np.array(labels, np.int32)
-    return _listing(tuple(names), root, labels, (), label_flaw(labels, ()))
+    numbers = np.array(labels, np.int32)
+    return _listing(tuple(names), root, numbers, (), label_flaw(numbers, ()))
 
 
 def _listing(names: tuple[str, ...], root: Path, labels, class_names, flaw: str) -> Listing:
@@ -109,8 +110,8 @@ def _listing(names: tuple[str, ...], root: Path, labels, class_names, flaw: str)
     def path(i: int) -> str:
         return str(root / names[i])
 
-    def image(i: int) -> Image.Image:
-        return Image.open(path(i))
+    def image(i: int) -> Image.Image | np.ndarray:
+        return opened(path(i))
 
     return Listing(
         names, labels, class_names, image, flaw, stamp=stamp, identity=identity, encoded=path

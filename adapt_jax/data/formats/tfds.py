@@ -4,12 +4,14 @@ A set that is not prepared yet is prepared by `prepare_tfds` in a process of its
 """
 
 import importlib.util
+import io
 import os
 import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -177,8 +179,8 @@ def _prepare(source: Source, name: str) -> None:
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}
     ) as process:
-        tail = b""
-        while chunk := process.stderr.read1(4096):
+        tail, output = b"", cast(io.BufferedReader, process.stderr)
+        while chunk := output.read1(4096):
             sys.stderr.write(chunk.decode(errors="replace"))
             sys.stderr.flush()
             tail = (tail + chunk)[-8192:]

@@ -26,7 +26,7 @@ class Item(NamedTuple):
 
     encoded: str | bytes | np.ndarray
     name: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
 
 
 class Task(NamedTuple):

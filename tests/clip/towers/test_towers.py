@@ -52,7 +52,7 @@ def test_embeddings_are_the_recorded_ones(name):
 def test_stages_of_the_resnet():
     model, io = load("openai_rn_tiny"), recorded("openai_rn_tiny")
     run = jax.jit(resnet.stages, static_argnums=1)
-    stages = run(model.params["visual"], model.config.vision, io["pixel_values"])
+    stages = run(model.params["visual"], model.architecture.vision, io["pixel_values"])
     np.testing.assert_allclose(stages[0][:1], io["layer1"], atol=1e-5)
     np.testing.assert_allclose(stages[3], io["layer4"], atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_uint8_pixels_are_normalised():
 def test_nothing_after_the_end_token_matters():
     model, io = load("hf_clip_eos_first"), recorded("hf_clip_eos_first")
     ids = io["input_ids"]
-    end = (ids == model.config.text.eos_token_id).argmax(1)
+    end = (ids == model.architecture.text.eos_token_id).argmax(1)
     longest = end.max() + 1
     assert longest < ids.shape[1]
     scrambled = np.where(np.arange(ids.shape[1]) > end[:, None], 7, ids)
@@ -149,19 +149,19 @@ def test_parameters_are_arguments_not_constants():
     assert other.fingerprint() != model.fingerprint() == load("hf_clip_tiny").fingerprint()
 
 
-def tiny_config():
+def tiny_architecture():
     vision = clip.VisionTransformer(
         image_size=8, patch_size=4, width=16, layers=2, heads=2, mlp_width=24, activation="gelu"
     )
     words = clip.TextTransformer(
         context_length=6, vocab_size=20, width=12, layers=1, heads=3, mlp_width=20
     )
-    return clip.Config(embed_dim=8, vision=vision, text=words)
+    return clip.Architecture(embed_dim=8, vision=vision, text=words)
 
 
 def test_training_from_scratch_matches_images_to_texts():
-    config = tiny_config()
-    params = clip.init(config, jax.random.key(0))
+    architecture = tiny_architecture()
+    params = clip.init(architecture, jax.random.key(0))
     rng = np.random.default_rng(0)
     pixels = jnp.asarray(rng.normal(size=(6, 8, 8, 3)), jnp.float32)
     ids = np.concatenate([rng.integers(1, 18, (6, 5)), np.full((6, 1), 19)], axis=1)
@@ -169,8 +169,8 @@ def test_training_from_scratch_matches_images_to_texts():
 
     def loss(params):
         features = (
-            clip.image_features(params, config, pixels),
-            clip.text_features(params, config, jnp.asarray(ids)),
+            clip.image_features(params, architecture, pixels),
+            clip.text_features(params, architecture, jnp.asarray(ids)),
         )
         images, texts = (f / jnp.linalg.norm(f, axis=-1, keepdims=True) for f in features)
         logits = jnp.exp(params["logit_scale"]) * images @ texts.T
@@ -193,12 +193,13 @@ def test_training_from_scratch_matches_images_to_texts():
 
 
 def test_statistics_of_a_resnet_are_not_trained():
-    config = dataclasses.replace(
-        tiny_config(), vision=clip.ModifiedResNet(image_size=32, width=2, blocks=(1,) * 4, heads=2)
+    architecture = dataclasses.replace(
+        tiny_architecture(),
+        vision=clip.ModifiedResNet(image_size=32, width=2, blocks=(1,) * 4, heads=2),
     )
-    shapes = jax.eval_shape(lambda k: clip.init(config, k), jax.random.key(0))
+    shapes = jax.eval_shape(lambda k: clip.init(architecture, k), jax.random.key(0))
     pixels = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
-    out = jax.eval_shape(lambda p, x: clip.image_features(p, config, x), shapes, pixels)
+    out = jax.eval_shape(lambda p, x: clip.image_features(p, architecture, x), shapes, pixels)
     assert out.shape == (2, 8)
     params = {"bn": {k: jnp.ones(3) for k in ("scale", "bias", "mean", "var")}}
     x = jnp.arange(12.0).reshape(1, 2, 2, 3)

@@ -56,6 +56,8 @@ def test_hugging_face_configurations():
     assert read(old).text.eos_token_id is None
     processor = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 1, 1]}
     assert read(old, processor).mean == (0.1, 0.2, 0.3)
+    with pytest.raises(InputError, match="0..1"):
+        read(old, {"image_mean": [123.0, 117.0, 104.0], "image_std": [68.0, 67.0, 70.0]})
     for changes, match in (
         ({"vision_config": {"hidden_act": "silu"}}, "hidden_act 'silu'"),
         ({"vision_config": {"num_channels": 1}}, "channels"),

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from adapt_jax import clip
 from adapt_jax.clip.model import shapes
-from adapt_jax.clip.weights import architecture, config_files, names
+from adapt_jax.clip.weights import config_files, from_shapes, names
 from adapt_jax.core.errors import InputError
 from tests.clip.weights.test_config_files import OPEN_CLIP_TINY
 from tests.conftest import GOLDEN
@@ -39,11 +39,11 @@ def write(folder, **files):
 
 
 def huggingface(folder, model):
-    clip.save(folder, model.params, model.config)
+    clip.save(folder, model.params, model.architecture)
 
 
 def sharded(folder, model):
-    clip.save(folder, model.params, model.config)
+    clip.save(folder, model.params, model.architecture)
     state = names.write(model.params, names.HUGGINGFACE)
     (folder / "model.safetensors").unlink()
     parts = {"model-00001-of-00002": {}, "model-00002-of-00002": {}}
@@ -55,7 +55,7 @@ def sharded(folder, model):
 
 
 def flax_msgpack(folder, model):
-    clip.save(folder, model.params, model.config)
+    clip.save(folder, model.params, model.architecture)
     (folder / "model.safetensors").unlink()
     tree = unflatten_dict(names.write(model.params, names.FLAX), sep=".")
     (folder / "flax_model.msgpack").write_bytes(serialization.msgpack_serialize(tree))
@@ -92,15 +92,15 @@ def test_every_layout_gives_the_same_model(layout, tiny, tmp_path):
     layout(tmp_path / "model", tiny)
     loaded = clip.load(tmp_path / "model")
     jax.tree.map(np.testing.assert_array_equal, loaded.params, tiny.params)
-    assert loaded.config.vision == tiny.config.vision
-    assert loaded.config.text == tiny.config.text
+    assert loaded.architecture.vision == tiny.architecture.vision
+    assert loaded.architecture.text == tiny.architecture.text
     assert loaded.source == str(tmp_path / "model")
     if layout in (huggingface, sharded, flax_msgpack):
         assert loaded.fingerprint() == tiny.fingerprint()
 
 
 def test_saved_files_have_the_names_shapes_and_values_of_the_original(tiny, tmp_path):
-    clip.save(tmp_path, tiny.params, tiny.config)
+    clip.save(tmp_path, tiny.params, tiny.architecture)
     ours = safetensors.numpy.load_file(tmp_path / "model.safetensors")
     theirs = safetensors.numpy.load_file(TINY)
     assert ours.keys() == theirs.keys()
@@ -119,7 +119,7 @@ def test_half_precision_files_and_a_vector_for_the_logit_scale(tiny, tmp_path):
         k: v.astype(jax.numpy.bfloat16 if "text" in k else np.float16) for k, v in state.items()
     }
     state["logit_scale"] = state["logit_scale"].reshape(1)
-    write(tmp_path, model=state, config=config_files.write_huggingface(tiny.config))
+    write(tmp_path, model=state, config=config_files.write_huggingface(tiny.architecture))
     loaded = clip.load(tmp_path)
     assert {leaf.dtype for leaf in jax.tree.leaves(loaded.params)} == {np.dtype(np.float32)}
     jax.tree.map(
@@ -170,7 +170,7 @@ def test_released_models_are_recognised_by_their_shapes(name, count):
         for parts in blocks
         for tensor in parts
     }
-    assert architecture.config_of(tensors) == clip.RELEASED[name]
+    assert from_shapes.architecture_of(tensors) == clip.RELEASED[name]
 
 
 def test_everything_that_does_not_fit_is_named(tiny, tmp_path):
@@ -184,7 +184,7 @@ def test_everything_that_does_not_fit_is_named(tiny, tmp_path):
     message = str(error.value)
     assert "1 missing: visual.transformer.resblocks.1.attn.in_proj_weight;" in message
     assert "1 unused: visual.extra;" in message
-    assert "1 of wrong shape: text_projection is (24, 32), not (32, 24)" in message
+    assert "1 of the wrong shape: text_projection is (24, 32), not (32, 24)" in message
     assert str(tmp_path) in message
 
 
@@ -192,19 +192,19 @@ def test_long_lists_are_cut_and_counted(tiny):
     state = names.write(tiny.params, names.HUGGINGFACE)
     fewer = {k: v for k, v in state.items() if ".layers.1." not in k}
     with pytest.raises(InputError, match=r"32 missing: .* and 24 more"):
-        names.read(fewer, shapes(tiny.config))
+        names.read(fewer, shapes(tiny.architecture))
 
 
 def test_damaged_values_are_refused(tiny):
     state = names.write(tiny.params, names.HUGGINGFACE)
     state["visual_projection.weight"] = np.full((24, 48), np.nan, np.float32)
     with pytest.raises(InputError, match="visual_projection.weight holds NaN"):
-        names.read(state, shapes(tiny.config))
+        names.read(state, shapes(tiny.architecture))
 
 
 def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
     state = names.write(tiny.params, names.OPENAI)
-    hf_config = config_files.write_huggingface(tiny.config)
+    hf_config = config_files.write_huggingface(tiny.architecture)
 
     def refused(path, match, **kwargs):
         with pytest.raises(InputError, match=match):
@@ -219,8 +219,10 @@ def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
     refused(tmp_path / "RN50.pt", "pickle.*jit.load.*'RN50.safetensors'")
     alone = write(tmp_path / "alone", some=state)
     refused(alone, "width of 48 does not split into heads of 64")
-    refused(alone, "one or the other", config=OPEN_CLIP_TINY, activation="gelu")
-    assert clip.load(alone, config=OPEN_CLIP_TINY).config == config_files.read(OPEN_CLIP_TINY)
+    refused(alone, "one or the other", architecture=OPEN_CLIP_TINY, activation="gelu")
+    assert clip.load(alone, architecture=OPEN_CLIP_TINY).architecture == config_files.read(
+        OPEN_CLIP_TINY
+    )
     refused(alone, "dtype 'int8'", dtype="int8")
     refused(alone, "revision", revision="main")
     hf_alone = write(tmp_path / "hf_alone", some=names.write(tiny.params, names.HUGGINGFACE))
@@ -232,6 +234,10 @@ def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
     refused(siglip / "model.safetensors", "type 'siglip'")
     (tmp_path / "damaged.safetensors").write_bytes(b"what")
     refused(tmp_path / "damaged.safetensors", "cannot be read as .safetensors")
+    (tmp_path / "pointer.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    refused(tmp_path / "pointer.safetensors", "is a Git LFS pointer")
+    (tmp_path / "page.msgpack").write_bytes(b"<html><body>Sign in</body></html>")
+    refused(tmp_path / "page.msgpack", "is a web page")
     (tmp_path / "damaged.msgpack").write_bytes(b"\xc1")
     refused(tmp_path / "damaged.msgpack", "cannot be read as .msgpack")
 
@@ -239,7 +245,7 @@ def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
 def test_fetching_from_the_hub(tiny, tmp_path, monkeypatch):
     snapshot = tmp_path / "snapshots" / "c0ffee"
     snapshot.parent.mkdir()
-    clip.save(snapshot, tiny.params, tiny.config)
+    clip.save(snapshot, tiny.params, tiny.architecture)
     asked = []
 
     def snapshot_download(name, revision, allow_patterns):

@@ -6,7 +6,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
 from adapt_jax.data import decode
@@ -59,6 +59,21 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(size, shrink):
         difference = np.abs(view - by_hand(whole, box, size))
         assert difference.mean() < 1.0
         assert np.quantile(difference, 0.99) < 6
+
+
+@pytest.mark.parametrize(("size", "shrink"), [(40, 4), (200, 1)])
+def test_a_turned_photograph_is_cut_upright(size, shrink):
+    """At a reduced size, and at the full one to the bit."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(photo(1000, 700), "JPEG", quality=95, exif=exif)
+    cut, image = cutter(size, scale=(0.5, 1.0)), Image.open(io.BytesIO(data))
+    found = cut.cut(image, 0, 1).astype(int)
+    assert image.size == (1000 // shrink, 700 // shrink)
+    whole = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    for view, box in zip(found, cut.boxes(0, 1, 1000, 700), strict=True):
+        difference = np.abs(view - by_hand(whole, box, size))
+        assert difference.mean() < (1.0 if shrink > 1 else 1e-9)
 
 
 def test_host_and_device_take_the_same_boxes_for_the_same_numbers():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 from adapt_jax.data.download import fetch as download
 
 BODY = np.random.default_rng(0).bytes(3_000_000)
@@ -38,7 +39,7 @@ def test_whole_file(server, tmp_path):
     found = fetch(
         server, path, size=len(BODY), sha256=SHA.upper(), progress=lambda *x: steps.append(x)
     )
-    assert found == SHA == download.digest(path)
+    assert found == SHA == file_sha256(path)
     assert path.read_bytes() == BODY
     assert steps[-1] == (len(BODY), len(BODY))
     assert not leftovers(path)

@@ -4,14 +4,21 @@ import math
 import re
 from collections.abc import Mapping
 
-from adapt_jax.clip.config import Config, ModifiedResNet, TextTransformer, VisionTransformer
+from adapt_jax.clip.architecture import (
+    Architecture,
+    ModifiedResNet,
+    TextTransformer,
+    VisionTransformer,
+)
 from adapt_jax.clip.weights.names import detect
 from adapt_jax.core.errors import InputError
 
 _HEAD = 64  # width of an attention head in every model OpenAI released
 
 
-def config_of(shapes: Mapping[str, tuple[int, ...]], activation: str = "quick_gelu") -> Config:
+def architecture_of(
+    shapes: Mapping[str, tuple[int, ...]], activation: str = "quick_gelu"
+) -> Architecture:
     """The configuration of the model whose tensors have these names and shapes.
 
     Args:
@@ -29,7 +36,7 @@ def config_of(shapes: Mapping[str, tuple[int, ...]], activation: str = "quick_ge
             "activation; put their config.json beside them"
         )
     try:
-        return Config(
+        return Architecture(
             embed_dim=shapes[f"{layout.text_prefix}text_projection"][1],
             vision=_vision(shapes, activation),
             text=_text(shapes, layout.text_prefix, activation),

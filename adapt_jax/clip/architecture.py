@@ -3,7 +3,7 @@
 import dataclasses
 
 from adapt_jax.clip.preprocess import MEAN, STD, VARIANTS
-from adapt_jax.core.checks import positive, positive_int
+from adapt_jax.core.checks import channel_statistics, positive, positive_int
 from adapt_jax.core.errors import InputError
 
 ACTIVATIONS = ("quick_gelu", "gelu", "gelu_tanh")
@@ -107,7 +107,7 @@ class TextTransformer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Architecture:
     """A whole model, and how its images are to be prepared.
 
     preprocessing: the variant of `preprocess.preprocess` that its own library uses.
@@ -127,8 +127,7 @@ class Config:
             positive_int(embed_dim=self.embed_dim)
         except ValueError as e:
             raise InputError(f"CLIP: {e}") from None
-        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
-            raise InputError(f"CLIP's image mean {self.mean} and std {self.std} must be 3 numbers")
+        channel_statistics(self.mean, self.std)
         for what, value, known in (
             ("preprocessing", self.preprocessing, VARIANTS),
             ("position kernel", self.position_kernel, POSITION_KERNELS),
@@ -146,7 +145,7 @@ def _released(embed_dim, image_size, text_width, vision):
         heads=text_width // 64,
         mlp_width=4 * text_width,
     )
-    return Config(embed_dim=embed_dim, vision=vision(image_size), text=text)
+    return Architecture(embed_dim=embed_dim, vision=vision(image_size), text=text)
 
 
 def _vit(patch_size, width, layers):

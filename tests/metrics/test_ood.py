@@ -8,7 +8,7 @@ import pytest
 from adapt_jax.core.errors import InputError
 from adapt_jax.metrics import COLUMNS, ood_metrics
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 ADAPT = np.load(GOLDEN / "metrics.npz")
 OPENOOD = np.load(GOLDEN / "openood_metrics.npz")
 

@@ -1,0 +1,88 @@
+"""What each config field decides: the one table by which runs are resumed, merged and compared."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from adapt_jax.config.diff import differences
+
+
+class Effect(enum.IntEnum):
+    """What may change when a field changes; a level includes those below its number."""
+
+    NOTHING = 0  # only time, memory, logs and pages
+    ROWS = 1  # which rows and columns the results have, not the numbers in them
+    RESULT = 2  # numbers in the results
+    TRAJECTORY = 3  # the training itself; in a zero-shot run, the stream of images
+
+
+# Fields of training configs, of zero-shot configs, and of what evaluations of features record.
+FIELDS = {
+    **dict.fromkeys(
+        (
+            "seed", "train_data", "input", "image_size", "mean", "std",
+            "batch_size", "microbatches", "views", "epochs", "total_steps",
+            "method.name", "method.params",
+            "model.name", "model.width", "model.blocks", "model.stem", "model.embedding_dim",
+            "model.feature_norm", "model.pretrained", "model.trainable", "model.frozen_batch_norm",
+            "model.dtype", "model.remat",
+            "optimizer.learning_rate", "optimizer.momentum", "optimizer.nesterov",
+            "optimizer.weight_decay", "optimizer.schedule", "optimizer.warmup_epochs",
+            "augment.crop_scale", "augment.flip", "augment.jitter_probability",
+            "augment.brightness", "augment.contrast", "augment.saturation", "augment.hue",
+            "augment.grayscale",
+        ),
+        Effect.TRAJECTORY,
+    ),
+    **dict.fromkeys(
+        (
+            "test_data", "ood", "val_data", "ood_val_data", "full_spectrum", "search",
+            "eval_mean", "eval_std", "eval_checkpoint", "checkpoint_every",
+            "clip.path", "clip.revision", "clip.dtype", "class_names",
+            "prompts.preset", "prompts.labels", "prompts.noun", "prompts.adjective",
+            "corpus.place", "corpus.skip", "corpus.first", "corpus.lost_heads",
+            "corpus.without_labels",
+            "negatives.percentile", "negatives.fraction", "negatives.count",
+            "negatives.convention",
+            "preprocess.variant", "preprocess.resize",
+            "stream.order", "stream.batch_size", "stream.mix",
+        ),
+        Effect.RESULT,
+    ),
+    **dict.fromkeys(("detectors", "bootstrap", "linear_probe"), Effect.ROWS),
+    **dict.fromkeys(
+        (
+            "model.allow_pickle", "input_workers", "prefetch", "eval_batch_size",
+            "text_batch_size", "image_batch_size", "log_every", "profile", "tracking", "report",
+            "from_features",
+        ),
+        Effect.NOTHING,
+    ),
+}  # fmt: skip
+
+
+def effect(field: str) -> Effect:
+    """What a field ("model.width") decides; of one the table lacks, the worst is assumed."""
+    if field.startswith("method.params."):
+        field = "method.params"
+    return FIELDS.get(field, Effect.TRAJECTORY)
+
+
+def changed(
+    a: Mapping[str, Any], b: Mapping[str, Any], at_least: Effect
+) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configs differ and that decide at least so much.
+
+    Args:
+      a: a config as a dict.
+      b: the other one.
+      at_least: fields that decide less are left out.
+
+    Returns:
+      Both values by field ("model.width"); None stands for a field that one of them lacks.
+    """
+    found = {k: v for k, v in differences(a, b).items() if effect(k) >= at_least}
+    best = "best" in (a.get("eval_checkpoint"), b.get("eval_checkpoint"))
+    if at_least > Effect.NOTHING and not best:
+        found.pop("checkpoint_every", None)  # it decides which states the best is chosen from
+    return found
