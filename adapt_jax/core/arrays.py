@@ -52,7 +52,7 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(_norms(rows), NORM_FLOOR)[:, None].astype(rows.dtype)
 
 
-def checked_unit_rows(rows: jax.Array, where: str, width: int | None = None) -> np.ndarray:
+def checked_unit_rows(rows: Array, where: str, width: int | None = None) -> np.ndarray:
     """The rows on the host, unchanged, if their length is one up to float16's rounding.
 
     Args:

@@ -3,34 +3,35 @@
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from adapt_jax.core.errors import InputError
 
 
-def positive_int(**values: int) -> None:
+def positive_int(**values: Any) -> None:
     """Raises ValueError unless every value is an integer of at least 1."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 
-def positive(**values: float) -> None:
+def positive(**values: Any) -> None:
     """Raises ValueError unless every value is a number above 0."""
     for name, value in values.items():
         if not (_is_number(value) and value > 0):
             raise ValueError(f"{name} must be positive, got {value!r}")
 
 
-def non_negative(**values: float) -> None:
+def non_negative(**values: Any) -> None:
     """Raises ValueError unless every value is a number of at least 0."""
     for name, value in values.items():
         if not (_is_number(value) and value >= 0):
             raise ValueError(f"{name} must not be negative, got {value!r}")
 
 
-def fraction(**values: float) -> None:
+def fraction(**values: Any) -> None:
     """Raises ValueError unless every value lies in [0, 1]."""
     for name, value in values.items():
         if not (_is_number(value) and 0 <= value <= 1):
@@ -51,16 +52,16 @@ def channel_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
       mean: of each channel, three numbers from 0 to 1.
       std: deviation of each channel, three numbers above 0 and up to 1.
     """
-    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-    if mean.shape != (3,) or std.shape != (3,) or not np.isfinite([mean, std]).all():
-        raise InputError(f"mean and std must be three finite numbers, got {mean} and {std}")
-    if (std <= 0).any():
-        raise InputError(f"std must be positive, got {std}; is a channel of the images constant?")
-    if (mean < 0).any() or max(mean.max(), std.max()) > 1:
+    shift, scale = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    if shift.shape != (3,) or scale.shape != (3,) or not np.isfinite([shift, scale]).all():
+        raise InputError(f"mean and std must be three finite numbers, got {shift} and {scale}")
+    if (scale <= 0).any():
+        raise InputError(f"std must be positive, got {scale}; is a channel of the images constant?")
+    if (shift < 0).any() or max(shift.max(), scale.max()) > 1:
         # One of the two at most may already be on the right scale.
-        divided = [tuple((x / 255 if x.max() > 1 else x).round(4).tolist()) for x in (mean, std)]
+        divided = [tuple((x / 255 if x.max() > 1 else x).round(4).tolist()) for x in (shift, scale)]
         raise InputError(
-            f"mean {mean} and std {std} must be of pixels divided by 255, on the scale 0..1; if "
+            f"mean {shift} and std {scale} must be of pixels divided by 255, on the scale 0..1; if "
             f"they are of pixels from 0 to 255, give mean {divided[0]} and std {divided[1]}"
         )
 
