@@ -159,7 +159,8 @@ def test_score_files(tmp_path):
     assert got.scores.tolist() == [1.5, 2.5]
     assert got.names.tolist() == ["a.png", "日本/é.png"]
     assert got.labels.tolist() == [3, 4]
-    np.load(path, allow_pickle=False)["names"]
+    with np.load(path, allow_pickle=False) as file:
+        assert file["names"].shape == (2,)
     save_scores(path, np.zeros(2), ["a", "b"])
     assert load_scores(path).labels is None
     with pytest.raises(InputError, match="one score and one name"):
