@@ -63,17 +63,17 @@ def checked_unit_rows(rows: Array, where: str, width: int | None = None) -> np.n
     Raises:
       InputError: another shape, or rows of another length (the first is named).
     """
-    rows = np.asarray(rows)
-    if rows.ndim != 2 or rows.shape[1] != (rows.shape[1] if width is None else width):
-        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {rows.shape}")
-    norms = _norms(rows)
+    found = np.asarray(rows)
+    if found.ndim != 2 or found.shape[1] != (found.shape[1] if width is None else width):
+        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {found.shape}")
+    norms = _norms(found)
     wrong = np.flatnonzero(~(np.abs(norms - 1) <= UNIT_TOLERANCE))
     if wrong.size:
         raise InputError(
-            f"{where} must be unit rows, but {wrong.size} of {len(rows)} are not "
+            f"{where} must be unit rows, but {wrong.size} of {len(found)} are not "
             f"(row {wrong[0]} has norm {norms[wrong[0]]:.4g}); normalise them"
         )
-    return rows
+    return found
 
 
 def _norms(rows: np.ndarray) -> np.ndarray:

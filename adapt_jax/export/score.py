@@ -1,6 +1,8 @@
-"""Scores images with this export: python score.py IMAGE...
+"""Scores images with this export: python score.py [--alpha=0.05] IMAGE...
 
-Needs: pip install jax flatbuffers numpy pillow. Prints one JSON object per image.
+Needs: pip install jax flatbuffers numpy pillow. Prints one JSON object per image. With --alpha an
+image is rejected if its conformal p-value is at most that: on average this happens to at most that
+share of new in-distribution images.
 """
 
 import json
@@ -93,7 +95,31 @@ def read(path: str) -> np.ndarray:
     return np.asarray(image)
 
 
-def records(paths: list[str], scorer: export.Exported) -> list[dict]:
+def calibration() -> np.ndarray:
+    """The sorted scores (n,) of the held-out images, out of the file of arrays."""
+    content = (HERE / "detector.safetensors").read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    entry = json.loads(content[8:start])["calibration"]
+    begin, end = (start + offset for offset in entry["data_offsets"])
+    return np.sort(np.frombuffer(content[begin:end], f"<f{int(entry['dtype'][1:]) // 8}"))
+
+
+def level(text: str) -> tuple[np.ndarray, float]:
+    """The sorted scores of held-out images, and the threshold that has the level --alpha=TEXT."""
+    try:
+        alpha = float(text)
+    except ValueError:
+        alpha = np.nan
+    held_out = calibration()
+    rank = int((alpha + 1e-12) * (held_out.size + 1)) if 0 < alpha < 1 else 0
+    if not rank:
+        sys.exit(f"--alpha lies between 1/{held_out.size + 1} and 1 with these, got {text}")
+    return held_out, float(held_out[rank - 1])
+
+
+def records(
+    paths: list[str], scorer: export.Exported, held_out: np.ndarray | None, threshold: float
+) -> list[dict]:
     """What is printed of each image; "error" is in that of one that cannot be read."""
     found: list[dict] = [{"image": path} for path in paths]
     images = {}
@@ -109,10 +135,13 @@ def records(paths: list[str], scorer: export.Exported) -> list[dict]:
         score = float(result["score"][row])
         found[i] |= {
             "score": score,
-            "in_distribution": score >= DETECTOR["threshold"],
-            "threshold": DETECTOR["threshold"],
+            "in_distribution": score >= threshold,
+            "threshold": threshold,
             "detector": DETECTOR["detector"],
         }
+        if held_out is not None:
+            not_larger = int(np.searchsorted(held_out, result["score"][row], side="right"))
+            found[i]["p_value"] = (1 + not_larger) / (held_out.size + 1)
         if "class" in result:
             number = int(result["class"][row])
             found[i] |= {"class": number, "class_name": DATA["class_names"][number]}
@@ -122,10 +151,14 @@ def records(paths: list[str], scorer: export.Exported) -> list[dict]:
 
 def main(paths: list[str]) -> int:
     """Prints the records in order; 2 if an image could not be read."""
+    held_out, threshold = None, DETECTOR["threshold"]
+    if paths[0].startswith("--alpha="):
+        held_out, threshold = level(paths[0].partition("=")[2])
+        paths = paths[1:]
     scorer = export.deserialize(bytearray((HERE / "scorer.stablehlo").read_bytes()))
     code = 0
     for start in range(0, len(paths), BLOCK):
-        for record in records(paths[start : start + BLOCK], scorer):
+        for record in records(paths[start : start + BLOCK], scorer, held_out, threshold):
             code = 2 if "error" in record else code
             print(json.dumps(record))
     return code

@@ -5,6 +5,8 @@ import zipfile
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.stand_ins import refuse_stand_in
@@ -23,8 +25,7 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
     Raises:
       InputError: no such file, a pickle without `allow_pickle` (the message has both ways out) or
         with more than tensors in it, another kind of file, a damaged one, a Git LFS pointer or a
-        web page in its place, a tensor that is not numeric or not finite, or `safetensors` is not
-        installed.
+        web page in its place, or a tensor that is not numeric or not finite.
     """
     file = pathlib.Path(path).expanduser()
     kind = file.suffix.lower()
@@ -54,18 +55,13 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
 
 def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as e:
         raise InputError(f"{file} cannot be read as .npz ({e}); write it again") from None
 
 
 def _safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ModuleNotFoundError:
-        raise InputError(f"reading {file} needs: pip install safetensors") from None
     try:
         return safetensors.numpy.load_file(file)
     except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as e:

@@ -49,7 +49,8 @@ def load_scores(path: str | os.PathLike) -> Scores:
       InputError: the file is missing, damaged, or not one of ours.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a damaged file open if it opens it itself.
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             return Scores(file["scores"], file["names"], file.get("labels"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; evaluate the run first.") from None

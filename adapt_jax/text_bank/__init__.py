@@ -7,6 +7,7 @@
 | phrases.py | CSP's noun phrases: an adjective and the name of a superclass |
 | prompts.py | the templates of the official programs; averaging the features of several |
 | class_names.py | names of the ID classes |
+| codes.py | numbers and WordNet ids beside them |
 """
 
 from adapt_jax.text_bank import class_names, corpus, phrases, prompts

@@ -9,10 +9,12 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from adapt_jax.core import stand_ins
 from adapt_jax.core.errors import InputError
+from adapt_jax.text_bank import codes
 
 LISTS = {
     "cifar10": (
@@ -26,40 +28,69 @@ LISTS = {
 _OPEN_CLIP = ("zero_shot_metadata.py", "IMAGENET_CLASSNAMES")
 
 
-def load(place: str | os.PathLike) -> tuple[str, ...]:
+def load(
+    place: str | os.PathLike, say: Callable[[str], None] = lambda text: None
+) -> tuple[str, ...]:
     """The names in order of the class index.
 
     Args:
       place: "cifar10", "digits"; "imagenet" for the list in an installed open_clip; or a file: text
-        with one name a line, or .json, a list or {"0": name, ...}, where name may be [id, name].
+        with one name a line, codes beside it or not (see `codes`), .csv or .tsv with one column of
+        names, or .json, a list or {"0": name, ...}, where name may be [id, name].
+      say: told what was left out of the lines.
 
     Raises:
-      InputError: an unknown list, an unreadable file, or names that are codes (see `words`).
+      InputError: an unknown list, an unreadable file, names that are codes (see `words`), or codes
+        beside names that nobody can tell from them.
     """
     if place in LISTS:
         return LISTS[place]
     if place == "imagenet":
-        return words(_from_open_clip())
+        return _spaced(_from_open_clip())
     path = Path(place).expanduser()
     if not path.is_file():
         known = ", ".join((*LISTS, "imagenet"))
         raise InputError(f"no class names called {place!r} and no such file; known: {known}.")
+    stand_ins.refuse_stand_in(path)
+    kind = path.suffix.lower()
     try:
         text = path.read_text("utf-8-sig")
-        names = _from_json(json.loads(text)) if path.suffix == ".json" else text.splitlines()
+        names = _from_json(json.loads(text)) if kind == ".json" else text.splitlines()
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"cannot read class names from {place}: {error!r}.") from error
-    return words([name for name in names if name.strip()])
+    names = _spaced(name for name in names if name.strip())
+    if kind == ".json" and not any(codes.WORDNET.match(name) for name in names):
+        return names
+    try:
+        found = codes.without(names, table=kind in (".csv", ".tsv"))
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    return _said(found, say)
 
 
-def words(names: Sequence[str]) -> tuple[str, ...]:
+def words(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> tuple[str, ...]:
     """A data set's class names with spaces for underscores, as CLIP's own examples write them.
 
     OpenOOD-VLM's frozen networks leave CIFAR-100's underscores in the prompts.
 
+    Args:
+      names: of the classes; codes beside all of them are left out, see `codes`.
+      say: told what was left out.
+
     Raises:
-      InputError: none, or all are numbers or WordNet ids, which say nothing to a text tower.
+      InputError: none, all are numbers or WordNet ids, which say nothing to a text tower, or codes
+        stand beside some.
     """
+    return _said(codes.without(_spaced(names), ordered=False), say)
+
+
+def _said(found: codes.Names, say: Callable[[str], None]) -> tuple[str, ...]:
+    if found.note:
+        say(found.note)
+    return found.names
+
+
+def _spaced(names: Iterable[str]) -> tuple[str, ...]:
     names = tuple(name.replace("_", " ").strip() for name in names)
     if not names:
         raise InputError("there are no class names.")

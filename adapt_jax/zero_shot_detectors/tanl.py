@@ -100,9 +100,10 @@ def make(
 
     def score(logits: "_Logits", picked: jax.Array) -> jax.Array:
         """(B,) in [0, 1], against the picked negatives in their order."""
-        against = jax.lax.cumlogsumexp(logits.negatives[:, picked], axis=1)
-        against = against[:, np.minimum(steps, len(picked)) - 1]
-        return jnp.mean(jax.nn.sigmoid(logits.labels[:, None] - against), axis=1)
+        negatives = logits.negatives[:, picked].T
+        largest = jnp.max(negatives, axis=0)  # subtracted: sums near 0 round least
+        against = _prefix_logsumexp(negatives - largest[None])[np.minimum(steps, len(picked)) - 1]
+        return jnp.mean(jax.nn.sigmoid((logits.labels - largest)[None] - against), axis=0)
 
     def init(bank: TextBank, noise: Array | None = None) -> TanlState:
         bank = bank_of(bank, "tanl.init")
@@ -177,6 +178,19 @@ def _activations(logits: _Logits) -> jax.Array:
     """(B, M), the negatives' part of the softmax over all labels and negatives."""
     total = jnp.logaddexp(logits.labels, jax.nn.logsumexp(logits.negatives, axis=1))
     return jnp.exp(logits.negatives - total[:, None])
+
+
+def _prefix_logsumexp(rows: jax.Array) -> jax.Array:
+    """Log-sum-exp of the first 1, 2, ..., N rows of (N, B).
+
+    A loop: `jax.lax.cumlogsumexp` takes time quadratic in N on a CPU.
+    """
+
+    def add(total, row):
+        total = jnp.logaddexp(total, row)
+        return total, total
+
+    return jax.lax.scan(add, jnp.full_like(rows[0], -jnp.inf), rows)[1]
 
 
 def threshold(scores: jax.Array, valid: jax.Array) -> jax.Array:

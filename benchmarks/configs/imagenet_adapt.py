@@ -1,6 +1,6 @@
-"""ADAPT with a ResNet-50 on ImageNet-1k at 224: the network and images for the scaling model.
+"""ADAPT with a ResNet-50 on ImageNet-1k at 224: the network and images for docs/scaling.md.
 
-    python -m benchmarks.scaling_model --config=benchmarks/configs/imagenet_adapt.py \
+    python -m benchmarks.scaling --config=benchmarks/configs/imagenet_adapt.py \
         --num_classes=1000
 
 No recipe: its authors publish none for ImageNet, and the images do not fit a device's memory (see

@@ -16,14 +16,14 @@ LEVELS = np.array([[0, 1], [2, 4]])  # quarters of the brightest level
 
 def grey(path, brightest, levels=LEVELS):
     Image.fromarray((levels * brightest // 4).astype(np.uint16)).save(path)
-    return opened(path)
+    return path
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_the_bits_in_use_of_sixteen_are_scaled_to_eight(tmp_path, bits, suffix):
     with pytest.warns(UserWarning, match="12 bits or fewer"):
-        out = np.asarray(standard(grey(tmp_path / f"x.{suffix}", 2**bits - 1)))
+        out = pixels_of(grey(tmp_path / f"x.{suffix}", 2**bits - 1))
     assert out.dtype == np.uint8
     assert out.tolist() == [[0, 63 if bits == 8 else 64], [127, 255]]
 
@@ -32,12 +32,11 @@ def test_full_sixteen_bits_and_declared_depths_are_no_guess(tmp_path):
     def pgm(largest, levels):
         body = np.array(levels, ">u2").tobytes()
         (tmp_path / "x.pgm").write_bytes(b"P5 2 2 %d\n" % largest + body)
-        return np.asarray(standard(opened(tmp_path / "x.pgm"))).tolist()
+        return pixels_of(tmp_path / "x.pgm").tolist()
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        whole = standard(grey(tmp_path / "x.png", 65535))
-        assert np.asarray(whole).tolist() == [[0, 64], [127, 255]]
+        assert pixels_of(grey(tmp_path / "x.png", 65535)).tolist() == [[0, 64], [127, 255]]
         assert pgm(4095, [0, 1, 2, 4095]) == [[0, 0], [0, 255]]
         assert pgm(65535, [0, 257, 514, 2570]) == [[0, 1], [2, 10]]  # dark, and known to be
 
@@ -58,15 +57,20 @@ def sixteen_bit_colours(path, brightest):
         + chunk(b"IDAT", zlib.compress(row))
         + chunk(b"IEND", b"")
     )
-    return opened(path)
+    return path
+
+
+def pixels_of(path):
+    with opened(path) as image:
+        return np.asarray(standard(image))
 
 
 def test_colours_of_which_nothing_would_be_left_are_refused(tmp_path):
-    bright = np.asarray(standard(sixteen_bit_colours(tmp_path / "x.png", 65535)))
+    bright = pixels_of(sixteen_bit_colours(tmp_path / "x.png", 65535))
     assert bright.tolist() == [[[0, 0, 0], [255, 127, 0]]]
     with pytest.raises(InputError, match="12 bits or fewer.*save it with 8 bits"):
-        standard(sixteen_bit_colours(tmp_path / "x.png", 4095))
-    assert not np.asarray(standard(sixteen_bit_colours(tmp_path / "x.png", 0))).any()
+        pixels_of(sixteen_bit_colours(tmp_path / "x.png", 4095))
+    assert not pixels_of(sixteen_bit_colours(tmp_path / "x.png", 0)).any()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -78,18 +82,19 @@ def test_orientation_is_that_of_pillows_own_function(tmp_path, orientation, suff
     exif[0x0112] = orientation
     path = tmp_path / f"x.{suffix}"
     Image.fromarray(pixels).save(path, exif=exif)
-    expected = ImageOps.exif_transpose(Image.open(path))
-    assert upright_size(opened(path)) == expected.size
-    out = standard(opened(path))
-    np.testing.assert_array_equal(np.asarray(out), np.asarray(expected))
-    np.testing.assert_array_equal(np.asarray(standard(out)), np.asarray(out))  # not turned twice
-    assert out.size == ((16, 32) if orientation >= 5 else (32, 16))
+    with Image.open(path) as image:
+        expected = ImageOps.exif_transpose(image)
+    with opened(path) as image:
+        assert upright_size(image) == expected.size == ((16, 32) if orientation >= 5 else (32, 16))
+        out = standard(image)
+        np.testing.assert_array_equal(np.asarray(out), np.asarray(expected))
+        np.testing.assert_array_equal(np.asarray(standard(out)), np.asarray(out))  # turned once
 
 
 def test_a_damaged_exif_block_is_no_orientation(tmp_path):
     pixels = np.full((8, 16, 3), 90, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png", exif=b"Exif\0\0nonsense")
-    np.testing.assert_array_equal(np.asarray(standard(opened(tmp_path / "x.png"))), pixels)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "x.png"), pixels)
 
 
 def test_only_named_formats_are_opened_whatever_a_file_is_called(tmp_path):

@@ -117,23 +117,31 @@ def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
         Image.fromarray(array).save(tmp_path / name)
     (tmp_path / "zz.png").write_bytes(b"no image")
     paths = sorted(tmp_path.glob("*.png"))
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", GUARD, str(out / bundle.SCRIPT), *map(str, paths)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
+    script = [sys.executable, "-I", "-c", GUARD, str(out / bundle.SCRIPT)]
+    for options, chosen in ([], {}), (["--alpha=0.05"], {"alpha": 0.05}):
+        done = subprocess.run(
+            [*script, *options, *map(str, paths)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        theirs = [json.loads(line) for line in done.stdout.splitlines()]
+        ours = list(predict.lines(predict.load(str(out), **chosen), paths))
+        assert [r["image"] for r in theirs] == [r["image"] for r in ours]
+        for a, b in zip(theirs, ours):
+            assert a.keys() == b.keys()
+            assert ("p_value" in a) == ("alpha" in chosen and "error" not in a)
+            if "error" not in a:
+                assert a.pop("score") == pytest.approx(b.pop("score"), rel=1e-5)
+                assert a == b
+        assert ["error" in r for r in theirs] == [False] * 4 + [True]
+    refused = subprocess.run(
+        [*script, "--alpha=0.0001", str(paths[0])], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2, done.stderr
-    theirs = [json.loads(line) for line in done.stdout.splitlines()]
-    ours = list(predict.lines(predict.load(str(out)), paths))
-    assert [r["image"] for r in theirs] == [r["image"] for r in ours]
-    for a, b in zip(theirs, ours):
-        assert a.keys() == b.keys()
-        if "error" not in a:
-            assert a.pop("score") == pytest.approx(b.pop("score"), rel=1e-5)
-            assert a == b
-    assert ["error" in r for r in theirs] == [False] * 4 + [True]
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("--alpha lies between 1/")
 
 
 def test_evaluating_an_export_gives_the_rows_of_its_run(runs, exports, tmp_path):

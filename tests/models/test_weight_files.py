@@ -1,5 +1,3 @@
-import builtins
-
 import numpy as np
 import pytest
 
@@ -27,20 +25,6 @@ def test_safetensors(tmp_path):
     whole = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(whole[:-5])
     with pytest.raises(InputError, match="cannot be read as .safetensors"):
-        models.read_weights(str(tmp_path / "w.safetensors"))
-
-
-def test_safetensors_is_optional(tmp_path, monkeypatch):
-    (tmp_path / "w.safetensors").write_bytes(b"whatever")
-    known = builtins.__import__
-
-    def absent(name, *args, **kwargs):
-        if name.startswith("safetensors"):
-            raise ModuleNotFoundError(name)
-        return known(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(InputError, match="pip install safetensors"):
         models.read_weights(str(tmp_path / "w.safetensors"))
 
 

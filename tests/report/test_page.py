@@ -105,6 +105,8 @@ def test_numbers_facts_and_both_conventions_are_there(tmp_path):
     assert f"<b>{100 * rows[0]['auroc']:.2f}</b>" in page.source
     assert f"<b>{100 * rows[1]['auroc']:.2f}</b>" not in page.source
     assert text.index("knn") < text.index("msp")
+    assert "far OOD, best of 2 detectors, chosen on test sets" in text
+    assert "so its numbers are optimistic" in text
     assert "far, AUROC: every difference is distinguishable at 5 % (over images; one pair)" in text
 
 
@@ -120,6 +122,7 @@ def test_intervals_are_in_the_tables(tmp_path):
 
 def test_one_detector_has_no_best(tmp_path):
     page, rows = _write(tmp_path)
+    assert "best of" not in page.source
     assert f"{100 * rows[0]['auroc']:.2f}" in page.source
     assert f"<b>{100 * rows[0]['auroc']:.2f}</b>" not in page.source
 

@@ -71,7 +71,8 @@ def test_written_files_read_back(tmp_path):
     assert content["rows"] == rows
     assert content["protocol"] == "p"
     assert {"jax", "jaxlib", "flax", "adapt_jax", "python", "device"} <= set(content["versions"])
-    table = list(csv.DictReader((workdir / "results.csv").read_text("utf-8").splitlines()))
+    with (workdir / "results.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
     assert [r["ood"] for r in table] == ['sé,t"', "b", "mean"]
     assert float(table[1]["auroc"]) == rows[1]["auroc"]
     assert (table[0]["seed"], table[0]["extra"], table[1]["extra"]) == ("1", "3", "")

@@ -148,7 +148,7 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch():
     state, step = setup(method=supcon)
     whole, metrics = jax.jit(step)(state, images, labels)
     for parts in (2, 4):
-        _, step = setup(method=supcon, parts=parts)
+        _, step = setup(method=supcon, num_microbatches=parts)
         new, m = jax.jit(step)(state, images, labels)
         np.testing.assert_allclose(m["loss"], metrics["loss"], rtol=1e-6)
         np.testing.assert_allclose(m["gradient_norm"], metrics["gradient_norm"], rtol=1e-5)
@@ -174,7 +174,7 @@ def test_statistics_that_parts_agree_on_stay_as_they_are():
 def test_micro_batches_of_a_batch_over_devices_need_no_exchange():
     images, labels = data(32)
     mesh = sharding.make_mesh()
-    state, step = setup(method=methods.make("supcon"), parts=2)
+    state, step = setup(method=methods.make("supcon"), num_microbatches=2)
     alone = jax.jit(step)(state, images, labels)[1]["loss"]
     inputs = (
         sharding.replicate(mesh, state),

@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.experiment import checks
 from adapt_jax.workdir import logbook, trackers
 from tests.e2e import small
 
@@ -25,14 +24,13 @@ RESULTS = {
 
 def test_tracking_is_checked_before_training(tmp_path, monkeypatch):
     with pytest.raises(InputError, match='tracking is "" or "wandb", got \'mlflow\''):
-        checks.check_config(small.config(tracking="mlflow"))
+        trackers.check("mlflow")
     (tmp_path / "wandb").mkdir()  # what W&B leaves behind, which Python would take for a package
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     if importlib.util.find_spec("wandb").origin is None:
         with pytest.raises(InputError, match="pip install wandb"):
-            checks.check_config(small.config(tracking="wandb"))
-        checks.check_config(small.config(tracking="wandb"), training=False)
+            trackers.check("wandb")
 
 
 def test_headlines_are_means_of_groups():
@@ -44,17 +42,17 @@ def test_headlines_are_means_of_groups():
 
 
 def test_tensorboard_gets_scalars_and_results(tmp_path):
-    config = small.config()
     book = logbook.Logbook(
         tmp_path,
         total_steps=4,
         start=0,
         console=Console(quiet=True),
-        boards=trackers.open_all(config, tmp_path, 0),
+        trackers=trackers.open_all("", {}, tmp_path, 0),
     )
     book.record(4, {"loss": 0.5})
     book.close()
-    trackers.summarise(config, tmp_path, RESULTS, print)
+    results = RESULTS | {"config": {"tracking": ""}}
+    trackers.summarise(tmp_path, results, print)
     content = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard").iterdir())
     for name in (b"loss", b"results/knn/near/auroc", b"results/id_accuracy"):
         assert name in content
@@ -70,19 +68,19 @@ def test_wandb_continues_its_run(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    config = small.config(tracking="wandb")
+    config = small.config(tracking="wandb").to_dict()
     for start in (0, 4):
         book = logbook.Logbook(
             tmp_path,
             total_steps=8,
             start=start,
             console=Console(quiet=True),
-            boards=trackers.open_all(config, tmp_path, start),
+            trackers=trackers.open_all("wandb", config, tmp_path, start),
         )
         book.record(start + 4, {"loss": 0.5})
         book.close()
         time.sleep(1.1)  # W&B names folders of offline runs by the second
-    trackers.summarise(config, tmp_path, RESULTS, print)
+    trackers.summarise(tmp_path, RESULTS | {"config": config}, print)
     wandb.teardown()  # as at the end of a process: waits for its files
     known = json.loads((tmp_path / "wandb.json").read_text())["id"]
     written = list((tmp_path / "wandb").glob(f"offline-run-*-{known}"))

@@ -1,9 +1,8 @@
 """Seconds of a training step, its loss and its update on one device of this machine.
 
-    python -m benchmarks.scaling_measure --config=configs/cifar100_adapt.py --num_classes=100
+    python -m benchmarks.training_step --config=configs/cifar100_adapt.py --num_classes=100
 
-Runs the real loop on random images and prints the flags that `benchmarks.scaling_model` takes.
-Run it alone on the machine.
+Runs the real loop on random images. Run it alone on the machine.
 """
 
 import time
@@ -57,10 +56,7 @@ def main() -> None:
     }
     device = sharding.described(mesh)
     print(f"{device}, jax {jax.__version__}: {config.batch_size} images x {config.views} views")
-    print(
-        f"--measured_batch={config.batch_size}",
-        *(f"--{name}_seconds={value:.4g}" for name, value in seconds.items()),
-    )
+    print(*(f"{name} {1e3 * value:.4g} ms" for name, value in seconds.items()), sep=", ")
 
 
 def _loss(parts):
