@@ -5,12 +5,13 @@ from ml_collections import ConfigDict
 
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
-from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
+from adapt_jax.data.set_names import ID, OOD_VAL, VAL, id_side
 from adapt_jax.evaluate import scoring
-from adapt_jax.evaluate.feature_files import digest, load, load_head
+from adapt_jax.evaluate.feature_files import load, load_head, sha256
 from adapt_jax.evaluate.task import score_detectors
 from adapt_jax.inference import outputs
 from adapt_jax.report import publish
+from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import terminal
 from adapt_jax.workdir import folders
 
@@ -37,11 +38,8 @@ def evaluate_features(
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
     """
-    sets, groups = load(folder)
-    if not full_spectrum:
-        groups = {s: g for s, g in groups.items() if g != SHIFTED}
-    elif SHIFTED not in groups.values():
-        raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
+    sets, files = load(folder)
+    groups = files.evaluated(bool(full_spectrum))
     if search and not {VAL, OOD_VAL} <= sets.keys():
         raise InputError(f"search needs {folder}/val.npz and {folder}/ood_val.npz")
     config = ConfigDict(
@@ -71,15 +69,15 @@ def evaluate_features(
     with folders.locked(path), terminal.doing(console) as say:
         scored = score_detectors(config, task, say)
         shown = {name: found for name, found in sets.items() if name in (ID, *groups)}
-        publish.write(
-            path,
-            config=config,
+        evaluation = Evaluation(
+            title=f"features of {folder}",
+            config=config.to_dict(),
             facts={
                 "id": "id",
                 "method": "features",
                 "model": "elsewhere",
                 "from_features": str(folder),
-                "checkpoint_sha256": digest(sets),
+                "checkpoint_sha256": sha256(sets),
                 "val": "val" if VAL in sets else "train",
                 "ood_val": "ood_val" if search else "",
                 **_accuracy(task),
@@ -87,16 +85,13 @@ def evaluate_features(
             scored=scored,
             groups=groups,
             sets=shown,
-            arrays={name: {"features": found.outputs.features} for name, found in shown.items()},
-            title=f"features of {folder}",
-            console=console,
+            vectors={name: found.outputs.features for name, found in shown.items()},
         )
-    return publish.read_or_raise(path, scored)
+        return publish.write(path, evaluation, console)
 
 
 def _accuracy(task: scoring.Task) -> dict[str, float]:
-    shifted = [name for name, group in task.groups.items() if group == SHIFTED]
-    test = outputs.joined([task.sets[name] for name in (ID, *shifted)])
+    test = outputs.joined([task.sets[name] for name in id_side(task.groups)])
     if test.logits is None or test.labels is None:
         return {}
     return {"id_accuracy": float(np.mean(test.logits.argmax(axis=1) == test.labels))}

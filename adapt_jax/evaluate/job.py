@@ -18,7 +18,7 @@ from adapt_jax.config import completed
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
-from adapt_jax.data.set_names import ID, SHIFTED
+from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
 from adapt_jax.experiment import checks, derived, image_sets, record
@@ -26,6 +26,7 @@ from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.report import publish
+from adapt_jax.results.evaluation import Evaluation, pictured
 from adapt_jax.runtime import processes, terminal
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints, folders, trackers
@@ -85,20 +86,19 @@ def evaluate(
         **accuracies,
     }
     prototypes = getattr(state.method_state, "prototypes", None)
-    publish.write(
-        workdir,
-        config=config,
+    sets = {name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)}
+    found = Evaluation(
+        title=f"{config.method.name} on {config.train_data}, {config.model.name}",
         facts=facts,
+        config=config.to_dict(),
         scored=scored,
         groups=data.groups,
-        sets={name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)},
-        arrays=arrays,
-        title=f"{config.method.name} on {config.train_data}, {config.model.name}",
+        sets=sets,
+        vectors=pictured({name: arrays[name] for name in sets}),
         class_names=data.train.class_names,
         prototypes=None if prototypes is None else np.asarray(prototypes),
-        console=console,
     )
-    results = publish.read_or_raise(workdir, scored)
+    results = publish.write(workdir, found, console)
     trackers.summarise(workdir, results, terminal.printer(console))
     return results
 
@@ -108,8 +108,7 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
 
     Under full-spectrum evaluation these are the test set and its covariate-shifted versions.
     """
-    shifted = [name for name, group in task.groups.items() if group == SHIFTED]
-    tests = [task.sets[name] for name in (ID, *shifted)]
+    tests = [task.sets[name] for name in id_side(task.groups)]
     if "labels" not in train or any(test.labels is None for test in tests):
         return {}
     test = outputs.joined(tests)

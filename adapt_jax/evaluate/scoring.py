@@ -1,23 +1,17 @@
-"""Detectors on the outputs of a network: fit, score every set, compare; one failure costs one."""
+"""Detectors on the outputs of a network: what they are given, how they are fitted and scored."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
-from adapt_jax.data.set_names import ID, SHIFTED, VAL
+from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
-from adapt_jax.results import bootstrap, result_rows, tables
-from adapt_jax.results.scored import Scored, reasons
-from adapt_jax.runtime import processes
-
-# What arithmetic and full memories answer with.
-_FAILURES = (np.linalg.LinAlgError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
+from adapt_jax.results import scoring
+from adapt_jax.results.scored import Scored
 
 OnImages = Callable[[Callable], Callable[..., np.ndarray]]
 
@@ -67,54 +61,27 @@ def run(
     resamples: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Scored:
-    """Scores every set with every detector.
+    """Scores every set of a task with every detector, see `results.scoring.run`.
 
     Args:
       specs: the detectors.
       task: the outputs.
       choose: searches hyper-parameters: `search.choose`, or None to take them as they are.
-      resamples: of the bootstrap behind the intervals in each row; 0 for none.
-      say: told what is being done.
+      resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
+      say: called with a line that says what is being done.
 
     Raises:
       InputError: no detector at all could be used; says why.
     """
-    done = Scored([], {}, {}, {}, {}, {})
-    for i, spec in enumerate(specs):
-        say(f"{spec.text} ({i + 1} of {len(specs)})")
-        try:
-            began = time.perf_counter()
-            found = choose(spec, task) if choose else None
-            score = fit(spec.make(**(found or {}).get("chosen", {})), task)
-            ready = time.perf_counter()
-            by_set = {name: score(name) for name in (ID, *task.groups)}
-            ended = time.perf_counter()
-            rows = _rows(spec.text, by_set, task.groups, found, resamples)
-        except (InputError, *_FAILURES) as e:  # one failure must not lose the others' results
-            processes.leave_if_lost(e)
-            reason = str(e) if isinstance(e, InputError) else f"{type(e).__name__}: {e}"
-            (done.failed if spec.named else done.unfit)[spec.text] = reason.splitlines()[0]
-            continue
-        done.scores[spec.text] = by_set
-        done.rows.extend(rows)
-        done.seconds[spec.text] = {"fit": ready - began, "score": ended - ready}
-        if found:
-            done.searched[spec.text] = found
-    if not done.rows:
-        raise InputError("; ".join(reasons({**done.failed, **done.unfit})))
-    return done
 
+    def fitted(spec: Spec) -> scoring.Fitted:
+        found = choose(spec, task) if choose else None
+        chosen = found["chosen"] if found else {}
+        score = fit(spec.make(**chosen), task)
+        return scoring.Fitted(
+            lambda: {name: score(name) for name in (ID, *task.groups)},
+            fields={"searched": chosen} if found else {},
+            searched=found,
+        )
 
-def _rows(name, by_set, groups, found, resamples) -> list[tables.Row]:
-    """The rows of the OOD sets, each group's mean behind them."""
-    shifted = [s for s, group in groups.items() if group == SHIFTED]
-    for s in shifted:
-        result_rows.check_scores(by_set[s], name, s)
-    id_scores = np.concatenate([by_set[ID], *(by_set[s] for s in shifted)])
-    extra = {"searched": found["chosen"]} if found else {}
-    rows = []
-    for s, group in groups.items():
-        if group == SHIFTED:
-            continue
-        rows.append(result_rows.row(name, s, group, id_scores, by_set[s], **extra))
-    return bootstrap.with_means(rows, [(id_scores, by_set[r["ood"]]) for r in rows], resamples)
+    return scoring.run(specs, fitted, task.groups, resamples=resamples, say=say)

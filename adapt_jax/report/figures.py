@@ -16,17 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import roc_auc_score
 
-from adapt_jax.config import completed
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import streams
 from adapt_jax.data.set_names import ID
-from adapt_jax.experiment import record
-from adapt_jax.inference import feature_cache
-from adapt_jax.inference.restore import restore
 from adapt_jax.report import plots
 from adapt_jax.results import result_files, tables
+from adapt_jax.results.evaluation import Embeddings, prototype_rows
 from adapt_jax.results.scores import load_scores
-from adapt_jax.workdir import checkpoints
-from adapt_jax.zero_shot_detectors import streams
+from adapt_jax.results.scoring import stream_key
 
 _ID, _OOD, _INK, _GRID = "#0a66c2", "#d1490b", "#5b6571", "#e1e5ea"
 _RC: dict[Any, Any] = {
@@ -83,41 +80,31 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
     return fig
 
 
-def embeddings(workdir: str | os.PathLike) -> Figure:
-    """Two principal components of a trained run's ID test set and prototypes, OOD sets laid over.
+def embeddings(found: Embeddings) -> Figure:
+    """Two principal components of ID images and prototypes, with OOD sets laid over them.
 
     Args:
-      workdir: of an evaluated training run.
-
-    Raises:
-      InputError: it was not evaluated, or its files belong to another checkpoint.
+      found: vectors of all sets; those of a trained run from `inference.run_embeddings.load`.
     """
-    path, header = Path(workdir), result_files.read(workdir)
-    known = feature_cache.recall(path / "features", header["checkpoint_sha256"])
-    if ID not in known:
-        raise InputError(f"{path} has no outputs of the last evaluation; evaluate the run again")
-    groups = {r["ood"]: r["group"] for r in _rows(header)}
-    key = "embeddings" if "embeddings" in known[ID][1] else "features"
-    markers = dict(zip(dict.fromkeys(groups.values()), _MARKERS * len(groups)))
-    ood = {n: (markers[g], known[n][1][key]) for n, g in groups.items() if n in known}
-    own = known[ID][1]
-    labels = own.get("labels")
-    facts = checkpoints.recall_data(path)
-    stars = _prototypes(path, facts) if key == "embeddings" else None
-    flat = None if stars is None else stars.reshape(-1, stars.shape[-1])
-    star_labels = None if stars is None else np.arange(len(flat)) % stars.shape[-2]
-    known_labels = [l for l in (labels, star_labels) if l is not None and len(l)]
+    markers = dict(zip(dict.fromkeys(found.groups.values()), _MARKERS * len(found.groups)))
+    ood = {name: (markers[group], found.vectors[name]) for name, group in found.groups.items()}
+    stars = star_labels = None
+    if found.prototypes is not None:
+        stars, star_labels = prototype_rows(found.prototypes)
+    known_labels = [l for l in (found.labels, star_labels) if l is not None and len(l)]
     count = int(max((np.max(l) for l in known_labels), default=0)) + 1
     colors = plots.class_colors(count)
     with mpl.rc_context(_RC):
         fig = Figure(figsize=(8.4, 5.0), layout="tight")
         ax = fig.subplots()
-        shares = plots.draw_projection(ax, own[key], labels, ood, flat, star_labels, colors)
+        shares = plots.draw_projection(
+            ax, found.vectors[ID], found.labels, ood, stars, star_labels, colors
+        )
         title = "principal components, {:.0%} and {:.0%} of the variance".format(*shares)
         ax.set_title(title, fontsize=10)
         keys = []
         if known_labels and count <= 24:
-            names = facts["class_names"] or [str(c) for c in range(count)]
+            names = found.class_names or [str(c) for c in range(count)]
             keys += [_dot("o", colors[c], f"ID class {names[c]}") for c in range(count)]
         keys += [_dot("*", _INK, "prototypes")] if stars is not None else []
         keys += [_dot(marker, "#8b929c", f"{group} OOD") for group, marker in markers.items()]
@@ -203,17 +190,9 @@ def _rows(found, detector: str = "") -> list[tables.Row]:
 def _scores(workdir, detector: str, ood: str) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the ID test set, those of the OOD set's stream where there are such, and of it."""
     folder = Path(workdir) / "scores" / detector
-    own = folder / f"{ID}-{ood}.npz"
+    own = folder / f"{stream_key(ID, ood)}.npz"
     own = own if own.exists() else folder / f"{ID}.npz"
     return load_scores(own).scores, load_scores(folder / f"{ood}.npz").scores
-
-
-def _prototypes(path: Path, facts) -> np.ndarray | None:
-    """(K, C, D) of the checkpoint the run evaluates, None if its method has none."""
-    config = completed(checkpoints.recall_config(path))
-    state = restore(record.recall(config, facts), path)
-    found = getattr(state.method_state, "prototypes", None)
-    return None if found is None else np.asarray(found)
 
 
 def _dot(marker: str, color: str, label: str) -> Line2D:

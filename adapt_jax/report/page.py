@@ -13,17 +13,15 @@ from markupsafe import Markup
 
 from adapt_jax import metrics
 from adapt_jax.core.files import write_atomically
-from adapt_jax.data.set_names import ID, SHIFTED
+from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.report import plots
 from adapt_jax.results import tables, ties
-from adapt_jax.results.result_rows import mean_rows
+from adapt_jax.results.evaluation import Evaluation, Images, prototype_rows
+from adapt_jax.results.scoring import stream_key
 
 _MOST_DETECTORS = 6  # with plots; the tables have all
 _MOST_CURVES = 12
 _NOT_CURVES = ("step", "epoch", "time")
-
-
-Images = Sequence[np.ndarray] | np.ndarray | Callable[[int], np.ndarray]
 
 
 class Example(NamedTuple):
@@ -37,53 +35,27 @@ class Example(NamedTuple):
 
 def write(
     workdir: str | os.PathLike,
-    *,
-    title: str,
-    config: Mapping[str, Any],
+    evaluation: Evaluation,
     header: Mapping[str, Any],
-    rows: Sequence[tables.Row],
-    scores: Mapping[str, Mapping[str, np.ndarray]],
-    groups: Mapping[str, str],
     history: Sequence[Mapping[str, Any]] = (),
-    embeddings: Mapping[str, np.ndarray] | None = None,
-    prototypes: np.ndarray | None = None,
-    prototype_labels: np.ndarray | None = None,
-    id_labels: np.ndarray | None = None,
-    class_names: Sequence[str] | None = None,
-    images: Mapping[str, Images | None] | None = None,
-    names: Mapping[str, Sequence] | None = None,
 ) -> Path:
     """Writes `report.html` and returns its path.
 
     Args:
       workdir: of the run.
-      title: headline.
-      config: nested; shown flattened.
+      evaluation: what was found; parts of it may be missing.
       header: of the results, see `result_files.header`.
-      rows: result rows; mean rows are added where they are missing.
-      scores: detector -> set name -> (N,) scores, the ID test set under "id", or under "id-NAME"
-        where its scores depend on the OOD set it was mixed with.
-      groups: set name -> "near", "far", ...
       history: records of metrics.jsonl; every numeric field becomes a curve.
-      embeddings: set name -> (N, D), the ID test set under "id"; what the 2-D picture shows.
-      prototypes: (P, D), with the embeddings.
-      prototype_labels: (P,) int.
-      id_labels: (N,) int of the ID embeddings, for their colours.
-      class_names: one per label.
-      images: set name -> uint8 images or a function from index to image, in the order of the
-        scores, the ID test set under "id"; the best detector's worst mistakes are shown.
-      names: set name -> file name of each image.
     """
-    rows = [*rows] if any(r["ood"] == tables.MEAN for r in rows) else [*rows, *mean_rows(rows)]
+    rows, scores = evaluation.scored.rows, evaluation.scored.scores
     means = [r for r in rows if r["ood"] == tables.MEAN]
     by_set = [r for r in rows if r["ood"] != tables.MEAN]
     ranked = _ranked(means)
     group_names = list(dict.fromkeys(r["group"] for r in means))
     sets = list(dict.fromkeys(r["ood"] for r in by_set))
     shown = [d for d in ranked if d in scores][:_MOST_DETECTORS]
-    examples = extremes(shown[0], scores[shown[0]], images, names or {}) if images and shown else {}
     page = _template().render(
-        title=title,
+        title=evaluation.title,
         header=header,
         columns=tables.COLUMNS,
         labels=tables.LABELS,
@@ -96,26 +68,37 @@ def write(
         best_group=_best(means, lambda r: r["group"]),
         by_set=sorted(by_set, key=lambda r: (sets.index(r["ood"]), ranked.index(r["detector"]))),
         best_set=_best(by_set, lambda r: r["ood"]),
-        ties=_ties(scores, by_set, groups),
+        ties=_ties(scores, by_set, evaluation.groups),
         percent=tables.percent,
         intervals=tables.INTERVALS if any("auroc_low" in r for r in rows) else "",
-        histograms=_histograms(shown, scores, by_set, groups),
+        histograms=_histograms(shown, scores, by_set, evaluation.groups),
         rocs=_rocs(shown, scores, sets),
         roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],
         not_shown=len(ranked) - len(shown),
         curves=_curves(history),
-        picture=_picture(embeddings, groups, prototypes, prototype_labels, id_labels, class_names),
-        examples={
-            caption: [(plots.thumbnail(e.image), e) for e in found]
-            for caption, found in examples.items()
-            if found
-        },
-        config=_flat(config),
+        picture=_picture(evaluation),
+        examples=_examples(evaluation, shown[0]) if shown else {},
+        config=_flat(evaluation.config),
     )
     path = Path(workdir) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
+
+
+def _examples(evaluation: Evaluation, detector: str) -> dict[str, list[tuple[str, Example]]]:
+    """Thumbnails of a detector's worst mistakes by caption; {} unless every set has images."""
+    sets = evaluation.sets
+    images = {name: found.images for name, found in sets.items()}
+    if any(found is None for found in images.values()):
+        return {}
+    names = {name: found.names for name, found in sets.items()}
+    worst = extremes(detector, evaluation.scored.scores[detector], images, names)
+    return {
+        caption: [(plots.thumbnail(e.image), e) for e in found]
+        for caption, found in worst.items()
+        if found
+    }
 
 
 def extremes(
@@ -130,7 +113,8 @@ def extremes(
     Args:
       detector: its name, for the captions.
       scores: set name -> (N,), this detector's, the ID test set under "id".
-      images: as for `write`; sets may be missing or None.
+      images: set name -> uint8 images, or a function from an index to an image, in the order of
+        the scores; sets may be missing or None.
       names: set name -> file name of each image; missing ones are numbered.
       count: images per caption.
     """
@@ -192,11 +176,10 @@ def _best(rows: Sequence[tables.Row], key: Callable) -> dict[tuple, float]:
 
 def _ties(scores, by_set, groups) -> list[str]:
     """Which detectors do not differ, group by group."""
-    shifted = [name for name, group in groups.items() if group == SHIFTED]
     of_sets = {r["ood"]: r["group"] for r in by_set}
     all_scores: dict[tuple[str, ...], Any] = {}
     for detector, found in scores.items():
-        own = {ID: np.concatenate([found[s] for s in (ID, *shifted)])} if ID in found else {}
+        own = {ID: np.concatenate([found[s] for s in id_side(groups)])} if ID in found else {}
         all_scores["", detector] = [{**found, **own}]
     return ties.sentences(ties.find(all_scores, of_sets))
 
@@ -207,11 +190,11 @@ def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:
     for detector in shown:
         cards = []
         for name, values in scores[detector].items():
-            if name != ID and not name.startswith(f"{ID}-"):
+            if name in groups:  # not the ID images in the stream of an OOD set
                 own = _id_scores(scores[detector], name)
                 svg = Markup(plots.histogram(own, np.asarray(values, np.float64)))
                 row = row_of.get((detector, name))
-                cards.append({"name": name, "group": groups.get(name, ""), "svg": svg, "row": row})
+                cards.append({"name": name, "group": groups[name], "svg": svg, "row": row})
         found.append((detector, cards))
     return found
 
@@ -232,7 +215,7 @@ def _rocs(shown, scores, sets) -> list[tuple[str, Markup]]:
 
 def _id_scores(by_set: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """What the scores of an OOD set are compared with."""
-    return np.asarray(by_set.get(f"{ID}-{name}", by_set.get(ID)), np.float64)
+    return np.asarray(by_set.get(stream_key(ID, name), by_set.get(ID)), np.float64)
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
@@ -257,25 +240,27 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _picture(embeddings, groups, prototypes, prototype_labels, id_labels, class_names):
-    """The 2-D projection with its legend, or None without embeddings."""
-    if embeddings is None or len(embeddings.get(ID, ())) < 2:
+def _picture(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The 2-D projection with its legend, or None without vectors."""
+    vectors, groups = evaluation.vectors, evaluation.groups
+    if len(vectors.get(ID, ())) < 2:
         return None
+    id_labels = evaluation.sets[ID].labels
+    prototypes = prototype_labels = None
+    if evaluation.prototypes is not None:
+        prototypes, prototype_labels = prototype_rows(evaluation.prototypes)
     known = [np.max(l) for l in (id_labels, prototype_labels) if l is not None and len(l)]
     count = int(max(known, default=0)) + 1
     colors = plots.class_colors(count)
-    markers = dict.fromkeys(groups.get(name, "") for name in embeddings if name != ID)
+    markers = dict.fromkeys(groups.get(name, "") for name in vectors if name != ID)
     markers = dict(zip(markers, "x+1234" * (len(markers) // 6 + 1)))
-    ood = {n: (markers[groups.get(n, "")], rows) for n, rows in embeddings.items() if n != ID}
-    projection = plots.projection(
-        embeddings[ID], id_labels, ood, prototypes, prototype_labels, colors
-    )
-    names = [str(i) for i in range(count)] if class_names is None else class_names
+    ood = {n: (markers[groups.get(n, "")], rows) for n, rows in vectors.items() if n != ID}
+    projection = plots.projection(vectors[ID], id_labels, ood, prototypes, prototype_labels, colors)
     symbols = {"x": "×", "+": "+", "1": "Y", "2": "⅄", "3": "≺", "4": "≻"}
     return {
         "image": projection.image,
         "explained": projection.explained,
-        "classes": list(zip(names, colors)) if known and count <= 24 else [],
+        "classes": list(zip(evaluation.class_names, colors)) if known and count <= 24 else [],
         "count": count if known else 0,
         "markers": [(symbols[marker], f"{group} OOD".strip()) for group, marker in markers.items()],
         "stars": prototypes is not None,

@@ -11,6 +11,7 @@ from typing import Any
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.results.tables import Row
+from adapt_jax.runtime import processes
 from adapt_jax.runtime.provenance import commit, versions
 
 _FACTS = ("protocol", "id", "seed", "method", "model", "checkpoint_sha256")
@@ -32,8 +33,18 @@ def header(
     }
 
 
-def write(workdir: str | os.PathLike, header: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Writes `results.json` and `results.csv`, each whole or not at all.
+def write(
+    workdir: str | os.PathLike, header: Mapping[str, Any], rows: Sequence[Row]
+) -> dict[str, Any]:
+    """Writes `results.json` and `results.csv`, each whole or not at all; process 0 does.
+
+    Args:
+      workdir: of the run.
+      header: what was evaluated, see `header`.
+      rows: result rows, in the order of the table.
+
+    Returns:
+      What `results.json` holds, as `read` reads it.
 
     Raises:
       InputError: the header lacks a field, or a value cannot be written (NaN included).
@@ -45,13 +56,18 @@ def write(workdir: str | os.PathLike, header: Mapping[str, Any], rows: Sequence[
         text = json.dumps({**header, "rows": list(rows)}, indent=1, allow_nan=False)
     except (TypeError, ValueError) as e:
         raise InputError(f"results cannot be written as JSON: {e}.") from e
+    if processes.is_main():
+        _write(Path(workdir), header, rows, text)
+    return json.loads(text)
+
+
+def _write(workdir: Path, header: Mapping[str, Any], rows: Sequence[Row], text: str) -> None:
     facts = {k: header[k] for k in (*_FACTS, "commit")}
     columns = list(dict.fromkeys([*facts, *(k for r in rows for k in r)]))
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, columns, restval="")
     writer.writeheader()
     writer.writerows({**facts, **r} for r in rows)
-    workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     write_atomically(workdir / "results.json", (text + "\n").encode())
     write_atomically(workdir / "results.csv", table.getvalue().encode())

@@ -13,6 +13,19 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.runtime import progress, sharding
 
 
+class Source(NamedTuple):
+    """Where a CLIP is from, see `clip.load`, and what its towers compute in.
+
+    path: a folder, a weights file, or a name on the Hugging Face hub.
+    revision: a commit of that repository; "" takes the current one.
+    dtype: "float32", "bfloat16" or "float16".
+    """
+
+    path: str
+    revision: str = ""
+    dtype: str = "float32"
+
+
 class Encoder(NamedTuple):
     """A model whose parameters are on every device of a mesh; batches are split over it.
 
@@ -65,14 +78,19 @@ class Encoder(NamedTuple):
         )
 
 
-def load(config, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
-    """The CLIP that config.clip names.
+def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
+    """Loads a CLIP and puts it on every device.
+
+    Args:
+      source: where its files are.
+      mesh: the devices.
+      say: called with a line that says what is being done.
 
     Raises:
       InputError: see `clip.load`.
     """
-    say(f"CLIP: loading {config.clip.path}")
-    model = clip.load(config.clip.path, config.clip.revision or None, dtype=config.clip.dtype)
+    say(f"CLIP: loading {source.path}")
+    model = clip.load(source.path, source.revision or None, dtype=source.dtype)
     fingerprint = model.fingerprint()
     return Encoder(model.placed(partial(sharding.replicate, mesh)), fingerprint, mesh, say)
 

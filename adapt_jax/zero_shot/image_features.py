@@ -54,57 +54,70 @@ class _Images(NamedTuple):
     labels: np.ndarray | None
 
 
-def plan(config) -> suites.Suite:
-    """The sets of a config: `id_test` and, in `sets`, those to be told from it.
+class Preprocessing(NamedTuple):
+    """How images are cut for CLIP.
 
-    Covariate-shifted sets are among them in a full-spectrum evaluation only.
+    variant: one of `clip.preprocess.VARIANTS`; "auto" is that of the model's own library.
+    resize: what the shorter side becomes before the middle is cut out; 0: the model's size.
+    """
+
+    variant: str = "auto"
+    resize: int = 0
+
+
+def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
+    """The sets of an evaluation: `id_test` and, in `sets`, those to be told from it.
+
+    Args:
+      ood: a suite's name, or "group/name=source,...".
+      test_data: source of the ID images, unless the suite fixes it.
+      full_spectrum: whether covariate-shifted sets count as ID; else they are left out.
 
     Raises:
       InputError: there is no ID set, or no OOD set, or full_spectrum without shifted sets.
     """
-    found = suites.resolve(config.ood)
+    found = suites.resolve(ood)
     if not found.id_test.source:
-        found = found._replace(id_test=suites.Expected(config.test_data))
+        found = found._replace(id_test=suites.Expected(test_data))
     if not found.id_test.source:
         raise InputError("config field test_data is empty; name the source of the ID images")
-    kept = tuple(s for s in found.sets if config.full_spectrum or s.group != SHIFTED)
+    kept = tuple(s for s in found.sets if full_spectrum or s.group != SHIFTED)
     groups = {s.group for s in kept}
     if not groups - {SHIFTED}:
         raise InputError("config field ood names no OOD set")
-    if config.full_spectrum and SHIFTED not in groups:
+    if full_spectrum and SHIFTED not in groups:
         raise InputError(
             f"full_spectrum needs covariate-shifted ID sets, {SHIFTED}/name=source; there are none"
         )
     return found._replace(sets=kept)
 
 
-def check(config) -> None:
+def check(sets: suites.Suite, preprocessing: Preprocessing) -> None:
     """Raises InputError if a source is not there, or says how images are cut; reads no image."""
-    found = plan(config)
-    for source in (found.id_test.source, *(s.source for s in found.sets)):
+    for source in (sets.id_test.source, *(s.source for s in sets.sets)):
         parsed = sources.check(source)
-        if parsed.resize is not None and not found.name:
+        if parsed.resize is not None and not sets.name:
             raise InputError(
                 f"{source!r}: resize= has no effect under CLIP's preprocessing; leave it out and "
                 "set --config.preprocess.resize"
             )
-    if config.preprocess.variant not in ("auto", *VARIANTS):
+    if preprocessing.variant not in ("auto", *VARIANTS):
         raise InputError(
-            f"unknown preprocess.variant {config.preprocess.variant!r}; known: auto, "
+            f"unknown preprocess.variant {preprocessing.variant!r}; known: auto, "
             f"{', '.join(VARIANTS)}"
         )
 
 
-def cut(config, model: clip.Model) -> partial:
-    """The preprocessing of a config: image -> (S, S, 3) uint8.
+def cut(preprocessing: Preprocessing, model: clip.Model) -> partial:
+    """The preprocessing for a model: image -> (S, S, 3) uint8.
 
     Raises:
       InputError: `resize` is smaller than the model's images.
     """
     size = model.image_size
-    variant = config.preprocess.variant
+    variant = preprocessing.variant
     variant = model.architecture.preprocessing if variant == "auto" else variant
-    resize = config.preprocess.resize or size
+    resize = preprocessing.resize or size
     if resize < size:
         raise InputError(
             f"config field preprocess.resize is {resize}, the model takes images of {size}; give "
@@ -114,78 +127,92 @@ def cut(config, model: clip.Model) -> partial:
 
 
 def open_sets(
-    config, transform: partial, say: Callable[[str], None]
+    sets: suites.Suite, transform: partial, say: Callable[[str], None]
 ) -> tuple[dict[str, sources.Stream], dict[str, str]]:
     """Every set by name, "id" first, and the group of the others; no image is decoded.
 
     Args:
-      config: of the job.
+      sets: from `suite`.
       transform: from `cut`.
-      say: told one line per set.
+      say: called with one line per set.
 
     Raises:
       InputError: a source is wrong, or has another number of images than its protocol.
     """
-    found = plan(config)
-    wanted = (suites.OodSet("", ID, *found.id_test), *found.sets)
+    wanted = (suites.OodSet("", ID, *sets.id_test), *sets.sets)
     opened = {}
     for one in wanted:
         stream = sources.stream(one.source, transform.keywords["size"], transform)
-        suites.check_count(one, len(stream.names), found.name)
+        suites.check_count(one, len(stream.names), sets.name)
         opened[one.name] = stream
         say(f"{one.group or 'ID':<6} {one.name} = {one.source}: {len(stream.names):,} images")
-    return opened, {one.name: one.group for one in found.sets}
+    return opened, {one.name: one.group for one in sets.sets}
 
 
-def names_of_classes(
-    config,
-    id_set: sources.Stream | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> tuple[str, ...]:
-    """The names of the ID classes, those of `test_data?classes=` only.
+class NameList(NamedTuple):
+    """Names of ID classes, () for those that the ID test set brings, and where they are from."""
+
+    names: tuple[str, ...]
+    place: str
+
+
+def listed_names(place: str, id_source: str) -> NameList:
+    """Reads the names of the ID classes, those of `id_source?classes=` only.
 
     Args:
-      config: of the job.
-      id_set: the ID test set, once it is open; before, () for names that it brings.
-      say: told of codes beside the names, which are left out.
+      place: of the list, see `class_names.load`; "data" for names that the ID test set brings.
+      id_source: the source of the ID test set.
 
     Raises:
-      InputError: no such list, or it does not fit the ID test set.
+      InputError: there is no such list.
     """
-    source = plan(config).id_test.source
-    if config.class_names == DATA:
-        if id_set is None:
-            return ()
-        if not id_set.class_names:
-            raise InputError(f"{source} has no class names; give class_names a file of them")
-        return class_names.words(id_set.class_names, say)
-    names = class_names.load(config.class_names, say)
-    picked = sources.parse(source).classes
+    if place == DATA:
+        return NameList((), place)
+    names = class_names.load(place)
+    picked = sources.parse(id_source).classes
     if picked is not None and len(picked) < len(names) and picked[-1] < len(names):
         names = tuple(names[c] for c in picked)
-    if id_set is not None and id_set.labels is not None and len(id_set.class_names) != len(names):
+    return NameList(names, place)
+
+
+def names_of_classes(listed: NameList, id_source: str, id_set: sources.Stream) -> tuple[str, ...]:
+    """The names of the ID classes, now that the ID test set is open.
+
+    Args:
+      listed: from `listed_names`.
+      id_source: the source of the ID test set.
+      id_set: the ID test set.
+
+    Raises:
+      InputError: the set brings no names, or another number of classes than there are names.
+    """
+    if not listed.names:
+        if not id_set.class_names:
+            raise InputError(f"{id_source} has no class names; give class_names a file of them")
+        return class_names.words(id_set.class_names)
+    if id_set.labels is not None and len(id_set.class_names) != len(listed.names):
         raise InputError(
-            f"{source} has {len(id_set.class_names)} classes, class_names {config.class_names} has "
-            f"{len(names)} names; there must be one per class, in order"
+            f"{id_source} has {len(id_set.class_names)} classes, class_names {listed.place} has "
+            f"{len(listed.names)} names; there must be one per class, in order"
         )
-    return names
+    return listed.names
 
 
 def embed(
-    config,
     opened: dict[str, sources.Stream],
     transform: partial,
     encoder: Encoder,
+    batch_size: int,
     workdir: pathlib.Path,
     watch: Callable | None = None,
 ) -> dict[str, ImageSet]:
     """Every set's embeddings, from WORKDIR/features or network.
 
     Args:
-      config: of the job.
       opened: from `open_sets`.
       transform: from `cut`.
       encoder: the CLIP.
+      batch_size: number of images per pass over all devices.
       workdir: of the job.
       watch: profiles the passes of CLIP; files are then written, not read.
 
@@ -200,7 +227,7 @@ def embed(
 
         def run(stream, name=name):
             count = len(stream.names)
-            rows = encoder.images(stream.blocks(), count, config.image_batch_size, name, watch)
+            rows = encoder.images(stream.blocks(), count, batch_size, name, watch)
             return {"embeddings": rows}
 
         path = feature_cache.path_of(pathlib.Path(workdir) / "features", name, key)
@@ -210,20 +237,19 @@ def embed(
     return sets
 
 
-def embed_noise(config, encoder: Encoder, workdir: pathlib.Path) -> np.ndarray:
+def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> np.ndarray:
     """Embeddings of TANL's noise images (15, D), from WORKDIR/features or network.
 
     Args:
-      config: of the job.
       encoder: the CLIP.
+      batch_size: number of images per pass over all devices.
       workdir: of the job.
     """
     images = noise_images.make(encoder.model.image_size)
     key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()
 
     def run(images):
-        rows = encoder.images([images], len(images), config.image_batch_size, "noise")
-        return {"embeddings": rows}
+        return {"embeddings": encoder.images([images], len(images), batch_size, "noise")}
 
     path = feature_cache.path_of(pathlib.Path(workdir) / "features", "noise", key)
     return feature_cache.cached(path, key, _Images(images, None), run)["embeddings"]

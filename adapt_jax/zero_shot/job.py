@@ -9,7 +9,6 @@ see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors a
 """
 
 import contextlib
-import copy
 import csv
 import io
 import pathlib
@@ -18,21 +17,19 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from adapt_jax import profiling, zero_shot_detectors
-from adapt_jax.config import zero_shot as zero_shot_config
-from adapt_jax.config.fields import steps_range
+from adapt_jax import profiling
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data import suites
-from adapt_jax.data.set_names import SHIFTED
+from adapt_jax.data.set_names import ID
 from adapt_jax.report import publish
+from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.workdir import folders
-from adapt_jax.zero_shot import encoder, feature_files, image_features, scoring, text_features
+from adapt_jax.zero_shot import encoder, feature_files, image_features, plan, scoring, text_features
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.scoring import Task
 from adapt_jax.zero_shot.text_features import Text
-from adapt_jax.zero_shot_detectors import streams
 
 
 def zero_shot(config, workdir: str) -> dict:
@@ -52,47 +49,57 @@ def zero_shot(config, workdir: str) -> dict:
     console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            specs, settings = _check(config)
-            text_features.read_words(config, image_features.names_of_classes(config))
-            image_features.check(config)
+            chosen, wanted = plan.scoring(config), plan.embedding(config)
             path = _prepare(workdir, held)
         say = _begin(path, console, held)
+        printer = terminal.printer(console)
         with processes.together():
-            encode = encoder.load(config, sharding.make_mesh(), say)
-            transform = image_features.cut(config, encode.model)
-            opened, groups = image_features.open_sets(config, transform, terminal.printer(console))
-            names = image_features.names_of_classes(config, opened["id"], say)
-            words = text_features.read_words(config, names)
+            encode = encoder.load(wanted.clip, sharding.make_mesh(), say)
+            transform = image_features.cut(wanted.preprocessing, encode.model)
+            opened, groups = image_features.open_sets(wanted.suite, transform, printer)
+            id_source = wanted.suite.id_test.source
+            names = image_features.names_of_classes(wanted.class_names, id_source, opened[ID])
+            words = text_features.words_of(wanted.candidates, names)
             console.print(_bank_size(words), highlight=False)
             negatives = sum(words.counts.values())
-            scoring.check(specs, groups, labels=len(names), negatives=negatives)
+            scoring.check(chosen.specs, groups, labels=len(names), negatives=negatives)
         lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
         processes.same("the CLIP weights", encode.fingerprint)
         processes.same("the images", lists)
+        size = wanted.image_batch_size
+        profiled = profiling.calls(
+            chosen.profiled,
+            path / "profile",
+            printer,
+            unit="batch",
+            what=f"zero-shot: images through CLIP, {wanted.clip.path}",
+            devices=sharding.described(encode.mesh),
+            dtype=wanted.clip.dtype,
+            images=size,
+        )
         try:
-            text = text_features.build(config, words, encode, path)
-            with _profiled(config, path, console, encode.mesh, "images through CLIP") as watch:
-                sets = image_features.embed(config, opened, transform, encode, path, watch)
+            text = text_features.build(words, encode, wanted.text_batch_size, path)
+            with profiled as watch:
+                sets = image_features.embed(opened, transform, encode, size, path, watch)
             noise = None
-            if any(spec.make().starts_from_noise for spec in specs):
-                noise = image_features.embed_noise(config, encode, path)
+            if any(spec.make().starts_from_noise for spec in chosen.specs):
+                noise = image_features.embed_noise(encode, size, path)
         except InputError as e:
             processes.leave_alone(e)
             raise
-        model = encode.model
         facts = {
-            "id": image_features.plan(config).id_test.source,
-            "model": config.clip.path,
+            "id": id_source,
+            "model": wanted.clip.path,
             "checkpoint_sha256": encode.fingerprint,
-            "clip": model.source,
-            "logit_scale": model.logit_scale,
+            "clip": encode.model.source,
+            "logit_scale": encode.model.logit_scale,
             "preprocess": {k: str(v) for k, v in transform.keywords.items()},
             "prompts": words.prompts._asdict(),
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
             "lists_sha256": lists,
         }
-        task = Task(text.bank, sets, groups, settings, noise)
-        return _finish(config, path, specs, task, text, facts, console, say)
+        task = Task(text.bank, sets, groups, chosen.stream, noise)
+        return _finish(chosen, path, task, text, facts, console, say)
 
 
 def from_features(config, folder: str, workdir: str) -> dict:
@@ -109,10 +116,11 @@ def from_features(config, folder: str, workdir: str) -> dict:
     console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            specs, settings = _check(config)
-            text, noise, sets, groups = _loaded(config, folder)
+            chosen = plan.scoring(config)
+            loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
+            text, sets, groups, noise = loaded
             scoring.check(
-                specs,
+                chosen.specs,
                 groups,
                 labels=len(text.bank.labels),
                 negatives=len(text.bank.negatives),
@@ -123,40 +131,28 @@ def from_features(config, folder: str, workdir: str) -> dict:
             count, width = found.embeddings.shape
             console.print(f"{name}: {count:,} x {width}", highlight=False)
         say = _begin(path, console, held)
-        digest = feature_files.digest(text, noise, sets)
-        processes.same("the embeddings", digest)
-        config = copy.deepcopy(config)
-        config.ood = ",".join(f"{group}/{name}" for name, group in groups.items())
+        sha256 = loaded.sha256()
+        processes.same("the embeddings", sha256)
         facts = {
-            "id": "id",
+            "id": ID,
             "model": str(folder),
-            "checkpoint_sha256": digest,
+            "checkpoint_sha256": sha256,
             "from_features": str(folder),
         }
-        task = Task(text.bank, sets, groups, settings, noise)
-        mesh = sharding.make_mesh()
-        with _profiled(config, path, console, mesh, f"streams of {folder}", "step") as watch:
-            return _finish(config, path, specs, task, text, facts, console, say, watch)
-
-
-def _loaded(config, folder: str):
-    """The bank, noise, sets and groups of a folder, as far as the config wants them."""
-    text, noise, sets, groups = feature_files.load(folder)
-    if not config.full_spectrum:
-        groups = {name: group for name, group in groups.items() if group != SHIFTED}
-    elif SHIFTED not in groups.values():
-        raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
-    sets = {name: found for name, found in sets.items() if name in ("id", *groups)}
-    if not set(groups.values()) - {SHIFTED}:
-        raise InputError(f"{folder} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
-    return text, noise, sets, groups
-
-
-def _check(config):
-    """The detectors and the stream of a config without mistakes in its own fields."""
-    zero_shot_config.check_fields(config)
-    specs = zero_shot_detectors.parse(config.detectors)
-    return specs, streams.parse(config)
+        ood = ",".join(f"{group}/{name}" for name, group in groups.items())
+        task = Task(text.bank, sets, groups, chosen.stream, noise)
+        with profiling.calls(
+            chosen.profiled,
+            path / "profile",
+            terminal.printer(console),
+            unit="step",
+            what=f"zero-shot: streams of {folder}, {config.detectors}",
+            devices=sharding.described(sharding.make_mesh()),
+            dtype="float32",
+            images=chosen.stream.batch_size,
+        ) as watch:
+            chosen = chosen._replace(config={**chosen.config, "ood": ood})
+            return _finish(chosen, path, task, text, facts, console, say, watch)
 
 
 def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
@@ -166,21 +162,6 @@ def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
         raise InputError(f"{path} holds a training run; give zero_shot a folder of its own")
     held.enter_context(folders.locked(path))
     return path
-
-
-def _profiled(config, path: pathlib.Path, console, mesh, what: str, unit: str = "batch"):
-    """The config's profile as a context, of images through CLIP or of a detector's steps."""
-    steps = unit == "step"
-    return profiling.calls(
-        steps_range(config.profile, "config field profile"),
-        path / "profile",
-        terminal.printer(console),
-        unit=unit,
-        what=f"zero-shot: {what}, {config.clip.path if not steps else config.detectors}",
-        devices=sharding.described(mesh),
-        dtype="float32" if steps else config.clip.dtype,
-        images=config.stream.batch_size if steps else config.image_batch_size,
-    )
 
 
 def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[[str], None]:
@@ -196,20 +177,25 @@ def _bank_size(words: text_features.Words) -> str:
     return f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(chosen) or 'none'}"
 
 
-def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console, say, watch=None):
+def _finish(
+    chosen: plan.Scoring, path, task: Task, text: Text, facts: Mapping, console, say, watch=None
+) -> dict:
     """Scores the sets and writes everything; returns what results.json holds."""
     task = scoring.mixed(task)
-    scored = scoring.run(specs, task, resamples=config.bootstrap, say=say, watch=watch)
+    scored = scoring.run(chosen.specs, task, resamples=chosen.resamples, say=say, watch=watch)
     say("classes")
     predicted = {
         name: scoring.classify(task.bank.labels, found.embeddings)
         for name, found in task.sets.items()
     }
     say("results")
-    arrays = {name: {"embeddings": found.embeddings} for name, found in task.sets.items()}
-    publish.write(
-        path,
-        config=config,
+    if processes.is_main():
+        shutil.rmtree(path / "predictions", ignore_errors=True)
+        for name, found in task.sets.items():
+            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
+    evaluation = Evaluation(
+        title=f"zero-shot with {facts['model']}",
+        config=chosen.config,
         facts={
             "method": "zero_shot",
             **facts,
@@ -220,17 +206,11 @@ def _finish(config, path, specs, task: Task, text: Text, facts: Mapping, console
         scored=scored,
         groups=task.groups,
         sets=task.sets,
-        arrays=arrays,
-        title=f"zero-shot with {facts['model']}",
+        vectors={name: found.embeddings for name, found in task.sets.items()},
         class_names=text.class_names,
         images_of=task.images_of,
-        console=console,
     )
-    if processes.is_main():
-        shutil.rmtree(path / "predictions", ignore_errors=True)
-        for name, found in task.sets.items():
-            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
-    return publish.read_or_raise(path, scored)
+    return publish.write(path, evaluation, console)
 
 
 def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:

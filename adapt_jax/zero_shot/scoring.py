@@ -4,7 +4,6 @@ A detector that adapts gives the ID images other scores in the stream of every O
 called "id-NAME", beside "NAME" for the OOD set's own. The others score each set once.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,15 +16,20 @@ from adapt_jax.core.arrays import matmul
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
-from adapt_jax.data.set_names import ID, SHIFTED
-from adapt_jax.results import bootstrap, result_rows, tables
+from adapt_jax.data import streams
+from adapt_jax.data.set_names import ID, id_side, ood_side
+from adapt_jax.results import scoring
 from adapt_jax.results.scored import Scored
+from adapt_jax.results.scoring import stream_key
 from adapt_jax.runtime import progress
 from adapt_jax.zero_shot.image_features import ImageSet
-from adapt_jax.zero_shot_detectors import TextBank, streams
-from adapt_jax.zero_shot_detectors.streams import Settings
+from adapt_jax.zero_shot_detectors import TextBank
+from adapt_jax.zero_shot_detectors.streams import compiled, is_static, scores
 
 _BLOCK = 512
+
+# (embeddings (N, D), order (N,), what they are) -> scores (N,) of a fresh detector.
+Seen = Callable[[np.ndarray, np.ndarray, str], np.ndarray]
 
 
 class Task(NamedTuple):
@@ -38,23 +42,23 @@ class Task(NamedTuple):
     bank: TextBank
     sets: Mapping[str, ImageSet]
     groups: Mapping[str, str]
-    settings: Settings
+    settings: streams.Settings
     noise: np.ndarray | None = None
 
     @property
     def own(self) -> list[str]:
         """The sets of the ID side."""
-        return [ID, *(s for s, group in self.groups.items() if group == SHIFTED)]
+        return id_side(self.groups)
 
     @property
     def others(self) -> list[str]:
         """The OOD sets."""
-        return [s for s, group in self.groups.items() if group != SHIFTED]
+        return ood_side(self.groups)
 
     @property
     def images_of(self) -> dict[str, str]:
         """The set whose images have scores of each name that is no set's own."""
-        return {f"{own}-{other}": own for other in self.others for own in self.own}
+        return {stream_key(own, other): own for other in self.others for own in self.own}
 
 
 def mixed(task: Task) -> Task:
@@ -78,7 +82,7 @@ def run(
     say: Callable[[str], None],
     watch: Callable | None = None,
 ) -> Scored:
-    """Scores every set with every detector; one that fails costs only itself.
+    """Scores every set of a task with every detector, see `results.scoring.run`.
 
     Args:
       specs: the detectors.
@@ -90,65 +94,54 @@ def run(
     Raises:
       InputError: no detector at all could be used; says why.
     """
-    done = Scored([], {}, {}, {}, {}, {})
-    for spec in specs:
-        began = time.perf_counter()
-        try:
-            adaptive, found = _score(spec, task, say, watch)
-            rows = _rows(spec.text, found, task, adaptive, resamples)
-        except InputError as e:
-            (done.failed if spec.named else done.unfit)[spec.text] = str(e)
-            continue
-        done.scores[spec.text] = found
-        done.rows.extend(rows)
-        done.seconds[spec.text] = {"score": time.perf_counter() - began}
-    if not done.rows:
-        raise InputError("; ".join(f"{k}: {e}" for k, e in {**done.failed, **done.unfit}.items()))
-    return done
+
+    def fitted(spec: Spec) -> scoring.Fitted:
+        return _fitted(spec, task, say, watch)
+
+    return scoring.run(specs, fitted, task.groups, resamples=resamples, say=say)
 
 
-def _score(spec: Spec, task: Task, say, watch) -> tuple[bool, dict[str, np.ndarray]]:
-    """Whether the detector adapts, and its scores by name."""
+def _fitted(spec: Spec, task: Task, say, watch) -> scoring.Fitted:
+    """The detector with its step compiled; whether it adapts decides where its scores come from."""
     detector: Any = spec.make()  # a StreamDetector
-    step: Any = streams.compiled(detector.step)
-    size = task.settings.batch_size
+    step: Any = compiled(detector.step)
     if watch is not None:
         step = watch(step, step.lower)
-    found: dict[str, np.ndarray] = {}
+    width = task.bank.labels.shape[1]
     fresh = partial(detector.start, task.bank, task.noise)
-    if streams.is_static(detector.step, fresh(), task.bank.labels.shape[1]):
-        for name, one in task.sets.items():
-            rows, order = one.embeddings, np.arange(len(one.names))
-            done = progress.reporter(say, f"{spec.text}: {name}", len(rows))
-            found[name] = streams.scores(step, fresh(), rows, order, size, done)
-        return False, found
+    static = is_static(detector.step, fresh(), width)
+
+    def seen(rows: np.ndarray, order: np.ndarray, what: str) -> np.ndarray:
+        done = progress.reporter(say, f"{spec.text}: {what}", len(rows))
+        return scores(step, fresh(), rows, order, task.settings.batch_size, done)
+
+    return scoring.Fitted(
+        partial(_scores_of_sets if static else _scores_of_streams, task, seen),
+        in_streams=not static,
+        fields={"adaptive": not static, **task.settings.fields()},
+    )
+
+
+def _scores_of_sets(task: Task, seen: Seen) -> dict[str, np.ndarray]:
+    """Each set once: order and company do not matter to the detector."""
+    return {
+        name: seen(found.embeddings, np.arange(len(found.names)), name)
+        for name, found in task.sets.items()
+    }
+
+
+def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
+    """A stream of its own for every OOD set, with all ID sets in it."""
+    found: dict[str, np.ndarray] = {}
     for other in task.others:
-        parts = {f"{own}-{other}": task.sets[own].embeddings for own in task.own}
+        parts = {stream_key(own, other): task.sets[own].embeddings for own in task.own}
         parts[other] = task.sets[other].embeddings
         rows = np.concatenate(list(parts.values()))
         count = len(rows) - len(parts[other])
         order = streams.order(count, len(parts[other]), task.settings)
-        done = progress.reporter(say, f"{spec.text}: ID with {other}", len(rows))
-        scored = streams.scores(step, fresh(), rows, order, size, done)
         ends = np.cumsum([len(part) for part in parts.values()])[:-1]
-        found |= dict(zip(parts, np.split(scored, ends)))
-    return True, found
-
-
-def _rows(detector: str, found, task: Task, adaptive: bool, resamples: int) -> list[tables.Row]:
-    """The rows of the OOD sets, each group's mean behind them."""
-    extra = {"adaptive": adaptive, **task.settings.fields()}
-    rows, scores = [], []
-    for other in task.others:
-        keys = [f"{own}-{other}" if adaptive else own for own in task.own]
-        for key in keys:
-            result_rows.check_scores(found[key], detector, key)
-        own = np.concatenate([found[key] for key in keys])
-        scores.append((own, found[other]))
-        rows.append(
-            result_rows.row(detector, other, task.groups[other], own, found[other], **extra)
-        )
-    return bootstrap.with_means(rows, scores, resamples)
+        found |= dict(zip(parts, np.split(seen(rows, order, f"ID with {other}"), ends)))
+    return found
 
 
 def classify(

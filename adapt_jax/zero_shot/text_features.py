@@ -9,8 +9,8 @@ import csv
 import hashlib
 import io
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,11 +26,39 @@ NOUN, ADJECTIVE = "noun", "adjective"
 _BLOCK = 4096  # words whose cosines with all labels are there at one time
 
 
+class Mining(NamedTuple):
+    """How negatives are chosen among the candidates, see `zero_shot_config`."""
+
+    percentile: float
+    fraction: float
+    count: int | None
+    convention: str
+    near_duplicate: float | None = None
+
+
+class Candidates(NamedTuple):
+    """Prompts and words, read before class names are known.
+
+    prompts: the templates of sentences.
+    corpus: the words; None if no negatives are wanted.
+    without_labels: whether words spelled like an ID class are dropped.
+    as_phrases: whether adjectives become phrases, see `phrases.of`.
+    mining: how negatives are chosen.
+    """
+
+    prompts: prompts.Prompts
+    corpus: Corpus | None
+    without_labels: bool
+    as_phrases: bool
+    mining: Mining
+
+
 class Words(NamedTuple):
     """What a bank is made of, before any network sees it.
 
     candidates: words by kind, in the order the bank will have them; {} if no negatives are wanted.
     counts: how many of each kind become negatives.
+    mining: how they are chosen.
     source: where the candidates are from.
     """
 
@@ -38,6 +66,7 @@ class Words(NamedTuple):
     prompts: prompts.Prompts
     candidates: dict[str, tuple[str, ...]]
     counts: dict[str, int]
+    mining: Mining
     source: str = ""
 
 
@@ -56,48 +85,60 @@ class _Sentences(NamedTuple):
     labels: None = None
 
 
-def read_words(config, class_names: Sequence[str]) -> Words:
-    """Collects the words a config asks for; quick.
+def read_candidates(
+    templates: Mapping[str, Any], words: Mapping[str, Any], negatives: Mapping[str, Any]
+) -> Candidates:
+    """Reads prompts and the words that may become negatives; quick.
 
     Args:
-      config: of the job.
-      class_names: of the ID classes.
+      templates: arguments of `prompts.make`.
+      words: arguments of `corpus.load`, and `without_labels` and `phrases`.
+      negatives: the fields of `Mining`.
 
     Raises:
       InputError: a corpus or prompts that are not there or cannot be, or a choice that is unknown.
     """
-    chosen = prompts.make(**config.prompts)
-    settings = config.negatives
+    chosen = prompts.make(**templates)
+    settings = Mining(**negatives)
     if settings.convention not in ("neglabel", "openood_vlm"):
         raise InputError(
             'config field negatives.convention is "neglabel" or "openood_vlm", got '
             f"{settings.convention!r}"
         )
     for field in ("percentile", "fraction", "near_duplicate"):
-        if settings[field] is not None and not 0 <= settings[field] <= 1:
-            raise InputError(
-                f"config field negatives.{field} lies in 0..1, got {settings[field]:g}"
-            )
+        value = getattr(settings, field)
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"config field negatives.{field} lies in 0..1, got {value:g}")
     if (settings.count or 0) < 0:
         raise InputError(f"config field negatives.count must not be negative, got {settings.count}")
-    if not (settings.fraction if settings.count is None else settings.count):
-        return Words(tuple(class_names), chosen, {}, {})
-    options = config.corpus.to_dict()
+    options = dict(words)
     drop, as_phrases = options.pop("without_labels"), options.pop("phrases")
-    found = corpus.load(**options)
-    if drop:
-        found = corpus.without(found, class_names)
-    if as_phrases:
-        found = found._replace(adjectives=phrases.of(found.adjectives))
-    candidates = {NOUN: found.nouns, ADJECTIVE: found.adjectives}
+    wanted = settings.fraction if settings.count is None else settings.count
+    words_read = corpus.load(**options) if wanted else None
+    return Candidates(chosen, words_read, drop, as_phrases, settings)
+
+
+def words_of(found: Candidates, class_names: Sequence[str]) -> Words:
+    """What the bank of some ID classes is made of.
+
+    Args:
+      found: from `read_candidates`.
+      class_names: of the ID classes.
+    """
+    settings, class_names = found.mining, tuple(class_names)
+    if found.corpus is None:
+        return Words(class_names, found.prompts, {}, {}, settings)
+    kept = corpus.without(found.corpus, class_names) if found.without_labels else found.corpus
+    if found.as_phrases:
+        kept = kept._replace(adjectives=phrases.of(kept.adjectives))
+    candidates = {NOUN: kept.nouns, ADJECTIVE: kept.adjectives}
     if settings.convention == "openood_vlm":
         candidates = dict(reversed(candidates.items()))
-    return Words(
-        tuple(class_names), chosen, candidates, _counts(settings, found), source=found.source
-    )
+    counts = _counts(settings, kept)
+    return Words(class_names, found.prompts, candidates, counts, settings, kept.source)
 
 
-def _counts(settings, found: Corpus) -> dict[str, int]:
+def _counts(settings: Mining, found: Corpus) -> dict[str, int]:
     """A share of each kind, or a total split in proportion; at most all there are."""
     nouns, adjectives = len(found.nouns), len(found.adjectives)
     if settings.count is None:
@@ -109,13 +150,13 @@ def _counts(settings, found: Corpus) -> dict[str, int]:
     return {NOUN: min(settings.count - part, nouns), ADJECTIVE: min(part, adjectives)}
 
 
-def build(config, words: Words, encoder: Encoder, workdir: pathlib.Path) -> Text:
-    """The text bank of a config, from cache or network.
+def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> Text:
+    """The text bank of words, from cache or network.
 
     Args:
-      config: of the job.
-      words: from `read_words`.
+      words: from `words_of`.
       encoder: the CLIP.
+      batch_size: number of texts per pass over all devices.
       workdir: of the job.
 
     Raises:
@@ -130,7 +171,7 @@ def build(config, words: Words, encoder: Encoder, workdir: pathlib.Path) -> Text
         key = hashlib.sha256(text.encode()).hexdigest()
 
         def run(sentences):
-            return {"embeddings": encoder.texts(sentences, config.text_batch_size, name, raw)}
+            return {"embeddings": encoder.texts(sentences, batch_size, name, raw)}
 
         path = feature_cache.path_of(folder, name, key)
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
@@ -142,7 +183,7 @@ def build(config, words: Words, encoder: Encoder, workdir: pathlib.Path) -> Text
     labels = encode("labels", words.prompts.labels, words.class_names)
     chosen, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
     templates = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
-    settings = config.negatives
+    settings = words.mining
     for kind, candidates in words.candidates.items():
         found = encode(f"{kind}s", templates[kind], candidates)
         encoder.say(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")

@@ -10,14 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adapt_jax import config, detectors, methods, zero_shot_detectors
-from adapt_jax.config import zero_shot as zero_shot_config
+from adapt_jax import config, detectors, methods
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build, checks, derived, image_sets
 from adapt_jax.runtime import cli, sharding
 from adapt_jax.training import train_state, train_step
-from adapt_jax.zero_shot import image_features, text_features
-from adapt_jax.zero_shot_detectors import streams
+from adapt_jax.zero_shot import image_features, plan, text_features
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 ALL = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.py"))}
@@ -100,16 +98,22 @@ def test_its_header_is_the_run_book(stem):
     assert load(stem).method.name == {"simclr": "supcon"}.get(method, method)
 
 
+def suite_of(chosen):
+    return image_features.suite(chosen.ood, chosen.test_data, chosen.full_spectrum)
+
+
 @pytest.mark.parametrize("stem", ZERO_SHOT)
 def test_a_zero_shot_config_is_complete(stem):
     chosen = load(stem)
-    zero_shot_config.check_fields(chosen)
-    assert zero_shot_detectors.parse(chosen.detectors)
-    assert streams.parse(chosen).order == "shuffled"
-    assert image_features.plan(chosen).id_test.source
+    scored = plan.scoring(chosen)
+    assert scored.specs
+    assert scored.stream.order == "shuffled"
+    assert suite_of(chosen).id_test.source
     chosen.corpus.place = "embedded"
-    words = text_features.read_words(chosen, ("cat", "dog"))
-    assert bool(words.candidates) == (stem != "imagenet_mcm")
+    found = text_features.read_candidates(
+        chosen.prompts.to_dict(), chosen.corpus.to_dict(), chosen.negatives.to_dict()
+    )
+    assert bool(found.corpus) == (stem != "imagenet_mcm")
     text = ALL[stem]
     assert f"python -m adapt_jax.zero_shot --config=configs/{stem}.py" in text
     assert "--workdir=runs/" in text
@@ -120,7 +124,7 @@ def test_a_zero_shot_config_is_complete(stem):
 def test_a_zero_shot_config_takes_another_suite(suite):
     for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_csp", "imagenet_adaneg"):
         chosen = cli.load_config(f"{FOLDER / stem}.py:{suite}")
-        assert image_features.plan(chosen).name == suite
+        assert suite_of(chosen).name == suite
 
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100", "digits"])

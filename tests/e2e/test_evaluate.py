@@ -135,7 +135,7 @@ def test_features_that_do_not_fit_are_refused(features, tmp_path):
         (broken("near/a.npz", feats=x), "no array 'features'"),
         (broken("near/a.npz", features=x[:, :5], logits=y), "5 dimensions"),
         (broken("near/a.npz", features=x), "both or neither have logits"),
-        (broken("near/a.npz", features=x, logits=y[:3]), "expected features"),
+        (broken("near/a.npz", features=x, logits=y[:3]), r"expected logits \(4, C\)"),
         (broken("near/a.npz", features=np.array([None, 1])), "cannot be read"),
         (broken("b.npz", features=x, logits=y), "put OOD sets into near/"),
         (broken("far/digits6-9.npz", features=x, logits=y), "two sets are called"),

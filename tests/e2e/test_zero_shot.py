@@ -15,7 +15,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
-from adapt_jax.zero_shot import encoder, image_features, job
+from adapt_jax.zero_shot import encoder, image_features, job, plan
 from tests.e2e import small
 from tests.zero_shot import tiny_clip
 
@@ -115,10 +115,12 @@ def test_a_mix_is_made_of_as_many_images_of_every_set(run, model):
 def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
     workdir, _ = run
     chosen = config(model, ood=OOD + ",shifted/later=digits:train?classes=0-5&limit=50")
-    chosen.full_spectrum = True
+    chosen.full_spectrum, chosen.report = True, True
     ours = job.zero_shot(chosen, str(workdir))
     assert ours["rows"][0]["n_id"] == 359 + 50
     assert len(scores(workdir, ADAPTIVE, "later-china").scores) == 50
+    assert "later-china" not in (workdir / "report.html").read_text()
+    chosen.report = False
     folder = tmp_path / "features"
     for name, group in (("id", ""), ("digits6-9", "near"), ("china", "far"), ("later", "shifted")):
         (path,) = (workdir / "features").glob(f"{name}-*.npz")
@@ -199,25 +201,27 @@ def test_images_are_cut_as_clip_wants_them(model, tmp_path):
         preprocess__variant="neglabel",
         preprocess__resize=18,
     )
-    encode = encoder.load(chosen, sharding.make_mesh(), lambda text: None)
-    transform = image_features.cut(chosen, encode.model)
-    opened, groups = image_features.open_sets(chosen, transform, lambda text: None)
+    wanted = plan.embedding(chosen)
+    encode = encoder.load(wanted.clip, sharding.make_mesh(), lambda text: None)
+    transform = image_features.cut(wanted.preprocessing, encode.model)
+    opened, groups = image_features.open_sets(wanted.suite, transform, lambda text: None)
     assert groups == {"digits6-9": "near", "china": "far"}
-    assert image_features.names_of_classes(chosen, opened["id"]) == ("cat", "a guide dog")
+    named = image_features.names_of_classes(wanted.class_names, "here", opened["id"])
+    assert named == ("cat", "a guide dog")
     cut = np.concatenate(list(opened["id"].blocks()))
     for row, name in zip(cut, opened["id"].names, strict=True):
         with Image.open(root / name) as image:
             np.testing.assert_array_equal(row, transform(image))
     np.testing.assert_array_equal(opened["id"].image(1), cut[1])
-    rows = image_features.embed(chosen, opened, transform, encode, tmp_path / "out")["id"]
+    rows = image_features.embed(opened, transform, encode, 64, tmp_path / "out")["id"]
     direct = np.asarray(encode.model.encode_image(cut))
     np.testing.assert_allclose(
         rows.embeddings, direct / np.linalg.norm(direct, axis=1, keepdims=True), atol=1e-6
     )
     (root / "dog" / "b.png").write_bytes(b"no image")
-    opened, _ = image_features.open_sets(chosen, transform, lambda text: None)
+    opened, _ = image_features.open_sets(wanted.suite, transform, lambda text: None)
     with pytest.raises(InputError, match=r"dog/b\.png"):
-        image_features.embed(chosen, opened, transform, encode, tmp_path / "out")
+        image_features.embed(opened, transform, encode, 64, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

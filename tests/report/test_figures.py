@@ -5,10 +5,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import streams
 from adapt_jax.report import figures
 from adapt_jax.results import result_files, result_rows
+from adapt_jax.results.evaluation import Embeddings
 from adapt_jax.results.scores import save_scores
-from adapt_jax.zero_shot_detectors import streams
 
 RNG = np.random.default_rng(0)
 SETTINGS = streams.Settings("shuffled", 8, "all", 3)
@@ -68,3 +69,16 @@ def test_a_gallery_takes_grey_and_colour():
     figure = figures.gallery(images, ["a", "b"], columns=3)
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", ""]
     assert [len(ax.images) for ax in figure.axes] == [1, 1, 0]
+
+
+def test_embeddings_show_every_set_and_class():
+    vectors = {name: RNG.normal(size=(9, 4)) for name in ("id", "a", "b")}
+    groups, prototypes = {"a": "near", "b": "far"}, RNG.normal(size=(2, 3, 4))
+    found = Embeddings(vectors, groups, np.arange(9) % 3, ("x", "y", "z"), prototypes)
+    (ax,) = figures.embeddings(found).axes
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == ["ID class x", "ID class y", "ID class z", "prototypes", "near OOD", "far OOD"]
+    drawn = [len(points.get_offsets()) for points in ax.collections]
+    assert drawn == [9, 9, 9, 6, 6, 6]  # two OOD sets, ID, and stars with two rims
+    (ax,) = figures.embeddings(Embeddings({"id": vectors["id"]}, {})).axes
+    assert [len(points.get_offsets()) for points in ax.collections] == [9]

@@ -2,6 +2,7 @@
 
 import html.parser
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from adapt_jax.report import page as report
 from adapt_jax.report import plots
 from adapt_jax.results import result_files, result_rows
+from adapt_jax.results.evaluation import Evaluation
+from adapt_jax.results.scored import Scored
 
 HOSTILE = "<script>alert(1)</script>/\"'&{{ 7*7 }} $x_{$ Bücher 日本"
 RNG = np.random.default_rng(0)
@@ -43,6 +46,12 @@ class _Page(html.parser.HTMLParser):
         self.text.append(data)
 
 
+class _Set(NamedTuple):
+    images: object = None
+    labels: object = None
+    names: object = None
+
+
 def _write(path, detectors=("knn",), sets=(("svhn", "far"),), **changes):
     scores = {
         d: {"id": RNG.normal(1 - i, 1, 150)} | {s: RNG.normal(-1, 1, 90) for s, _ in sets}
@@ -52,15 +61,18 @@ def _write(path, detectors=("knn",), sets=(("svhn", "far"),), **changes):
         result_rows.row(d, s, g, scores[d]["id"], scores[d][s]) for d in detectors for s, g in sets
     ]
     facts = {"protocol": "p", "id": "c10", "seed": 1, "method": "adapt", "model": "r18"}
-    arguments = {
+    header = result_files.header(**facts, checkpoint_sha256="ab" * 32)
+    parts = {
         "title": "A run",
+        "facts": header,
         "config": {"seed": 1, "method": {"name": "adapt"}},
-        "header": result_files.header(**facts, checkpoint_sha256="ab" * 32),
-        "rows": rows,
-        "scores": scores,
+        "scored": Scored([*rows, *result_rows.mean_rows(rows)], scores, {}, {}, {}, {}),
         "groups": dict(sets),
+        "sets": changes.pop("shown", {}),
+        "vectors": {},
     } | changes
-    return _Page(report.write(path, **arguments)), rows
+    history = parts.pop("history", ())
+    return _Page(report.write(path, Evaluation(**parts), header, history)), rows
 
 
 def _extras(set_name="svhn", classes=5):
@@ -70,12 +82,14 @@ def _extras(set_name="svhn", classes=5):
         "history": [
             {"step": i, "epoch": i / 10, "loss": 1 / (i + 1), "lr": 0.1} for i in range(30)
         ],
-        "embeddings": {"id": RNG.normal(size=(120, 16)), set_name: RNG.normal(size=(50, 16))},
-        "prototypes": RNG.normal(size=(10, 16)),
-        "prototype_labels": np.arange(10) % classes,
-        "id_labels": labels,
-        "images": {"id": images, set_name: lambda i: np.stack([images[i % 20]] * 3, axis=-1)},
-        "names": {"id": [f"a/{i}.png" for i in range(150)], set_name: ["<b>x</b>"] * 90},
+        "vectors": {"id": RNG.normal(size=(120, 16)), set_name: RNG.normal(size=(50, 16))},
+        "prototypes": RNG.normal(size=(2, 5, 16)),
+        "shown": {
+            "id": _Set(images, labels, [f"a/{i}.png" for i in range(150)]),
+            set_name: _Set(
+                lambda i: np.stack([images[i % 20]] * 3, axis=-1), None, ["<b>x</b>"] * 90
+            ),
+        },
     }
 
 
@@ -100,7 +114,8 @@ def test_intervals_are_in_the_tables(tmp_path):
     page, rows = _write(tmp_path)
     assert "bootstrap" not in page.source
     rows = [r | {"auroc_low": 0.5, "auroc_high": 0.75} for r in rows]
-    page, _ = _write(tmp_path, rows=rows)
+    scored = Scored(rows + result_rows.mean_rows(rows), {}, {}, {}, {}, {})
+    page, _ = _write(tmp_path, scored=scored)
     assert "[50.00, 75.00]" in page.source
     assert "95 % bootstrap interval" in page.source
 
@@ -113,13 +128,16 @@ def test_one_detector_has_no_best(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "absent", ["history", "embeddings", "prototypes", "id_labels", "images", "names"]
+    "absent", ["history", "vectors", "prototypes", "labels", "images", "names"]
 )
 def test_any_part_may_be_missing(tmp_path, absent):
     extras = _extras()
-    del extras[absent]
+    if absent in _Set._fields:
+        extras["shown"] = {k: s._replace(**{absent: None}) for k, s in extras["shown"].items()}
+    else:
+        del extras[absent]
     page, _ = _write(tmp_path, **extras)
-    headings = {"history": "Training", "embeddings": "Embeddings", "images": "OOD images that"}
+    headings = {"history": "Training", "vectors": "Embeddings", "images": "OOD images that"}
     for part, heading in headings.items():
         assert (f"<h2>{heading}" in page.source) == (part != absent)
 
@@ -160,13 +178,6 @@ def test_twelve_sets_and_many_detectors_stay_small(tmp_path):
     assert "2 more detectors" in page.source
     assert "100 classes, one colour each" in page.source  # not a hundred names
     assert len(rows) == 96
-
-
-def test_given_mean_rows_are_used(tmp_path):
-    _, rows = _write(tmp_path / "a")
-    means = [r | {"auroc": 0.12345} for r in result_rows.mean_rows(rows)]
-    page, _ = _write(tmp_path / "b", rows=rows + means)
-    assert "12.35" in page.source or "12.34" in page.source
 
 
 def test_extremes_are_the_worst_mistakes():

@@ -66,8 +66,8 @@ def test_written_files_read_back(tmp_path):
     workdir = tmp_path / "new" / "run"
     rows = [_row(ood='sé,t"', extra=3), _row(ood="b")]
     rows += result_rows.mean_rows(rows)
-    result_files.write(workdir, _header(), rows)
-    content = result_files.read(workdir)
+    content = result_files.write(workdir, _header(), rows)
+    assert content == result_files.read(workdir)
     assert content["rows"] == rows
     assert content["protocol"] == "p"
     assert {"jax", "jaxlib", "flax", "adapt_jax", "python", "device"} <= set(content["versions"])
@@ -160,7 +160,8 @@ def test_score_files(tmp_path):
     assert got.scores.tolist() == [1.5, 2.5]
     assert got.names.tolist() == ["a.png", "日本/é.png"]
     assert got.labels.tolist() == [3, 4]
-    np.load(path, allow_pickle=False)["names"]
+    with np.load(path, allow_pickle=False) as file:
+        assert file["names"].shape == (2,)
     save_scores(path, np.zeros(2), ["a", "b"])
     assert load_scores(path).labels is None
     with pytest.raises(InputError, match="one score and one name"):

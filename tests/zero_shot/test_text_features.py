@@ -30,7 +30,16 @@ def config(**changes):
 @pytest.fixture(scope="module")
 def encode(tmp_path_factory):
     chosen = config(clip__path=tiny_clip.save(tmp_path_factory.mktemp("clip")))
-    return encoder.load(chosen, sharding.make_mesh(jax.devices()[:1]), lambda text: None)
+    return encoder.load(
+        encoder.Source(chosen.clip.path), sharding.make_mesh(jax.devices()[:1]), lambda text: None
+    )
+
+
+def read_words(chosen, names):
+    found = text_features.read_candidates(
+        chosen.prompts.to_dict(), chosen.corpus.to_dict(), chosen.negatives.to_dict()
+    )
+    return text_features.words_of(found, names)
 
 
 class Counting:
@@ -48,7 +57,8 @@ class Counting:
 def test_numbers_of_negatives_are_those_of_the_programs():
     def counts(nouns, adjectives, **changes):
         corpus = Corpus(("n",) * nouns, ("a",) * adjectives)
-        return text_features._counts(config(**changes).negatives, corpus)
+        mining = text_features.Mining(**config(**changes).negatives)
+        return text_features._counts(mining, corpus)
 
     assert counts(57_190, 12_810) == {"noun": 8_578, "adjective": 1_921}
     # YBZh/OpenOOD-VLM on ImageNet, and on CIFAR-10, where the corpus is used up.
@@ -58,8 +68,8 @@ def test_numbers_of_negatives_are_those_of_the_programs():
 
 def test_a_bank_is_mined_from_the_corpus_and_kept(encode, tmp_path):
     counting = Counting(encode)
-    words = text_features.read_words(config(), NAMES)
-    text = text_features.build(config(), words, counting, tmp_path)
+    words = read_words(config(), NAMES)
+    text = text_features.build(words, counting, 64, tmp_path)
     assert counting.seen == ["labels", "nouns", "adjectives"]
     assert {k: len(v) for k, v in words.candidates.items()} == {"noun": 357, "adjective": 67}
     assert text.bank.negatives.shape == (int(0.15 * 357) + int(0.15 * 67), 12)
@@ -83,11 +93,11 @@ def test_a_bank_is_mined_from_the_corpus_and_kept(encode, tmp_path):
         assert tuple(file["class_names"]) == NAMES
 
     other = config(negatives__percentile=0.5, negatives__count=40)
-    again = text_features.build(other, text_features.read_words(other, NAMES), counting, tmp_path)
+    again = text_features.build(read_words(other, NAMES), counting, 64, tmp_path)
     assert len(again.negatives) == 40
     assert len(counting.seen) == 3  # nothing was encoded anew
     moved = config(prompts__labels="a sketch of a {}")
-    text_features.build(moved, text_features.read_words(moved, NAMES), counting, tmp_path)
+    text_features.build(read_words(moved, NAMES), counting, 64, tmp_path)
     assert counting.seen[3:] == ["labels"]
 
 
@@ -98,11 +108,11 @@ def test_the_other_convention(encode, tmp_path):
         negatives__count=50,
         negatives__convention="openood_vlm",
     )
-    words = text_features.read_words(chosen, (*NAMES, "apple"))
+    words = read_words(chosen, (*NAMES, "apple"))
     assert list(words.candidates) == ["adjective", "noun"]
     assert "apple" not in words.candidates["noun"]
     assert words.counts == {"noun": 43, "adjective": int(50 * 67 / 423)}
-    text = text_features.build(chosen, words, encode, tmp_path)
+    text = text_features.build(words, encode, 64, tmp_path)
     assert set(text.negatives[:7]) <= set(words.candidates["adjective"])
     assert text.bank.labels.shape == (5, 12)  # the mean of seven templates each
     np.testing.assert_allclose(np.linalg.norm(text.bank.labels, axis=1), 1, rtol=1e-6)
@@ -112,10 +122,10 @@ def test_the_other_convention(encode, tmp_path):
 
 def test_a_bank_of_noun_phrases_and_averaged_prompts(encode, tmp_path):
     chosen = config(prompts__preset="csp", corpus__phrases=True, negatives__near_duplicate=0.9)
-    words = text_features.read_words(chosen, NAMES)
+    words = read_words(chosen, NAMES)
     assert words.candidates["adjective"][0].startswith("ancient ")
     counting = Counting(encode)
-    text = text_features.build(chosen, words, counting, tmp_path)
+    text = text_features.build(words, counting, 64, tmp_path)
     assert [counting.seen.count(k) for k in ("labels", "nouns", "adjectives")] == [8, 8, 4]
     raw = [
         encode.texts([template.replace("{}", "zero")], 8, "one", raw=True)[0]
@@ -123,17 +133,17 @@ def test_a_bank_of_noun_phrases_and_averaged_prompts(encode, tmp_path):
     ]
     mean = np.mean(raw, axis=0)
     np.testing.assert_allclose(text.bank.labels[0], mean / np.linalg.norm(mean), atol=1e-6)
-    text_features.build(chosen, words, counting, tmp_path)
+    text_features.build(words, counting, 64, tmp_path)
     assert len(counting.seen) == 20  # the second time from files
 
 
 def test_no_negatives_need_no_corpus(encode, tmp_path):
     chosen = config(negatives__fraction=0.0, corpus__place="/nowhere")
-    words = text_features.read_words(chosen, NAMES)
-    text = text_features.build(chosen, words, encode, tmp_path)
+    words = read_words(chosen, NAMES)
+    text = text_features.build(words, encode, 64, tmp_path)
     assert text.bank.negatives.shape == (0, 12)
     with pytest.raises(InputError, match="no word list /nowhere"):
-        text_features.read_words(config(corpus__place="/nowhere"), NAMES)
+        read_words(config(corpus__place="/nowhere"), NAMES)
 
 
 @pytest.mark.parametrize(
@@ -152,10 +162,10 @@ def test_no_negatives_need_no_corpus(encode, tmp_path):
 )
 def test_mistakes_are_named(changes, words):
     with pytest.raises(InputError, match=words):
-        text_features.read_words(config(**changes), NAMES)
+        read_words(config(**changes), NAMES)
 
 
 def test_a_prompt_that_does_not_fit_is_named(encode, tmp_path):
     long = config(prompts__labels="the nice " + 20 * "very " + "{}")
     with pytest.raises(InputError, match=r"the nice very.* tokens, more than the 16"):
-        text_features.build(long, text_features.read_words(long, NAMES), encode, tmp_path)
+        text_features.build(read_words(long, NAMES), encode, 64, tmp_path)

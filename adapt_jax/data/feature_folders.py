@@ -1,0 +1,178 @@
+"""Folders of arrays that another program made, one npz file per set: NAME.npz, GROUP/NAME.npz.
+
+Which arrays a file holds is for the reader to say: features and logits of a network
+(`evaluate.feature_files`), or embeddings of CLIP (`zero_shot.feature_files`). Pickled arrays are
+not read.
+"""
+
+import hashlib
+import pathlib
+import zipfile
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data.set_names import SHIFTED, ood_side
+
+_ORDER = ("near", "far")  # as tables have them
+
+
+class Files(NamedTuple):
+    """The files of a folder.
+
+    paths: set name -> file, those without a group first, groups in the order of tables.
+    groups: set name -> group, of the sets that have one.
+    """
+
+    paths: dict[str, pathlib.Path]
+    groups: dict[str, str]
+
+    def evaluated(self, full_spectrum: bool) -> dict[str, str]:
+        """The group of every set that an evaluation looks at: shifted sets only in full spectrum.
+
+        Args:
+          full_spectrum: whether covariate-shifted ID sets count as ID.
+
+        Raises:
+          InputError: there are no such sets.
+        """
+        if full_spectrum and SHIFTED not in self.groups.values():
+            folder = next(iter(self.paths.values())).parent
+            raise InputError(f"full_spectrum needs {folder}/{SHIFTED}/NAME.npz; there is none")
+        return {s: g for s, g in self.groups.items() if full_spectrum or g != SHIFTED}
+
+
+def walk(
+    folder: str, *, needed: Collection[str], optional: Collection[str], beside: Collection[str]
+) -> Files:
+    """Finds the files of a folder; reads none.
+
+    Args:
+      folder: the folder.
+      needed: sets without a group that must be there.
+      optional: sets without a group that may be there.
+      beside: names of files that are no sets.
+
+    Raises:
+      InputError: a needed file is missing, two sets have one name, a file is where it means
+        nothing, or there is no OOD set.
+    """
+    root = pathlib.Path(folder).expanduser()
+    for name in needed:
+        if not (root / f"{name}.npz").is_file():
+            wanted = ", ".join(f"{known}.npz" for known in needed)
+            raise InputError(
+                f"{root / name}.npz does not exist; --from_features wants {wanted} and "
+                "GROUP/NAME.npz for every OOD set"
+            )
+    paths = {p.stem: p for p in sorted(root.glob("*.npz")) if p.stem not in beside}
+    if stray := paths.keys() - {*needed, *optional}:
+        raise InputError(f"{root / min(stray)}.npz: put OOD sets into near/, far/ or another group")
+    groups: dict[str, str] = {}
+    for path in sorted(root.glob("*/*.npz"), key=_place):
+        if path.stem in paths:
+            raise InputError(f"two sets are called {path.stem!r}: {paths[path.stem]} and {path}")
+        paths[path.stem], groups[path.stem] = path, path.parent.name
+    if not ood_side(groups):
+        raise InputError(f"{root} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
+    return Files(paths, groups)
+
+
+def arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file by name; of an npy file, its only one by the file's name.
+
+    Raises:
+      InputError: the file cannot be read.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {path.stem: found}
+        with found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+        raise InputError(f"{path} cannot be read ({e}); write it again with numpy.savez") from e
+
+
+def rows(path: pathlib.Path, found: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    """The rows (N, D), N >= 1, that a set's file must have.
+
+    Args:
+      path: the file, for messages.
+      found: its arrays.
+      key: which of them.
+
+    Raises:
+      InputError: there is no such array, or it is no matrix.
+    """
+    if key not in found:
+        raise InputError(f"{path} has no array {key!r}; it has: {', '.join(found) or 'none'}")
+    if found[key].ndim != 2 or not len(found[key]):
+        raise InputError(f"{path}: expected {key} (N, D), got {found[key].shape}")
+    return found[key]
+
+
+def labels_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
+    """The labels (N,) int32 of a set's file; None where they are not known.
+
+    Lists of OOD images have -1 in place of every label.
+
+    Args:
+      path: the file, for messages.
+      found: its arrays.
+      count: N, the number of rows.
+
+    Raises:
+      InputError: they are not one class 0, 1, ... per row.
+    """
+    labels = _one_per_row(path, found, "labels", count)
+    if labels is None:
+        return None
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"{path}: labels must be integers, got {labels.dtype}")
+    if (labels < 0).any() and (labels >= 0).any():
+        row = int(np.argmax(labels < 0))
+        raise InputError(f"{path}: label {labels[row]} in row {row}; classes are 0, 1, ...")
+    return labels.astype(np.int32) if labels[0] >= 0 else None
+
+
+def names_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
+    """The name of every image of a set's file; their numbers where they have none.
+
+    Args:
+      path: the file, for messages.
+      found: its arrays.
+      count: N, the number of rows.
+
+    Raises:
+      InputError: there is not one name per row.
+    """
+    names = _one_per_row(path, found, "names", count)
+    return tuple(map(str, range(count) if names is None else names))
+
+
+def sha256(contents: Iterable[tuple[str, np.ndarray]]) -> str:
+    """SHA-256 of arrays, what stands in for that of a checkpoint.
+
+    Args:
+      contents: what is written in front of an array's shape and type, and the array.
+    """
+    digest = hashlib.sha256()
+    for what, array in contents:
+        digest.update(f"{what}{array.shape} {array.dtype};".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _one_per_row(path, found, key: str, count: int) -> np.ndarray | None:
+    array = found.get(key)
+    if array is not None and array.shape != (count,):
+        raise InputError(f"{path}: {key} must be ({count},), one per row, got {array.shape}")
+    return array
+
+
+def _place(path: pathlib.Path) -> tuple:
+    group = path.parent.name
+    return (_ORDER.index(group) if group in _ORDER else len(_ORDER), path)

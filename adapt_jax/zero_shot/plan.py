@@ -1,0 +1,94 @@
+"""What a zero-shot config asks for, read and checked once, before there is any model."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from adapt_jax import zero_shot_detectors
+from adapt_jax.config import zero_shot as zero_shot_config
+from adapt_jax.config.fields import steps_range
+from adapt_jax.core.registry import Spec
+from adapt_jax.data import streams, suites
+from adapt_jax.zero_shot import image_features, text_features
+from adapt_jax.zero_shot.encoder import Source
+
+
+class Scoring(NamedTuple):
+    """How embeddings are scored, wherever they are from.
+
+    specs: the detectors.
+    stream: how the images of a set reach detectors that adapt.
+    resamples: number of bootstrap resamples behind intervals; 0 for none.
+    profiled: first step or batch that is traced, and the one behind the last; None for none.
+    config: the whole config, as results.json keeps it.
+    """
+
+    specs: tuple[Spec, ...]
+    stream: streams.Settings
+    resamples: int
+    profiled: tuple[int, int] | None
+    config: Mapping[str, Any]
+
+
+class Embedding(NamedTuple):
+    """Which words and images are embedded, by which CLIP.
+
+    clip: the CLIP.
+    suite: the ID test set and the sets to be told from it.
+    class_names: names of the ID classes, if a list has them.
+    candidates: prompts, and the words that may become negatives.
+    preprocessing: how images are cut.
+    text_batch_size, image_batch_size: texts and images per pass over all devices.
+    """
+
+    clip: Source
+    suite: suites.Suite
+    class_names: image_features.NameList
+    candidates: text_features.Candidates
+    preprocessing: image_features.Preprocessing
+    text_batch_size: int
+    image_batch_size: int
+
+
+def scoring(config) -> Scoring:
+    """Reads what both commands need of a config.
+
+    Raises:
+      InputError: an unknown or missing field, detector or order, or a value out of its range.
+    """
+    zero_shot_config.check_fields(config)
+    stream = config.stream.to_dict()
+    return Scoring(
+        zero_shot_detectors.parse(config.detectors),
+        streams.make(
+            stream["order"],
+            stream["batch_size"],
+            str(stream["mix"]),
+            config.seed,
+            full_spectrum=config.full_spectrum,
+        ),
+        config.bootstrap,
+        steps_range(config.profile, "config field profile"),
+        config.to_dict(),
+    )
+
+
+def embedding(config) -> Embedding:
+    """Reads what makes embeddings of words and images; opens no image.
+
+    Raises:
+      InputError: names, words or sources that are not there or do not fit each other.
+    """
+    suite = image_features.suite(config.ood, config.test_data, config.full_spectrum)
+    found = Embedding(
+        clip=Source(**config.clip.to_dict()),
+        suite=suite,
+        class_names=image_features.listed_names(config.class_names, suite.id_test.source),
+        candidates=text_features.read_candidates(
+            config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
+        ),
+        preprocessing=image_features.Preprocessing(**config.preprocess.to_dict()),
+        text_batch_size=config.text_batch_size,
+        image_batch_size=config.image_batch_size,
+    )
+    image_features.check(suite, found.preprocessing)
+    return found
