@@ -27,6 +27,7 @@ SETTINGS = (
     ("bootstrap, seeds and images", 2, 3, 300, 0.1, False, "fpr95", False),
     ("DeLong, one run each, Holm", 5, 1, 300, 0.0, False, "auroc", False),
     ("DeLong, seeds and images, Holm", 5, 3, 300, 0.1, False, "auroc", False),
+    ("bootstrap, one run each", 2, 1, 1000, 0.0, False, "fpr95", False),
 )
 
 
@@ -62,16 +63,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4000)
     parser.add_argument("--resamples", type=int, default=200)
     options = parser.parse_args()
-    print("| test | metric | methods | runs each | false alarms | draws |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    print("| test | metric | methods | runs each | images per side | false alarms | draws |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for i, setting in enumerate(SETTINGS):
-        name, methods, seeds, *_, metric, _ = setting
+        name, methods, seeds, count, *_, metric, _ = setting
         draws = options.draws // (1 if name.startswith("DeLong") else 2)
         rng = np.random.default_rng(i)
         share = np.mean([alarm(rng, setting, options.resamples) for _ in range(draws)])
         error = np.sqrt(share * (1 - share) / draws)
         print(
-            f"| {name} | {metric} | {methods} | {seeds} "
+            f"| {name} | {metric} | {methods} | {seeds} | {count} "
             f"| {100 * share:.1f} ± {100 * error:.1f} % | {draws} |",
             flush=True,
         )

@@ -6,7 +6,7 @@ The rows of a group (near, far, ...) are one family: every pair is tested on the
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -103,20 +103,27 @@ def of_runs(
       metric: see `find`.
     """
     groups = {r["ood"]: r["group"] for r in rows if r["ood"] != tables.MEAN}
-    detectors = dict.fromkeys(r["detector"] for r in rows)
     images: dict[str, np.ndarray] = {}
+    scores: dict[Name, Runs] = {}
+    adaptive: dict[str, None] = {}
     try:
-        scores: dict[tuple[str, ...], Any] = {
-            (label if len(folders) > 1 else "", detector): [
-                _scores(folder / "scores" / detector, groups, images) for folder in runs
-            ]
-            for label, runs in folders.items()
-            for detector in detectors
-            if all((folder / "scores" / detector).is_dir() for folder in runs)
-        }
-        return sentences(find(scores, groups, metric))
+        for label, runs in folders.items():
+            for detector in dict.fromkeys(r["detector"] for r in rows):
+                places = [folder / "scores" / detector for folder in runs]
+                if not all((place / f"{ID}.npz").exists() for place in places):
+                    adaptive |= {detector: None} if places[0].is_dir() else {}
+                    continue
+                found = [_scores(place, groups, images) for place in places]
+                scores[label if len(folders) > 1 else "", detector] = found
     except InputError as e:
         return [f"differences were not tested: {e}"]
+    said = sentences(find(scores, groups, metric))
+    if adaptive:
+        said.append(
+            "not tested, because their scores of ID images depend on the OOD set: "
+            f"{', '.join(adaptive)}"
+        )
+    return said
 
 
 def _scores(
@@ -127,8 +134,6 @@ def _scores(
     Raises:
       InputError: a file is missing, or its images are not those of the runs before.
     """
-    if not (folder / f"{ID}.npz").exists():
-        raise InputError(f"{folder} has no scores of ID images that all OOD sets share")
     # Sets that no row is about are covariate-shifted ID images.
     shifted = sorted(p.stem for p in folder.glob("*.npz") if p.stem not in (ID, *groups))
     found = {}
