@@ -117,6 +117,8 @@ def of_runs(
                 scores[label if len(folders) > 1 else "", detector] = found
     except InputError as e:
         return [f"differences were not tested: {e}"]
+    if not scores and not adaptive:
+        return ["differences were not tested: the folders of the runs hold no scores"]
     said = sentences(find(scores, groups, metric))
     if adaptive:
         said.append(

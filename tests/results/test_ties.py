@@ -95,6 +95,8 @@ def test_other_images_and_missing_scores_are_named(runs):
     rows = result_files.read(runs["x"][0])["rows"]
     (line,) = ties.of_runs(runs, rows)
     assert line.startswith("differences were not tested: the images of set b in ")
+    (line,) = ties.of_runs({"x": [folder]}, rows)
+    assert line == "differences were not tested: the folders of the runs hold no scores"
     (folder / "id.npz").unlink()  # as of a detector that adapts to a stream
     *tested, line = ties.of_runs(runs, rows)
     assert line.endswith("depend on the OOD set: knn")
