@@ -229,7 +229,7 @@ if __name__ == "__main__":
     TPR = flags.DEFINE_float("tpr", None, "Share of held-out ID images that are kept; 0.95.")
     ALPHA = flags.DEFINE_float("alpha", None, "Largest share of new ID images that is rejected.")
     FDR = flags.DEFINE_float("fdr", None, "Largest false discovery rate among all images given.")
-    FORMAT = flags.DEFINE_enum("format", "json", FORMATS, "How images are printed.")
+    FORMAT = flags.DEFINE_string("format", "json", f"How images are printed: {', '.join(FORMATS)}.")
 
     def main(arguments: list[str]) -> None:
         """Predicts; exits with 2 if an image could not be read."""
@@ -238,6 +238,8 @@ if __name__ == "__main__":
             raise InputError("--tpr, --alpha and --fdr are three ways to decide; give one")
         if rate is not None:
             conformal.check_share("--fdr", rate)
+        if FORMAT.value not in FORMATS:
+            raise InputError(f"--format is {' or '.join(FORMATS)}, not {FORMAT.value!r}")
         paths = expand(arguments)
         predictor = load(
             WORKDIR.value or "", detector=DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value
