@@ -36,8 +36,8 @@ autodoc_use_type_comments = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 default_role = "literal"  # `name` in a docstring is code
-# Types of other packages: resolving them would need a network at build time.
-nitpick_ignore_regex = [(r"py:.*", r"(?!adapt_jax).*")]
+# Types of other packages (resolving them would need a network at build time), and type variables.
+nitpick_ignore_regex = [(r"py:.*", r"(?!adapt_jax).*"), (r"py:.*", r".*\.(T|Pixels)")]
 
 
 # What RST would read as more than text: |a|, a_, and a lone "C." as the start of a list.
