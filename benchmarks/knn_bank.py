@@ -7,20 +7,17 @@ each stage; the features themselves are part of it. Run it alone.
 """
 
 import argparse
-import resource
-import sys
 import time
 
 import jax
 import numpy as np
 
 from adapt_jax import detectors
-
-UNIT = 2**30 if sys.platform == "darwin" else 2**20
+from adapt_jax.runtime import provenance
 
 
 def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT
+    return provenance.host_peak_bytes() / 2**30
 
 
 def main() -> None:
