@@ -87,11 +87,12 @@ def arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
       InputError: the file cannot be read.
     """
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {path.stem: found}
-        with found:
-            return {name: found[name] for name in found.files}
+        with path.open("rb") as content:  # NumPy leaves a damaged file open if it opens it itself
+            found = np.load(content, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {path.stem: found}
+            with found:
+                return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
         raise InputError(f"{path} cannot be read ({e}); write it again with numpy.savez") from e
 

@@ -156,32 +156,36 @@ class NameList(NamedTuple):
     place: str
 
 
-def listed_names(place: str, id_source: str) -> NameList:
+def listed_names(place: str, id_source: str, say: Callable[[str], None]) -> NameList:
     """Reads the names of the ID classes, those of `id_source?classes=` only.
 
     Args:
       place: of the list, see `class_names.load`; "data" for names that the ID test set brings.
       id_source: the source of the ID test set.
+      say: told of codes beside the names, which are left out.
 
     Raises:
       InputError: there is no such list.
     """
     if place == DATA:
         return NameList((), place)
-    names = class_names.load(place)
+    names = class_names.load(place, say)
     picked = sources.parse(id_source).classes
     if picked is not None and len(picked) < len(names) and picked[-1] < len(names):
         names = tuple(names[c] for c in picked)
     return NameList(names, place)
 
 
-def names_of_classes(listed: NameList, id_source: str, id_set: sources.Stream) -> tuple[str, ...]:
+def names_of_classes(
+    listed: NameList, id_source: str, id_set: sources.Stream, say: Callable[[str], None]
+) -> tuple[str, ...]:
     """The names of the ID classes, now that the ID test set is open.
 
     Args:
       listed: from `listed_names`.
       id_source: the source of the ID test set.
       id_set: the ID test set.
+      say: told of codes beside the names, which are left out.
 
     Raises:
       InputError: the set brings no names, or another number of classes than there are names.
@@ -189,7 +193,7 @@ def names_of_classes(listed: NameList, id_source: str, id_set: sources.Stream) -
     if not listed.names:
         if not id_set.class_names:
             raise InputError(f"{id_source} has no class names; give class_names a file of them")
-        return class_names.words(id_set.class_names)
+        return class_names.words(id_set.class_names, say)
     if id_set.labels is not None and len(id_set.class_names) != len(listed.names):
         raise InputError(
             f"{id_source} has {len(id_set.class_names)} classes, class_names {listed.place} has "

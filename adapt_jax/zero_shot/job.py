@@ -47,18 +47,20 @@ def zero_shot(config, workdir: str) -> dict:
         can be, before any long work.
     """
     console = terminal.console()
+    printer = terminal.printer(console)
     with contextlib.ExitStack() as held:
         with processes.together():
-            chosen, wanted = plan.scoring(config), plan.embedding(config)
+            chosen, wanted = plan.scoring(config), plan.embedding(config, printer)
             path = _prepare(workdir, held)
         say = _begin(path, console, held)
-        printer = terminal.printer(console)
         with processes.together():
             encode = encoder.load(wanted.clip, sharding.make_mesh(), say)
             transform = image_features.cut(wanted.preprocessing, encode.model)
             opened, groups = image_features.open_sets(wanted.suite, transform, printer)
             id_source = wanted.suite.id_test.source
-            names = image_features.names_of_classes(wanted.class_names, id_source, opened[ID])
+            names = image_features.names_of_classes(
+                wanted.class_names, id_source, opened[ID], printer
+            )
             words = text_features.words_of(wanted.candidates, names)
             console.print(_bank_size(words), highlight=False)
             negatives = sum(words.counts.values())

@@ -1,6 +1,6 @@
 """What a zero-shot config asks for, read and checked once, before there is any model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from adapt_jax import zero_shot_detectors
@@ -72,8 +72,12 @@ def scoring(config) -> Scoring:
     )
 
 
-def embedding(config) -> Embedding:
+def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embedding:
     """Reads what makes embeddings of words and images; opens no image.
+
+    Args:
+      config: of the job.
+      say: called with a line that a person should read.
 
     Raises:
       InputError: names, words or sources that are not there or do not fit each other.
@@ -82,7 +86,7 @@ def embedding(config) -> Embedding:
     found = Embedding(
         clip=Source(**config.clip.to_dict()),
         suite=suite,
-        class_names=image_features.listed_names(config.class_names, suite.id_test.source),
+        class_names=image_features.listed_names(config.class_names, suite.id_test.source, say),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
         ),
