@@ -20,13 +20,11 @@ _ROUNDING = 1e-12  # 0.29 * 100 is 28.999999999999996 in floating point
 class Guarantee(NamedTuple):
     """What rejecting images with a p-value of at most alpha promises about ID images.
 
-    calibration_size: n, the number of calibration images.
-    alpha: the level of the decision.
-    mean: the share of ID images rejected on average over calibration sets, floor(alpha (n+1)) /
-      (n+1) if no scores are equal, and never more.
-    bound: the share that is not exceeded with probability `confidence` by the calibration set at
-      hand; a quantile of a Beta distribution.
-    confidence: that probability, over draws of the calibration set.
+    `calibration_size` is n, the number of calibration images, and `alpha` the level of the
+    decision. `mean` is the share of ID images rejected on average over calibration sets:
+    floor(alpha (n+1)) / (n+1) if no scores are equal, and never more. `bound` is the share that is
+    not exceeded with probability `confidence` by the calibration set at hand, a quantile of a Beta
+    distribution; the probability is over draws of the calibration set.
     """
 
     calibration_size: int
