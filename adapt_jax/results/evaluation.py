@@ -13,16 +13,19 @@ Images = Sequence[np.ndarray] | np.ndarray | Callable[[int], np.ndarray]
 
 
 class ImageSet(Protocol):
-    """What files and pages show of a set: images, labels and names, one of each per score.
+    """What files and pages show of a set, one of each per score."""
 
-    images: uint8 images, or a function from an index to an image, or None where there are none.
-    labels: (N,) integers or None.
-    names: file names or the like.
-    """
+    @property
+    def images(self) -> Images | None:
+        """uint8 images, or a function from an index to an image; None where there are none."""
 
-    images: Images | None
-    labels: np.ndarray | None
-    names: Sequence[str]
+    @property
+    def labels(self) -> np.ndarray | None:
+        """(N,) integers."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """File names or the like."""
 
 
 class Evaluation(NamedTuple):

@@ -10,7 +10,7 @@ import hashlib
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,8 @@ class Mining(NamedTuple):
 
     percentile: float
     fraction: float
-    count: int | None
-    convention: str
+    count: int | None  # type: ignore[assignment]  # hides tuple.count
+    convention: Literal["neglabel", "openood_vlm"]
     near_duplicate: float | None = None
 
 
