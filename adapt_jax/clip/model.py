@@ -107,12 +107,14 @@ class Model:
     params: float32, passed to the compiled functions, never constants of them.
     dtype: "float32", "bfloat16" or "float16", which the towers compute in; embeddings are float32.
     source: where it came from: a path, `org/name@commit`, or "".
+    guess: a sentence on what was guessed about weights without a configuration; "" if nothing was.
     """
 
     architecture: Architecture
     params: Params
     dtype: str = "float32"
     source: str = ""
+    guess: str = ""
 
     def __post_init__(self):
         if self.dtype not in DTYPES:

@@ -3,6 +3,9 @@
 seed: of the streams: which images a mix takes, and their order.
 clip.path: a folder, a weights file, or a name on the Hugging Face hub; see `clip.load`.
 clip.revision: a commit of that repository; "" takes the current one.
+clip.architecture: of weights without a configuration beside them: its JSON file, or the name of a
+  released model ("ViT-B/32" of OpenAI, "ViT-B-32" of OpenCLIP, see `clip.RELEASED`); "" reads the
+  configuration beside the weights, else recognises released models and says so.
 clip.dtype: what both towers compute in, "float32", "bfloat16" or "float16" (the official programs).
 class_names: names of the ID classes: "imagenet", "cifar10", "digits", a file with one name a line,
   or "data": those that test_data brings. Where test_data has ?classes=, the names of these classes.
@@ -49,6 +52,7 @@ def default_config() -> ConfigDict:
             "clip": {
                 "path": "openai/clip-vit-base-patch16",
                 "revision": "",
+                "architecture": "",
                 "dtype": "float32",
             },
             "class_names": "imagenet",

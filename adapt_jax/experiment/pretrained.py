@@ -7,6 +7,7 @@ import jax
 from adapt_jax import models
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import decode, sources
 from adapt_jax.experiment import build
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.runtime import sharding
@@ -17,7 +18,8 @@ def check(config) -> None:
     """Reads the file and fits it to the config's network, before images are decoded.
 
     Raises:
-      InputError: the file cannot be read, or tensors are missing, unused or of the wrong shape.
+      InputError: the file cannot be read, tensors are missing, unused or of the wrong shape, or its
+        classifier has other classes than the training data.
     """
     if not config.model.pretrained:
         return
@@ -34,6 +36,8 @@ def check(config) -> None:
     size = config.image_size
     shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), jax.random.key(0))
     _fit(config.model.pretrained, state, shapes)
+    if classes and "fc" in shapes["params"]:
+        _check_classes(config, classes[0])
 
 
 def start(
@@ -64,6 +68,17 @@ def start(
 
     placed = sharding.replicate(mesh, to_host(loaded.variables))
     return state._replace(**jax.jit(fresh, out_shardings=sharding.replicated(mesh))(placed))
+
+
+def _check_classes(config, classes: int) -> None:
+    """Raises InputError unless the file's classifier has the classes of the training data."""
+    listed = sources.stream(config.train_data, config.image_size, decode.fit).class_names
+    if listed and len(listed) != classes:
+        raise InputError(
+            f"config field model.pretrained, {config.model.pretrained}: its classifier has "
+            f"{classes} classes, train_data {len(listed)}; train on its classes, or leave "
+            "fc.weight and fc.bias out of the file to start a new classifier"
+        )
 
 
 def _read(choice):

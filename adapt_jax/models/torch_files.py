@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax.core import wrappers
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.named import listed
 
@@ -232,6 +233,12 @@ def _state_dict(root: Any) -> Mapping[str, _Tensor]:
     entries = root if isinstance(root, dict) else {}
     found = [key for key, value in entries.items() if _all_tensors(value)]
     chosen = [key for key in found if key in _STATE_DICTS] or found
+    averaged = [key for key in wrappers.averaged_copies(entries) if key not in chosen]
+    if len(chosen) == 1 and averaged:
+        raise InputError(
+            f"holds a network ({listed(chosen)}) and an averaged copy "
+            f"({listed(averaged)}); save the one you want alone, where PyTorch is installed"
+        )
     if len(chosen) == 1:
         return entries[chosen[0]]
     if chosen:

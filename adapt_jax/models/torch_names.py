@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from adapt_jax.core import named
+from adapt_jax.core import named, wrappers
 from adapt_jax.models.base import Variables
 
 
@@ -78,8 +78,8 @@ def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variable
     """The network of a PyTorch state dict, all of it.
 
     Args:
-      state: name -> array, in PyTorch's layouts. `module.` (left by DataParallel) is dropped from
-        names; `num_batches_tracked` is ignored.
+      state: name -> array, in PyTorch's layouts. Prefixes and counters of wrappers are dropped, see
+        `core/wrappers.py`; `num_batches_tracked` is ignored.
       template: variables of the model, or their shapes (`jax.eval_shape(model.init, key)`); says
         which tensors there must be, their shapes and the dtypes of the result.
 
@@ -123,8 +123,8 @@ def pretrained(state: Mapping[str, np.ndarray], variables: Variables) -> Pretrai
 
 def _clean(state):
     return {
-        re.sub(r"(^|\.)module\.", r"\1", name): np.asarray(value)
-        for name, value in state.items()
+        name: np.asarray(value)
+        for name, value in wrappers.unwrapped(state).items()
         if not name.endswith("num_batches_tracked")
     }
 

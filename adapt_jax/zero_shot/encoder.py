@@ -18,11 +18,13 @@ class Source(NamedTuple):
 
     path: a folder, a weights file, or a name on the Hugging Face hub.
     revision: a commit of that repository; "" takes the current one.
+    architecture: of weights without a configuration, a released model's name or a JSON file; or "".
     dtype: "float32", "bfloat16" or "float16".
     """
 
     path: str
     revision: str = ""
+    architecture: str = ""
     dtype: str = "float32"
 
 
@@ -90,7 +92,14 @@ def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
       InputError: see `clip.load`.
     """
     say(f"CLIP: loading {source.path}")
-    model = clip.load(source.path, source.revision or None, dtype=source.dtype)
+    model = clip.load(
+        source.path,
+        source.revision or None,
+        dtype=source.dtype,
+        architecture=source.architecture or None,
+    )
+    if model.guess:
+        say(f"CLIP: warning: {model.guess}")
     fingerprint = model.fingerprint()
     return Encoder(model.placed(partial(sharding.replicate, mesh)), fingerprint, mesh, say)
 

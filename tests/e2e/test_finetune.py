@@ -12,6 +12,7 @@ from adapt_jax.models.torch_names import Layout, torch_name
 from tests.e2e import small
 
 CHOICES = {"ood": "", "total_steps": 6, "log_every": 2, "checkpoint_every": 3}
+CLASSIFIER = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,7 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
 
 def test_a_classifier_starts_from_the_file_too(weights, tmp_path):
     path, state = weights
-    method = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
-    choices = CHOICES | {"total_steps": 0, "method": method, "model__feature_norm": 0.1}
+    choices = CHOICES | {"total_steps": 0, "method": CLASSIFIER, "model__feature_norm": 0.1}
     config = small.config(**choices, model__pretrained=str(path))
     train.train(config, str(tmp_path))
     found = final_state(tmp_path, config).params["fc"]["kernel"]
@@ -89,6 +89,10 @@ def test_a_classifier_starts_from_the_file_too(weights, tmp_path):
         ({"model__trainable": "layer7"}, "section model: trainable names 'layer7'"),
         ({"model__feature_norm": 0.1}, 'section model: feature_norm .* head="linear"'),
         ({"model__stem": "imagenet"}, "image_size must be at least 32"),
+        (
+            {"method": CLASSIFIER, "train_data": "digits:train"},
+            "w.npz: its classifier has 6 classes, train_data 10; train on its",
+        ),
     ],
 )
 def test_mistakes_are_found_before_images_are_read(

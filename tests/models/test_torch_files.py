@@ -117,6 +117,9 @@ def test_the_state_dict_is_found(read):
         read({"first": state, "second": state})
     with pytest.raises(InputError, match=r"several state dicts \(model, net\)"):
         read({"model": state, "ema": state, "net": state})
+    for averaged in ("ema", "state_dict_ema", "swa_model"):
+        with pytest.raises(InputError, match=rf"a network \(model\) and an averaged.*{averaged}"):
+            read({"model": state, averaged: state})
     for value, has in (({"epoch": 3, "model": {}}, "epoch, model"), (tensor(), "nothing with a")):
         with pytest.raises(InputError, match=f"no state dict.*it has {has}"):
             read(value)

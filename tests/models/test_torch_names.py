@@ -55,6 +55,14 @@ def test_layouts_and_dtype(template):
     assert variables["params"]["head"]["output"]["kernel"][5, 2] == state["head.2.weight"][2, 5]
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "_orig_mod.module.", "model.", "net."])
+def test_wrappers_of_other_programs_and_averages_load(template, prefix):
+    state = state_of(template)
+    wrapped = {prefix + name: value for name, value in state.items()} | {"n_averaged": np.array(3)}
+    loaded, plain = (models.from_torch(s, template) for s in (wrapped, state))
+    jax.tree.map(np.testing.assert_array_equal, loaded, plain)
+
+
 def test_names_left_by_data_parallel_and_counters_are_understood(template):
     state = state_of(template)
     wrapped = {name.replace("encoder.", "encoder.module."): v for name, v in state.items()}

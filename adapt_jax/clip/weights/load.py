@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.architecture import Architecture
+from adapt_jax.clip.architecture import RELEASED, Architecture
 from adapt_jax.clip.model import DTYPES, Model, shapes
-from adapt_jax.clip.weights import config_files, files, from_shapes, hub, names
+from adapt_jax.clip.weights import config_files, files, hub, names, released
+from adapt_jax.core import wrappers
 from adapt_jax.core.errors import InputError
 
 _HF_CONFIG, _OC_CONFIG = "config.json", "open_clip_config.json"
@@ -22,8 +23,7 @@ def load(
     revision: str | None = None,
     *,
     dtype: str = "float32",
-    architecture: Architecture | Mapping | None = None,
-    activation: str | None = None,
+    architecture: Architecture | Mapping | str | pathlib.Path | None = None,
 ) -> Model:
     """A pretrained CLIP.
 
@@ -35,9 +35,9 @@ def load(
       revision: of the repository: a commit, to get the same weights for ever. Default: the current
         one; `Model.source` says which it was.
       dtype: "float32", "bfloat16" or "float16", which the towers compute in.
-      architecture: instead of the one in the files: ours, or the content of a JSON file of theirs.
-      activation: of a file without configuration, where nothing tells: OpenAI's "quick_gelu"
-        (default), or "gelu" for most models of OpenCLIP.
+      architecture: instead of the one in the files: ours, a key of `RELEASED`, or the path or
+        content of a JSON file of theirs. Of weights without any, released models are recognised by
+        their tensors, and `Model.guess` says so.
 
     Raises:
       InputError: nothing there, only a pickle, a model that is not a CLIP or has unsupported
@@ -45,8 +45,6 @@ def load(
     """
     if dtype not in DTYPES:
         raise InputError(f"unknown CLIP dtype {dtype!r}; known: {', '.join(DTYPES)}")
-    if architecture is not None and activation is not None:
-        raise InputError("a configuration says which activation to use; give one or the other")
     folder = pathlib.Path(path).expanduser()
     source = str(path)
     if not folder.exists():
@@ -59,18 +57,30 @@ def load(
     else:
         weights = _weights_in(folder) if folder.is_dir() else folder
     try:
-        tensors = files.read(weights)
-        if isinstance(architecture, Mapping):
-            known = config_files.read(architecture)
-        else:
-            known = _config_beside(weights, activation) if architecture is None else architecture
-        if known is None:
-            found = {name: value.shape for name, value in tensors.items()}
-            known = from_shapes.architecture_of(found, activation or "quick_gelu")
-        params = names.read(tensors, shapes(known))
+        tensors = wrappers.unwrapped(files.read(weights))
+        found = _given(architecture) or _config_beside(weights)
+        guess = ""
+        if found is None:
+            found, guess = released.recognised({n: value.shape for n, value in tensors.items()})
+        params = names.read(tensors, shapes(found))
     except InputError as e:
         raise InputError(f"CLIP from {source}: {e}") from None
-    return Model(known, jax.tree.map(jnp.asarray, params), dtype, source)
+    return Model(found, jax.tree.map(jnp.asarray, params), dtype, source, guess)
+
+
+def _given(architecture) -> Architecture | None:
+    """The architecture that a caller names, if one does."""
+    if isinstance(architecture, str) and architecture in RELEASED:
+        return RELEASED[architecture]
+    if isinstance(architecture, str | pathlib.Path):
+        file = pathlib.Path(architecture).expanduser()
+        if not file.is_file():
+            known = ", ".join(RELEASED)
+            raise InputError(
+                f"there is no released model and no file called {architecture}; known: {known}"
+            )
+        architecture = config_files.read_json(file)
+    return config_files.read(architecture) if isinstance(architecture, Mapping) else architecture
 
 
 def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
@@ -97,7 +107,7 @@ def _weights_in(folder):
     return (found or others)[0]
 
 
-def _config_beside(weights, activation):
+def _config_beside(weights):
     """The configuration in the files next to some weights; None if there is none."""
     stem = weights.name.split(".")[0]
     candidates = [_HF_CONFIG, _OC_CONFIG]
@@ -106,8 +116,6 @@ def _config_beside(weights, activation):
     for name in (f"{stem}_config.json", *candidates):
         file = weights.parent / name
         if file.is_file():
-            if activation is not None:
-                raise InputError(f"{file} says which activation to use; do not give one too")
             beside = weights.parent / "preprocessor_config.json"
             preprocessor = config_files.read_json(beside) if beside.is_file() else None
             return config_files.read(config_files.read_json(file), preprocessor)

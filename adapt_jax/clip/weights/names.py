@@ -34,7 +34,7 @@ class Tensor(NamedTuple):
 
 OPENAI, HUGGINGFACE, FLAX = Layout("openai"), Layout("huggingface"), Layout("flax")
 # Buffers without information, and three scalars in OpenAI's archives.
-_IGNORED = re.compile(
+IGNORED = re.compile(
     r"(^|\.)(num_batches_tracked|attn_mask|position_ids)$"
     r"|^(input_resolution|context_length|vocab_size)$"
 )
@@ -127,6 +127,12 @@ def plan(template: Params, layout: Layout) -> dict[tuple[str, ...], list[list[Te
     return leaves
 
 
+def tensors(template: Params, layout: Layout) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor that a file of these parameters has, by name."""
+    leaves = plan(template, layout).values()
+    return {tensor.name: tensor.shape for blocks in leaves for parts in blocks for tensor in parts}
+
+
 def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
     """Our parameters, float32 on the host, from all tensors of a file.
 
@@ -138,14 +144,14 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
       InputError: names the tensors that are missing, unused or of the wrong shape, the first few
         of each, and those that hold NaN or infinity.
     """
-    given = {name: value for name, value in state.items() if not _IGNORED.search(name)}
-    leaves = plan(template, detect(given))
-    wanted = {t.name: t for blocks in leaves.values() for parts in blocks for t in parts}
+    given = {name: value for name, value in state.items() if not IGNORED.search(name)}
+    layout = detect(given)
+    leaves = plan(template, layout)
     if "logit_scale" in given and given["logit_scale"].size == 1:  # some store a vector of one
         given["logit_scale"] = given["logit_scale"].reshape(())
     named.check(
         given,
-        {name: tensor.shape for name, tensor in wanted.items()},
+        tensors(template, layout),
         what="the tensors do not fit the model that the configuration describes",
         advice="give weights and configuration of one model",
     )

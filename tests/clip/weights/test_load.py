@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from adapt_jax import clip
 from adapt_jax.clip.model import shapes
-from adapt_jax.clip.weights import config_files, from_shapes, names
+from adapt_jax.clip.weights import config_files, names, released
 from adapt_jax.core.errors import InputError
 from tests.clip.weights.test_config_files import OPEN_CLIP_TINY
 from tests.conftest import GOLDEN
@@ -164,13 +164,65 @@ def test_released_models_are_recognised_by_their_shapes(name, count):
     leaves = flatten_dict(template)
     sizes = [math.prod(x.shape) for k, x in leaves.items() if k[-1] not in ("mean", "var")]
     assert sum(sizes) == count  # as OpenAI counts them
-    tensors = {
-        tensor.name: tensor.shape
-        for blocks in names.plan(template, names.OPENAI).values()
-        for parts in blocks
-        for tensor in parts
-    }
-    assert from_shapes.architecture_of(tensors) == clip.RELEASED[name]
+    tensors = names.tensors(template, names.OPENAI)
+    found = released.recognised(tensors)
+    assert found.architecture == clip.RELEASED[name]
+    assert f"guessed to be {name} (" in found.note
+    del tensors["text_projection"]
+    with pytest.raises(InputError, match="no released model.*config.json"):
+        released.recognised(tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"), [("ViT-H-14", 16), ("ViT-g-14", 16), ("ViT-bigG-14", 16)]
+)
+def test_models_of_open_clip_have_wider_heads_and_another_activation(name, heads):
+    tensors = names.tensors(shapes(clip.RELEASED[name]), names.Layout("openai", "text."))
+    found = released.recognised(tensors | {"logit_scale": (1,)}).architecture
+    assert found == clip.RELEASED[name]
+    assert (found.vision.heads, found.text.activation) == (16, "gelu")
+
+
+def test_one_shape_of_two_activations_says_how_to_choose():
+    tensors = names.tensors(shapes(clip.RELEASED["ViT-B/32"]), names.OPENAI)
+    note = released.recognised(tensors).note
+    assert "ViT-B/32 (12 heads, quick_gelu)" in note
+    assert "ViT-B-32 (12 heads, gelu) has the same shapes: say which with clip.architecture" in note
+    assert "ViT-B-32 " not in released.recognised(tensors | {"input_resolution": ()}).note
+    hf = names.tensors(shapes(clip.RELEASED["ViT-B/32"]), names.HUGGINGFACE)
+    assert released.recognised(hf).architecture.preprocessing == "huggingface"
+
+
+def test_weights_without_a_configuration(tiny, tmp_path, monkeypatch):
+    """Heads of 16 instead of 64: refused; recognised if released; or the caller says."""
+    alone = write(tmp_path / "alone", some=names.write(tiny.params, names.OPENAI))
+    with pytest.raises(InputError, match="no released model has their shapes.*clip.architecture"):
+        clip.load(alone)
+    right = config_files.read(OPEN_CLIP_TINY)
+    monkeypatch.setitem(clip.RELEASED, "tiny", right)
+    assert clip.load(alone).architecture == right
+    assert "guessed to be tiny (3 heads, quick_gelu)" in clip.load(alone).guess
+    (tmp_path / "mine.json").write_text(json.dumps(OPEN_CLIP_TINY))
+    for said in (
+        "tiny",
+        tmp_path / "mine.json",
+        str(tmp_path / "mine.json"),
+        OPEN_CLIP_TINY,
+        right,
+    ):
+        loaded = clip.load(alone, architecture=said)
+        assert (loaded.architecture, loaded.guess) == (right, "")
+    with pytest.raises(InputError, match="no released model and no file called ViT-Z.*ViT-B/32"):
+        clip.load(alone, architecture="ViT-Z")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "clip_model."])
+def test_prefixes_of_wrappers_are_dropped(tiny, tmp_path, prefix):
+    state = names.write(tiny.params, names.HUGGINGFACE) | {"n_averaged": np.array(2)}
+    state = {prefix + name if "." in name else name: value for name, value in state.items()}
+    state[prefix + "logit_scale"] = state.pop("logit_scale")
+    write(tmp_path, model=state, config=config_files.write_huggingface(tiny.architecture))
+    jax.tree.map(np.testing.assert_array_equal, clip.load(tmp_path).params, tiny.params)
 
 
 def test_everything_that_does_not_fit_is_named(tiny, tmp_path):
@@ -218,15 +270,10 @@ def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
     (tmp_path / "RN50.pt").write_bytes(b"")
     refused(tmp_path / "RN50.pt", "pickle.*jit.load.*'RN50.safetensors'")
     alone = write(tmp_path / "alone", some=state)
-    refused(alone, "width of 48 does not split into heads of 64")
-    refused(alone, "one or the other", architecture=OPEN_CLIP_TINY, activation="gelu")
-    assert clip.load(alone, architecture=OPEN_CLIP_TINY).architecture == config_files.read(
-        OPEN_CLIP_TINY
-    )
     refused(alone, "dtype 'int8'", dtype="int8")
     refused(alone, "revision", revision="main")
     hf_alone = write(tmp_path / "hf_alone", some=names.write(tiny.params, names.HUGGINGFACE))
-    refused(hf_alone, "config.json beside")
+    refused(hf_alone, "no configuration beside these weights")
     tower = {k: v for k, v in state.items() if k.startswith("visual.")}
     refused(write(tmp_path / "tower", some=tower, some_config=hf_config), "both towers")
     siglip = write(tmp_path / "siglip", model=state, config={"model_type": "siglip"})

@@ -1,0 +1,74 @@
+"""Weights without a configuration: which released model has exactly these tensors.
+
+The names and shapes of tensors tell nothing of the number of attention heads, nor of the
+activation, and a wrong guess of either costs tens of points of accuracy without an error. So only
+the models of `architecture.RELEASED` are recognised, by all their tensors.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from adapt_jax.clip.architecture import RELEASED, Architecture
+from adapt_jax.clip.model import shapes
+from adapt_jax.clip.weights import names
+from adapt_jax.core.errors import InputError
+
+
+class Guess(NamedTuple):
+    """An architecture, and a sentence that says how it was found and what it may be instead."""
+
+    architecture: Architecture
+    note: str
+
+
+def recognised(tensors: Mapping[str, tuple[int, ...]]) -> Guess:
+    """The released model with these tensors.
+
+    Args:
+      tensors: the shape of every tensor of a file, by name, in any layout.
+
+    Raises:
+      InputError: no released model has exactly these.
+    """
+    layout = names.detect(tensors)
+    given = _compared(tensors)
+    fitting = [
+        name
+        for name, architecture in RELEASED.items()
+        if _compared(names.tensors(shapes(architecture), layout)) == given
+    ]
+    if not fitting:
+        raise InputError(
+            "there is no configuration beside these weights, and no released model has their "
+            "shapes, which do not tell the number of attention heads or the activation; put the "
+            "model's config.json (Hugging Face) or open_clip_config.json (OpenCLIP) beside them, "
+            "or name such a file as clip.architecture"
+        )
+    architecture = RELEASED[fitting[0]]
+    note = (
+        f"there is no configuration beside the weights; by their shapes they are guessed to be "
+        f"{fitting[0]} ({_told(architecture)})"
+    )
+    others = fitting[1:]
+    if others and "input_resolution" not in tensors:  # a scalar that only OpenAI's archives have
+        kinds = ", ".join(f"{name} ({_told(RELEASED[name])})" for name in others)
+        note += f", but {kinds} has the same shapes: say which with clip.architecture"
+    if layout.family != "openai":
+        architecture = dataclasses.replace(
+            architecture, preprocessing="huggingface", position_kernel="huggingface"
+        )
+    return Guess(architecture, note)
+
+
+def _told(architecture: Architecture) -> str:
+    return f"{architecture.vision.heads} heads, {architecture.text.activation}"
+
+
+def _compared(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Without buffers, and without the scale, which is stored in two shapes."""
+    return {
+        name: tuple(shape)
+        for name, shape in tensors.items()
+        if name != "logit_scale" and not names.IGNORED.search(name)
+    }
