@@ -111,6 +111,7 @@ class Architecture:
     """A whole model, and how its images are to be prepared.
 
     preprocessing: the variant of `preprocess.preprocess` that its own library uses.
+    resize: what the shorter side of images becomes before the middle is cut out; 0: `image_size`.
     position_kernel: whose bicubic kernel fits a ViT's positions to another image size.
     """
 
@@ -120,6 +121,7 @@ class Architecture:
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
     preprocessing: str = "openai"
+    resize: int = 0
     position_kernel: str = "open_clip"
 
     def __post_init__(self):
@@ -128,6 +130,11 @@ class Architecture:
         except ValueError as e:
             raise InputError(f"CLIP: {e}") from None
         channel_statistics(self.mean, self.std)
+        if self.resize and self.resize < self.vision.image_size:
+            raise InputError(
+                f"CLIP's images are resized to {self.resize}, less than the "
+                f"{self.vision.image_size} cut out of them"
+            )
         for what, value, known in (
             ("preprocessing", self.preprocessing, VARIANTS),
             ("position kernel", self.position_kernel, POSITION_KERNELS),

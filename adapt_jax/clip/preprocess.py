@@ -9,6 +9,9 @@ device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
 | huggingface | transformers, CLIPImageProcessor on Pillow | bicubic | before | rounded down |
 | neglabel | XueJiang16/NegLabel, deeplearning-wisc/MCM | bilinear | before | rounded |
 | squash | open_clip with resize_mode "squash" | bicubic, aspect ratio lost | after | none |
+| bilinear | open_clip with interpolation "bilinear" | bilinear | after | rounded |
+| huggingface_bilinear | transformers with resample 2 | bilinear | before | rounded down |
+| huggingface_squash | transformers, size of height and width | as squash | before | none |
 
 Depth and orientation are those of `core/image_files.py`: EXIF orientation is applied, which the
 official programs ignore. Both crop offsets differ, by one pixel, where (length - size)
@@ -46,6 +49,9 @@ VARIANTS = {
     "huggingface": Variant(rgb_first=True, floor_crop=True),
     "neglabel": Variant(Image.Resampling.BILINEAR, rgb_first=True),
     "squash": Variant(squash=True),
+    "bilinear": Variant(Image.Resampling.BILINEAR),
+    "huggingface_bilinear": Variant(Image.Resampling.BILINEAR, rgb_first=True, floor_crop=True),
+    "huggingface_squash": Variant(rgb_first=True, squash=True),
 }
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
@@ -75,7 +81,8 @@ def pixels_uint8(
       image: a PIL image, or uint8 (H, W) or (H, W, 3).
       size: of the tower's input.
       variant: a key of `VARIANTS`.
-      resize: what the shorter side becomes before the cut; by default `size`.
+      resize: what the shorter side becomes before the cut; by default `size`. Where a variant
+        squashes images, nothing is cut.
 
     Raises:
       InputError: an unknown variant, pixels that `core.image_files.standard` refuses, an array that

@@ -115,9 +115,10 @@ def cut(preprocessing: Preprocessing, model: clip.Model) -> partial:
       InputError: `resize` is smaller than the model's images.
     """
     size = model.image_size
-    variant = preprocessing.variant
-    variant = model.architecture.preprocessing if variant == "auto" else variant
-    resize = preprocessing.resize or size
+    variant, resize = preprocessing.variant, preprocessing.resize
+    if variant == "auto":
+        variant, resize = model.architecture.preprocessing, resize or model.architecture.resize
+    resize = resize or size
     if resize < size:
         raise InputError(
             f"config field preprocess.resize is {resize}, the model takes images of {size}; give "

@@ -15,7 +15,7 @@ from adapt_jax.clip.architecture import (
     TextTransformer,
     VisionTransformer,
 )
-from adapt_jax.clip.preprocess import MEAN, STD
+from adapt_jax.clip.weights import preprocess_files
 from adapt_jax.core.errors import InputError
 
 # Hugging Face: their name -> ours; their defaults, which they leave out when writing.
@@ -131,14 +131,13 @@ def _huggingface(fields, preprocessor):
         text["eos_token_id"] = None
     elif not isinstance(text["eos_token_id"], int):
         raise InputError(f"text_config.eos_token_id must be one id, got {text['eos_token_id']!r}")
+    tower = VisionTransformer(**{ours: vision[theirs] for theirs, ours in _HF_VISION.items()})
     return Architecture(
         embed_dim=fields.get("projection_dim", 512),
-        vision=VisionTransformer(**{ours: vision[theirs] for theirs, ours in _HF_VISION.items()}),
+        vision=tower,
         text=TextTransformer(**{ours: text[theirs] for theirs, ours in _HF_TEXT.items()}),
-        mean=tuple(preprocessor.get("image_mean", MEAN)),
-        std=tuple(preprocessor.get("image_std", STD)),
-        preprocessing="huggingface",
         position_kernel="huggingface",
+        **preprocess_files.huggingface(preprocessor, tower.image_size)._asdict(),
     )
 
 
@@ -162,17 +161,11 @@ def _open_clip(fields):
     vision = _oc_vision(_Options(model.take("vision_cfg"), "vision_cfg"), activation)
     text = _oc_text(_Options(model.take("text_cfg"), "text_cfg"), activation)
     model.finish()
-    how = (prepare.get("interpolation", "bicubic"), prepare.get("resize_mode", "shortest"))
-    variants = {("bicubic", "shortest"): "openai", ("bicubic", "squash"): "squash"}
-    if how not in variants:
-        raise InputError(f"preprocess_cfg: {how[0]} resizing, mode {how[1]!r}, is not supported")
     return Architecture(
         embed_dim=embed_dim,
         vision=vision,
         text=text,
-        mean=tuple(prepare.get("mean") or MEAN),
-        std=tuple(prepare.get("std") or STD),
-        preprocessing=variants[how],
+        **preprocess_files.open_clip(prepare, vision.image_size)._asdict(),
     )
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adapt_jax.clip.architecture import RELEASED, Architecture
 from adapt_jax.clip.model import DTYPES, Model, shapes
-from adapt_jax.clip.weights import config_files, files, hub, names, released
+from adapt_jax.clip.weights import config_files, files, hub, names, preprocess_files, released
 from adapt_jax.core import wrappers
 from adapt_jax.core.errors import InputError
 
@@ -116,7 +116,7 @@ def _config_beside(weights):
     for name in (f"{stem}_config.json", *candidates):
         file = weights.parent / name
         if file.is_file():
-            beside = weights.parent / "preprocessor_config.json"
+            beside = weights.parent / preprocess_files.HUGGINGFACE
             preprocessor = config_files.read_json(beside) if beside.is_file() else None
             return config_files.read(config_files.read_json(file), preprocessor)
     return None

@@ -2,7 +2,8 @@
 
 The names and shapes of tensors tell nothing of the number of attention heads, nor of the
 activation, and a wrong guess of either costs tens of points of accuracy without an error. So only
-the models of `architecture.RELEASED` are recognised, by all their tensors.
+the models of `architecture.RELEASED` are recognised, by all their tensors, and OpenAI's archives,
+by three scalars that nobody else writes.
 """
 
 import dataclasses
@@ -11,8 +12,11 @@ from typing import NamedTuple
 
 from adapt_jax.clip.architecture import RELEASED, Architecture
 from adapt_jax.clip.model import shapes
-from adapt_jax.clip.weights import names
+from adapt_jax.clip.weights import from_shapes, names
 from adapt_jax.core.errors import InputError
+
+_ARCHIVE = {"input_resolution", "context_length", "vocab_size"}  # scalars in OpenAI's archives
+_ALONE = "there is no configuration beside the weights; by their tensors"
 
 
 class Guess(NamedTuple):
@@ -29,9 +33,13 @@ def recognised(tensors: Mapping[str, tuple[int, ...]]) -> Guess:
       tensors: the shape of every tensor of a file, by name, in any layout.
 
     Raises:
-      InputError: no released model has exactly these.
+      InputError: this is no archive of OpenAI's, and no released model has exactly these.
     """
     layout = names.detect(tensors)
+    if layout.family == "openai" and tensors.keys() >= _ARCHIVE:
+        architecture = from_shapes.architecture_of(tensors)
+        note = f"{_ALONE} this is an archive of OpenAI's ({_told(architecture)})"
+        return Guess(architecture, note)
     given = _compared(tensors)
     fitting = [
         name
@@ -46,12 +54,8 @@ def recognised(tensors: Mapping[str, tuple[int, ...]]) -> Guess:
             "or name such a file as clip.architecture"
         )
     architecture = RELEASED[fitting[0]]
-    note = (
-        f"there is no configuration beside the weights; by their shapes they are guessed to be "
-        f"{fitting[0]} ({_told(architecture)})"
-    )
-    others = fitting[1:]
-    if others and "input_resolution" not in tensors:  # a scalar that only OpenAI's archives have
+    note = f"{_ALONE} these are guessed to be {fitting[0]} ({_told(architecture)})"
+    if others := fitting[1:]:
         kinds = ", ".join(f"{name} ({_told(RELEASED[name])})" for name in others)
         note += f", but {kinds} has the same shapes: say which with clip.architecture"
     if layout.family != "openai":

@@ -7,7 +7,7 @@ import safetensors.numpy
 
 from adapt_jax.clip.architecture import Architecture, ModifiedResNet
 from adapt_jax.clip.model import Params
-from adapt_jax.clip.weights import config_files, names
+from adapt_jax.clip.weights import config_files, names, preprocess_files
 from adapt_jax.core.errors import InputError
 
 
@@ -16,7 +16,7 @@ def save(folder: str | pathlib.Path, params: Params, architecture: Architecture)
 
     `load(folder)` gives the same parameters and embeddings. Two things become Hugging Face's own,
     as its configuration cannot express them: the kernel that interpolates positions to other image
-    sizes, and the preprocessing variant.
+    sizes, and when a preprocessing variant converts to RGB and how it rounds offsets.
 
     Args:
       folder: created if need be; files of these names are replaced.
@@ -29,18 +29,9 @@ def save(folder: str | pathlib.Path, params: Params, architecture: Architecture)
         raise InputError("Hugging Face's layout has no CLIP with a ResNet; only a ViT can be saved")
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    size = architecture.vision.image_size
-    preprocessor = {
-        "image_processor_type": "CLIPImageProcessor",
-        "size": {"shortest_edge": size},
-        "crop_size": {"height": size, "width": size},
-        "resample": 3,  # bicubic
-        "image_mean": architecture.mean,
-        "image_std": architecture.std,
-    }
     written = {
         "config.json": config_files.write_huggingface(architecture),
-        "preprocessor_config.json": preprocessor,
+        preprocess_files.HUGGINGFACE: preprocess_files.write_huggingface(architecture),
     }
     for name, content in written.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")

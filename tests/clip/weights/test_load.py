@@ -188,7 +188,10 @@ def test_one_shape_of_two_activations_says_how_to_choose():
     note = released.recognised(tensors).note
     assert "ViT-B/32 (12 heads, quick_gelu)" in note
     assert "ViT-B-32 (12 heads, gelu) has the same shapes: say which with clip.architecture" in note
-    assert "ViT-B-32 " not in released.recognised(tensors | {"input_resolution": ()}).note
+    archive = dict.fromkeys(("input_resolution", "context_length", "vocab_size"), ())
+    found = released.recognised(tensors | archive)
+    assert found.architecture == clip.RELEASED["ViT-B/32"]
+    assert "an archive of OpenAI's (12 heads, quick_gelu)" in found.note
     hf = names.tensors(shapes(clip.RELEASED["ViT-B/32"]), names.HUGGINGFACE)
     assert released.recognised(hf).architecture.preprocessing == "huggingface"
 
