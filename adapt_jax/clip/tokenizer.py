@@ -2,9 +2,9 @@
 
 One table of merges (bpe_simple_vocab_16e6.txt.gz, MIT, see MERGES-LICENSE.txt) serves every CLIP
 checkpoint; the tokenizer.json, vocab.json and merges.txt of Hugging Face repositories hold the
-same one and are not read. 49,408 ids: 256 bytes, the same at the end of a word, 48,894 merges,
-start, end. `transformers` cleans less (no ftfy, no HTML entities): it gives other ids for such
-text, and the same for WordNet's words and ordinary class names.
+same one, or are refused (`weights/tokenizer_files.py`). 49,408 ids: 256 bytes, the same at the end
+of a word, 48,894 merges, start, end. `transformers` cleans less (no ftfy, no HTML entities): it
+gives other ids for such text, and the same for WordNet's words and ordinary class names.
 """
 
 import gzip
@@ -89,6 +89,32 @@ def decode(ids: Iterable[int]) -> str:
     return text.decode(errors="replace").strip()
 
 
+@lru_cache(maxsize=1)
+def merges() -> tuple[str, ...]:
+    """The merges, "left right", in the order in which they were learnt: what merges.txt holds."""
+    packed = resources.files(__package__) / "bpe_simple_vocab_16e6.txt.gz"
+    lines = gzip.decompress(packed.read_bytes()).decode().split("\n")
+    return tuple(lines[1 : 1 + _MERGES])
+
+
+@lru_cache(maxsize=1)
+def vocabulary() -> dict[str, int]:
+    """Every token but start and end, spelled as in vocab.json, with its id."""
+    letters = list(_letters().values())
+    merged = ["".join(line.split()) for line in merges()]
+    spelled = [*letters, *(f"{letter}</w>" for letter in letters), *merged]
+    return {token: i for i, token in enumerate(spelled)}
+
+
+def _letters() -> dict[int, str]:
+    """The letter of every byte, in the order of ids."""
+    # In the file a byte is one character: itself if it is visible in Latin-1, else one from 256 up.
+    # The visible ones have the lower ids.
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in set(visible)]
+    return {b: chr(b) for b in visible} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
 class _Table(NamedTuple):
     byte: dict[int, int]  # byte -> id inside a word; + 256 at its end
     pair: dict[tuple[int, int], int]  # two ids -> the merged one; earlier merges have lower ids
@@ -97,23 +123,13 @@ class _Table(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _table() -> _Table:
-    # In the file a byte is one character: itself if it is visible in Latin-1, else one from 256 up.
-    # The visible ones have the lower ids.
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    order = visible + [b for b in range(256) if b not in set(visible)]
-    letters = [chr(b) for b in visible] + [chr(256 + i) for i in range(256 - len(visible))]
-    number = {letter: i for i, letter in enumerate(letters)}
-    number |= {f"{letter}</w>": 256 + i for i, letter in enumerate(letters)}
+    order, number = list(_letters()), vocabulary()
     spelling = [bytes([b]) for b in order] + [bytes([b]) + b" " for b in order]
-
-    packed = resources.files(__package__) / "bpe_simple_vocab_16e6.txt.gz"
-    lines = gzip.decompress(packed.read_bytes()).decode().split("\n")
     pair = {}
-    for line in lines[1 : 1 + _MERGES]:
+    for line in merges():
         left, right = line.split()
-        pair[number[left], number[right]] = merged = len(spelling)
+        pair[number[left], number[right]] = len(spelling)
         spelling.append(spelling[number[left]] + spelling[number[right]])
-        number[left + right] = merged
     return _Table({b: i for i, b in enumerate(order)}, pair, spelling)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from adapt_jax import clip
+from adapt_jax.clip.weights.tokenizer_files import check_model
 from adapt_jax.core.errors import InputError
 from adapt_jax.runtime import progress, sharding
 
@@ -89,7 +90,7 @@ def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
       say: called with a line that says what is being done.
 
     Raises:
-      InputError: see `clip.load`.
+      InputError: see `clip.load`; or the model needs another tokenizer.
     """
     say(f"CLIP: loading {source.path}")
     model = clip.load(
@@ -98,6 +99,7 @@ def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
         dtype=source.dtype,
         architecture=source.architecture or None,
     )
+    check_model(model.architecture.text)
     if model.guess:
         say(f"CLIP: warning: {model.guess}")
     fingerprint = model.fingerprint()

@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Callable, Iterable
 
+from adapt_jax.clip.weights import tokenizer_files
 from adapt_jax.clip.weights.files import INDEX
 from adapt_jax.core.errors import InputError
 
@@ -10,7 +11,7 @@ from adapt_jax.core.errors import InputError
 def fetch(
     name: str, revision: str | None, candidates: Callable[[pathlib.Path], Iterable[str]]
 ) -> tuple[pathlib.Path, str]:
-    """The weights file of a repository, in the local cache beside its configuration; its commit.
+    """The weights file of a repository, cached beside its configuration and tokenizer; its commit.
 
     Args:
       name: `org/name`.
@@ -41,7 +42,7 @@ def fetch(
                 "and revision, or fetch it elsewhere and give its folder"
             ) from None
 
-    folder = snapshot(revision, ["*config.json"])
+    folder = snapshot(revision, ["*config.json", *tokenizer_files.FILES])
     commit = folder.name  # snapshots are kept by commit
     for file in candidates(folder):
         shards = [file.replace(INDEX, "-*.safetensors")] if file.endswith(INDEX) else []

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 
 from adapt_jax.clip.architecture import RELEASED, Architecture
 from adapt_jax.clip.model import DTYPES, Model, shapes
-from adapt_jax.clip.weights import config_files, files, hub, names, preprocess_files, released
+from adapt_jax.clip.weights import (
+    config_files,
+    files,
+    hub,
+    names,
+    preprocess_files,
+    released,
+    tokenizer_files,
+)
 from adapt_jax.core import wrappers
 from adapt_jax.core.errors import InputError
 
@@ -41,7 +49,8 @@ def load(
 
     Raises:
       InputError: nothing there, only a pickle, a model that is not a CLIP or has unsupported
-        options, or tensors that are missing, unused or of the wrong shape. It names them.
+        options, another tokenizer beside the weights, or tensors that are missing, unused or of the
+        wrong shape. It names them.
     """
     if dtype not in DTYPES:
         raise InputError(f"unknown CLIP dtype {dtype!r}; known: {', '.join(DTYPES)}")
@@ -57,6 +66,7 @@ def load(
     else:
         weights = _weights_in(folder) if folder.is_dir() else folder
     try:
+        tokenizer_files.check_folder(weights.parent)
         tensors = wrappers.unwrapped(files.read(weights))
         found = _given(architecture) or _config_beside(weights)
         guess = ""
