@@ -22,6 +22,7 @@ def check_npz(source: Source) -> None:
 def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
     """`images` uint8 (N, H, W[, 3]); optional `labels` (N,), `names` (N,), `class_names` (C,)."""
     data = _read(source)
+    _refuse_other_axes(source, data)
     images = _images(source, data["images"])
     count = len(images)
     labels, flaw = None, "has no array `labels`"
@@ -105,6 +106,24 @@ def _read(source: Source) -> dict[str, np.ndarray]:
         ) from error
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{source.text!r}: not a readable .npz file ({error}).") from error
+
+
+def _refuse_other_axes(source: Source, data: dict[str, np.ndarray]) -> None:
+    """Raises InputError for three axes that may be one colour picture, or MATLAB's (H, W, N)."""
+    shape = data["images"].shape
+    if len(shape) != 3 or any(
+        np.size(data[key]) == shape[0] for key in ("labels", "names") if key in data
+    ):
+        return
+    if shape[2] in (3, 4) or shape[0] == 3:
+        what, cure = "looks like one colour picture", "give N of them as (N, H, W, 3)"
+    elif shape[0] == shape[1] != shape[2]:
+        what, cure = "looks like (H, W, N)", "use images.transpose(2, 0, 1)"
+    else:
+        return
+    raise InputError(
+        f"{source.text!r}: `images` of shape {shape} {what}; {cure}, or add names, one per image"
+    )
 
 
 def _images(source: Source, images: np.ndarray) -> np.ndarray:
