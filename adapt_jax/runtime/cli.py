@@ -13,6 +13,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.runtime import compilation, processes
 
@@ -52,6 +53,7 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     def main(argv):
         if len(argv) > 1 and not arguments:
             raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
+        generator.fix_settings()
         processes.start(coordinator.value, count.value, index.value)
         compilation.use_cache()
         job(*([argv[1:]] if arguments else []))
