@@ -16,6 +16,7 @@ from absl import flags
 from rich.console import Console
 
 from adapt_jax import profiling
+from adapt_jax.core import generator
 from adapt_jax.core.errors import TrainingFailed
 from adapt_jax.data import augment
 from adapt_jax.evaluate import job as evaluate_job
@@ -26,7 +27,7 @@ from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import cli, interrupts, processes, sharding, terminal
 from adapt_jax.training import epoch_hooks, feeds, train_state, train_step
 from adapt_jax.training.train_state import TrainState
-from adapt_jax.workdir import checkpoints, folders, logbook, trackers
+from adapt_jax.workdir import checkpoints, folders, logbook, surroundings, trackers
 from adapt_jax.workdir.checkpoints import Checkpoints
 
 
@@ -81,7 +82,7 @@ def initial_state(experiment: Experiment) -> TrainState:
     """The state before the first step, replicated over the mesh."""
 
     def create():
-        key = jax.random.key(experiment.config.seed)
+        key = generator.key(experiment.config.seed)
         return train_state.create(key, experiment.parts, experiment.image_shape)
 
     return jax.jit(create, out_shardings=sharding.replicated(experiment.mesh))()
@@ -114,6 +115,8 @@ def fit(
     else:
         state = pretrained.start(experiment, state, console.print)
     step = int(state.step)
+    if said := surroundings.remember(folder, step):
+        console.print(said, highlight=False)
     if step >= plan.total_steps:
         if newest is None:
             store.save(step, state, math.inf)  # an untrained network can be evaluated too

@@ -1,6 +1,6 @@
 """Names and ranges of a training config's own fields, before anything is made of them."""
 
-from adapt_jax.config import default_config
+from adapt_jax.config import default_config, ranges
 from adapt_jax.config.diff import flatten
 from adapt_jax.core.errors import InputError
 
@@ -19,17 +19,7 @@ def check(config) -> None:
             raise InputError(
                 f"the config {word} {key!r}; see adapt_jax/config/defaults.py for all of them"
             )
-    counts = ("batch_size", "microbatches", "image_size", "views", "log_every", "checkpoint_every")
-    for field in (*counts, "eval_batch_size"):
-        if config[field] < 1:
-            raise InputError(f"config field {field} must be at least 1, got {config[field]}")
-    if config.prefetch < 1 or (config.input_workers or 0) < 0:
-        raise InputError(
-            "config field prefetch must be at least 1 and input_workers at least 0, got "
-            f"{config.prefetch} and {config.input_workers}"
-        )
-    if config.epochs < 0 or (config.total_steps or 0) < 0:
-        raise InputError("config fields epochs and total_steps must not be negative")
+    ranges.check(given)
     if config.eval_checkpoint not in ("last", "best"):
         raise InputError(f'eval_checkpoint is "last" or "best", got {config.eval_checkpoint!r}')
 

@@ -38,6 +38,7 @@ report: whether report.html is written.
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from adapt_jax.config import ranges
 from adapt_jax.config.diff import flatten
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.errors import InputError
@@ -96,10 +97,5 @@ def check_fields(config) -> None:
             f"the zero-shot config {word} {key!r}; see adapt_jax/config/zero_shot.py for all of "
             "them"
         )
-    for field in ("text_batch_size", "image_batch_size", "stream.batch_size"):
-        if given[field] < 1:
-            raise InputError(f"config field {field} must be at least 1, got {given[field]}")
+    ranges.check(given)
     steps_range(config.profile, "config field profile")
-    for field in ("bootstrap", "preprocess.resize"):
-        if given[field] < 0:
-            raise InputError(f"config field {field} must not be negative, got {given[field]}")

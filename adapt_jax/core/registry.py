@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -59,6 +60,8 @@ class Registry(Generic[T]):
                 )
             if parameters[key].annotation is bool and not isinstance(value, bool | np.bool_):
                 raise ValueError(f"{name}: {key} is true or false, got {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}: {key} must be finite, got {value!r}")
         missing = [k for k, p in parameters.items() if p.default is p.empty and k not in given]
         if missing:
             raise TypeError(f"{self.kind} {name!r} needs {', '.join(missing)}")

@@ -24,6 +24,7 @@ from adapt_jax.data import sources, suites
 from adapt_jax.data.download import catalogue, store
 from adapt_jax.data.download.catalogue import ARCHIVES, NEEDS, Archive
 from adapt_jax.data.set_names import SHIFTED
+from adapt_jax.runtime import boundary
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,11 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.root:
         os.environ["ADAPT_JAX_DATA"] = arguments.root  # sources and hints look there as well
     try:
-        arguments.job(arguments)
-    except InputError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        with boundary.explained():
+            arguments.job(arguments)
+    except SystemExit as end:
+        return int(end.code)
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import cache_folder
 
 DIGEST_BYTES = 32
@@ -37,7 +38,7 @@ def array(
 
     Returns: a read-only memory map of the file, or an ordinary array.
     """
-    path = cache_folder(cache_dir) / "arrays" / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
+    path = cache_folder(cache_dir) / "arrays" / f"{hashlib.sha256(encoded(key)).hexdigest()}.npy"
     found = _read(path, shape, dtype)
     if found is not None:
         return found

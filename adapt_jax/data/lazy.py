@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.data import decode
 from adapt_jax.data.base import Listing
 
@@ -91,7 +92,7 @@ def fingerprint(
     rules = decode.RULES.split()[0]
     digest = hashlib.sha256(f"lazy {rules} {size} {resize} {labels is not None};".encode())
     if listing.identity is not None:
-        digest.update(listing.identity(indices).encode())
+        digest.update(encoded(listing.identity(indices)))
     else:  # such sources are arrays in memory
         digest.update(np.ascontiguousarray(listing.pixels[indices]).data)
     if labels is not None:

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.data import sources
 from adapt_jax.data.download.catalogue import data_root
 
@@ -284,6 +285,6 @@ def protocol_hash(entries: Mapping[str, Sequence[str]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(entries):
         for text in (name, str(len(entries[name])), *entries[name]):
-            data = text.encode()
+            data = encoded(text)
             digest.update(b"%d:%s" % (len(data), data))  # lengths: "ab", "c" is not "a", "bc"
     return digest.hexdigest()

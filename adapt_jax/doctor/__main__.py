@@ -12,7 +12,7 @@ from absl import flags
 
 from adapt_jax.doctor import job
 from adapt_jax.doctor.findings import FAIL, STYLES, table
-from adapt_jax.runtime import cli, terminal
+from adapt_jax.runtime import boundary, cli, terminal
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
 NO_IMAGES = flags.DEFINE_bool("no_images", False, "Leave the image sets unread.")
@@ -32,7 +32,7 @@ def main() -> None:
         of = {s: sum(f.status == s for f in findings) for s in STYLES}
         console.print(", ".join(f"{n} {s}" for s, n in of.items()))
     if any(f.status == FAIL for f in findings):
-        raise SystemExit(cli.EXIT_FAILED)
+        raise SystemExit(boundary.EXIT_FAILED)
 
 
 cli.run(main)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from adapt_jax import methods, models
+from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.experiment import derived
@@ -38,10 +38,8 @@ def make_parts(
     """
     mean, std = mean_std or ((0.5,) * 3, (0.5,) * 3)
     wide = config.model.dtype == "float64"
-    if wide and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise InputError(
-            "config field model.dtype float64 needs JAX_ENABLE_X64=1 in the environment"
-        )
+    if wide:
+        generator.use_double_precision()
     dtype = jnp.float64 if wide else jnp.float32
     method = make_method(config, num_classes=num_classes, num_images=num_images)
     head = {"embeddings": "mlp", "logits": "linear"}[method.reads]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 
 from adapt_jax import models
+from adapt_jax.core import generator
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode, sources
@@ -34,7 +35,7 @@ def check(config) -> None:
         mean_std=None,
     )
     size = config.image_size
-    shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), jax.random.key(0))
+    shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), generator.key(0))
     _fit(config.model.pretrained, state, shapes)
     if classes and "fc" in shapes["params"]:
         _check_classes(config, classes[0])

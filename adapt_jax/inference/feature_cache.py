@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data.sources import Dataset
 from adapt_jax.inference.forward import Arrays, Extract
@@ -98,7 +99,7 @@ def path_of(folder: pathlib.Path, name: str, checkpoint: str) -> pathlib.Path:
 def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
     """SHA-256 of everything the outputs of `dataset` depend on."""
     text = f"{checkpoint} {dataset.fingerprint} {mean_std} {dtype}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(encoded(text)).hexdigest()
 
 
 def _labelled(arrays: Arrays, dataset: Dataset) -> Arrays:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.runtime import sharding
@@ -55,7 +56,7 @@ def _exported(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:
 def _abstract_state(experiment: Experiment) -> TrainState:
     """Shapes, dtypes and places of a state's arrays."""
     like = jax.eval_shape(
-        lambda: train_state.create(jax.random.key(0), experiment.parts, experiment.image_shape)
+        lambda: train_state.create(generator.key(0), experiment.parts, experiment.image_shape)
     )
     place = sharding.replicated(experiment.mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from adapt_jax.core import checks
+from adapt_jax.core import checks, generator
 from adapt_jax.core.errors import InputError
 from adapt_jax.models import stages
 from adapt_jax.models.base import Model
@@ -126,7 +126,7 @@ def _pure(
 
     def shapes(image_shape):
         image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-        return jax.eval_shape(partial(network.init, train=False), jax.random.key(0), image)
+        return jax.eval_shape(partial(network.init, train=False), generator.key(0), image)
 
     def init(key, image_shape=(32, 32, 3), param_dtype=jnp.float32):
         if len(image_shape) != 3 or min(image_shape[:2]) < smallest_image or image_shape[2] < 1:

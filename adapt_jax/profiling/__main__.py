@@ -7,13 +7,13 @@ stream a row, an operation in its phase's colour.
 import gzip
 import json
 import pathlib
-import sys
 
 import matplotlib
 from absl import app
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.profiling import hlo, ops, summary
+from adapt_jax.runtime import boundary
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -105,13 +105,10 @@ def main(argv: list[str]) -> None:
     """Draws the profile in the folder named."""
     if len(argv) != 2:
         raise app.UsageError("give one folder, such as runs/mine/profile")
-    try:
-        for path in draw(pathlib.Path(argv[1])):
-            print(path)
-    except InputError as e:
-        print(f"error: {e}", file=sys.stderr)
-        raise SystemExit(2) from None
+    for path in draw(pathlib.Path(argv[1])):
+        print(path)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    with boundary.explained():
+        app.run(main)

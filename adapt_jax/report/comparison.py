@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
 from adapt_jax.results import aggregate, tables, ties
 from adapt_jax.results.tables import MEAN, Row
@@ -76,8 +77,8 @@ def write(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
     picture = figure(content)
     files = {
         "compare.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
-        "compare.csv": sheet.getvalue().encode(),
-        "compare.md": markdown(content).encode(),
+        "compare.csv": encoded(sheet.getvalue()),
+        "compare.md": encoded(markdown(content)),
         "compare.png": _saved(picture, "png"),
         "compare.svg": _saved(picture, "svg"),
     }

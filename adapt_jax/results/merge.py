@@ -16,6 +16,7 @@ import numpy as np
 from absl import flags
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
 from adapt_jax.results import aggregate, published, result_files, tables, ties
 from adapt_jax.results.tables import MEAN, Row
@@ -204,7 +205,7 @@ def main() -> None:
         table = text(rows, kind.value or "markdown", shown, keys, notes)  # checks columns
         if out.value:
             try:
-                write_atomically(out.value, table.encode())
+                write_atomically(out.value, encoded(table))
             except OSError as e:
                 raise InputError(f"--out={out.value} cannot be written: {e.strerror}") from e
             print(f"wrote {out.value}")

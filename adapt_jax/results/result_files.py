@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
 from adapt_jax.results.tables import Row
 from adapt_jax.runtime import processes
@@ -70,7 +71,7 @@ def _write(workdir: Path, header: Mapping[str, Any], rows: Sequence[Row], text: 
     writer.writerows({**facts, **r} for r in rows)
     workdir.mkdir(parents=True, exist_ok=True)
     write_atomically(workdir / "results.json", (text + "\n").encode())
-    write_atomically(workdir / "results.csv", table.getvalue().encode())
+    write_atomically(workdir / "results.csv", encoded(table.getvalue()))
 
 
 def read(workdir: str | os.PathLike) -> dict[str, Any]:

@@ -7,17 +7,16 @@ import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from adapt_jax.core.errors import InputError, TrainingFailed
-from adapt_jax.runtime import compilation, processes
+from adapt_jax.core import generator
+from adapt_jax.core.errors import InputError
+from adapt_jax.runtime import boundary, compilation, processes
 
-EXIT_INPUT = 2
-EXIT_FAILED = 1
 _OVERRIDE = re.compile(r"--?config\.([\w.]+)")
 
 
@@ -36,13 +35,11 @@ def required(config: flags.FlagHolder):
 
 
 def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
-    """Parses the flags, runs `job` and exits: 0 done, 1 failed, 2 wrong input (one sentence).
+    """Parses the flags, runs `job` and exits: 0 done, else see `boundary`.
 
     Args:
       job: takes nothing, or with `arguments` the list of those that are no flags.
       arguments: whether there may be such.
-
-    ADAPT_JAX_TRACEBACK=1 in the environment shows where a wrong input was noticed.
     """
     logging.set_verbosity(logging.WARNING)  # Orbax narrates every save at INFO
     coordinator = flags.DEFINE_string("coordinator", "", "host:port of process 0, if several.")
@@ -52,6 +49,7 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     def main(argv):
         if len(argv) > 1 and not arguments:
             raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
+        generator.fix_settings()
         processes.start(coordinator.value, count.value, index.value)
         compilation.use_cache()
         job(*([argv[1:]] if arguments else []))
@@ -60,23 +58,14 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
         if "adapt_jax" in module:
             for flag in found:  # --help shows those of the main module, and what is called its own
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    try:
-        app.run(main, flags_parser=_parse)
-    except InputError as e:
-        _explain(e)
-    except TrainingFailed as e:
-        _explain(e, EXIT_FAILED)
-    except (jax.errors.JaxRuntimeError, ValueError) as e:  # Orbax wraps what it catches
-        processes.leave_if_lost(e)
-        raise
-
-
-def _explain(error: Exception, code: int = EXIT_INPUT) -> NoReturn:
-    if os.environ.get("ADAPT_JAX_TRACEBACK"):
-        raise error
-    sys.stdout.flush()
-    print(f"{processes.prefix()}error: {error}", file=sys.stderr)
-    raise SystemExit(code)
+    with boundary.explained(processes.prefix):
+        try:
+            app.run(main, flags_parser=_parse)
+        except InputError:
+            raise
+        except (jax.errors.JaxRuntimeError, ValueError) as e:  # Orbax wraps what it catches
+            processes.leave_if_lost(e)
+            raise
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -85,7 +74,9 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except (flags.Error, AttributeError, TypeError, ValueError) as e:
-        _explain(e)
+        raise InputError(str(e)) from e
+    except SystemExit:  # only --help does that, with an exit code that says it failed
+        raise SystemExit(0) from None
 
 
 def _check_config(argv: list[str]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 
 HEARTBEAT = 30  # seconds without a sign of life after which the others give up
 _LOST = re.compile(r"(?i)gloo|connection|heartbeat|unavailable|deadline|barrier|peer|socket")
@@ -124,7 +125,7 @@ def together():
 
 def same(what: str, text: str) -> None:
     """Raises InputError on every process unless `text` is the same on all of them."""
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+    number = int.from_bytes(hashlib.sha256(encoded(text)).digest()[:4]) >> 1
     found = _gathered(number)
     other = np.flatnonzero(found != found[0])
     if other.size:

@@ -1,6 +1,7 @@
 """The training step: the only gradient of a network's parameters in the package."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,8 @@ def make_step(
     """Builds `step(state, images, labels) -> (state, metrics)`.
 
     images (B, H, W, 3) uint8, labels (B,) int32, taken from `loss_labels`. A step whose loss or
-    gradient is not finite changes nothing but the step count and reports `skipped` = 1.
+    gradient is not finite, or that would leave anything in the state that is not, changes nothing
+    but the step count and reports `skipped` = 1.
 
     Args:
       parts: the network, method, optimiser, schedule and augmentation.
@@ -66,9 +68,9 @@ def make_step(
                 lambda p, d: p - (rate * d).astype(p.dtype), state.params, direction
             )
             norm = optax.tree.norm(gradient)
-            fine = jnp.isfinite(loss) & jnp.isfinite(norm)
             new = (params, batch_stats, opt_state, method_state)
             old = (state.params, state.batch_stats, state.opt_state, state.method_state)
+            fine = jnp.isfinite(loss) & jnp.isfinite(norm) & _all_finite(new)
             kept = jax.tree.map(lambda n, o: jnp.where(fine, n, o), new, old)
         metrics = metrics | {
             "loss": loss,
@@ -82,6 +84,12 @@ def make_step(
         return after, metrics
 
     return step
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    """Whether every number of every array is finite, () bool."""
+    arrays = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.array([jnp.isfinite(x).all() for x in arrays]))
 
 
 def loss_labels(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from adapt_jax.config import completed
 from adapt_jax.config.effects import Effect, changed
+from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.runtime import processes
@@ -75,7 +76,7 @@ class Checkpoints:
                 f"the checkpoint of step {step} is damaged, or does not fit this config and data: "
                 f"{first}"
             ) from e
-        return restored._replace(key=jax.random.wrap_key_data(restored.key))
+        return restored._replace(key=generator.from_data(restored.key))
 
     def close(self) -> None:
         """Waits for pending writes."""

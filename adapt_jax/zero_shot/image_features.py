@@ -15,6 +15,7 @@ import numpy as np
 from adapt_jax import clip
 from adapt_jax.clip.preprocess import VARIANTS
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.data import decode, sources, suites
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
@@ -228,7 +229,7 @@ def embed(
     sets = {}
     for name, stream in opened.items():
         text = f"{encoder.fingerprint} {decode.RULES} {how} {stream.stamp}"
-        key = hashlib.sha256(text.encode()).hexdigest()
+        key = hashlib.sha256(encoded(text)).hexdigest()
 
         def run(stream, name=name):
             count = len(stream.names)

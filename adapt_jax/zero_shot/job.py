@@ -19,6 +19,7 @@ import numpy as np
 
 from adapt_jax import profiling
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID
@@ -232,4 +233,4 @@ def _save_predictions(path: pathlib.Path, found: ImageSet, text: Text, classes, 
     for name, c, cosine in zip(found.names, classes, cosines):
         writer.writerow([name, c, text.class_names[c], f"{cosine:.6f}"])
     path.parent.mkdir(exist_ok=True)
-    write_atomically(path, lines.getvalue().encode())
+    write_atomically(path, encoded(lines.getvalue()))

@@ -105,12 +105,6 @@ def read_candidates(
             'config field negatives.convention is "neglabel" or "openood_vlm", got '
             f"{settings.convention!r}"
         )
-    for field in ("percentile", "fraction", "near_duplicate"):
-        value = getattr(settings, field)
-        if value is not None and not 0 <= value <= 1:
-            raise InputError(f"config field negatives.{field} lies in 0..1, got {value:g}")
-    if (settings.count or 0) < 0:
-        raise InputError(f"config field negatives.count must not be negative, got {settings.count}")
     options = dict(words)
     drop, as_phrases = options.pop("without_labels"), options.pop("phrases")
     wanted = settings.fraction if settings.count is None else settings.count

@@ -114,6 +114,7 @@ def test_evaluating_what_was_never_trained(tmp_path):
 
 
 def test_help_lists_the_flags():
-    result = run("--helpshort")
+    result = run("--help")
+    assert result.returncode == 0
     assert "--workdir" in result.stdout
     assert "--config" in result.stdout

@@ -130,6 +130,54 @@ def test_a_step_that_is_not_finite_changes_only_the_count():
         jax.tree.map(np.testing.assert_array_equal, kept, was)
 
 
+def overflowing_statistics():
+    model = linear_model()
+
+    def apply(variables, images, train):
+        outputs, statistics = model.apply(variables, images, train)
+        return outputs, jax.tree.map(lambda x: x * jnp.inf, statistics)
+
+    return model._replace(apply=apply)
+
+
+def overflowing_memory():
+    method = pull_to_label()
+
+    def loss(embeddings, labels, state):
+        value, _ = method.loss(embeddings, labels, jnp.zeros(DIM, jnp.int32))
+        return value, (state * 2, {})
+
+    return Method(lambda key: jnp.full(DIM, 3e38), loss)
+
+
+def steep():
+    method = pull_to_label()
+
+    def loss(embeddings, labels, state):
+        value, (state, metrics) = method.loss(embeddings, labels, state)
+        return 1e3 * value, (state, metrics)
+
+    return Method(method.init, loss)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"rate": 3e38, "method": steep()},
+        {"model": overflowing_statistics()},
+        {"method": overflowing_memory()},
+    ],
+)
+def test_a_step_never_leaves_anything_in_the_state_that_is_not_finite(what):
+    state, step = setup(**what)
+    new, metrics = jax.jit(step)(state, *data(4))
+    assert jnp.isfinite(metrics["loss"])
+    assert jnp.isfinite(metrics["gradient_norm"])
+    assert metrics["skipped"] == 1
+    for kept, was in zip(new[1:5], state[1:5], strict=True):
+        jax.tree.map(np.testing.assert_array_equal, kept, was)
+
+
 def test_learning_reduces_the_loss():
     state, step = setup(rate=0.05)
     images, labels = data(10)

@@ -69,10 +69,7 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
     and contain spaces. Order and repetitions are kept; empty lines are skipped.
     """
     root, names, labels = _root(source), [], []
-    try:
-        lines = _path(source.place).read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source.place} is not a text file (UTF-8): {error.reason}.") from error
+    lines = _path(source.place).read_text("utf-8-sig", "surrogateescape").splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

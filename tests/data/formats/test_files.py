@@ -1,5 +1,8 @@
 """Folders and image lists: order, labels, and what is said when something is wrong."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -124,9 +127,22 @@ def test_lists_that_are_wrong(classes, lines, word):
         load(f"list:{classes}/bad.txt", 8, labeled=True)
 
 
+def test_names_that_are_not_utf_8(classes, tmp_path):
+    odd = os.fsencode(classes / "bee") + b"/caf\xe9.png"
+    shutil.copy(os.fsencode(classes / "bee" / "2.png"), odd)
+    (classes / "odd.txt").write_bytes(b"bee/caf\xe9.png 0\nbee/2.png 0\n")
+    for source in (f"list:{classes}/odd.txt", f"folder:{classes}"):
+        found = load(source, 8, labeled=True, cache_dir=tmp_path)
+        assert b"bee/caf\xe9.png" in map(os.fsencode, found.names)
+        again = load(source, 8, cache_dir=tmp_path)
+        np.testing.assert_array_equal(found.images, again.images)
+        lazy = load(source, 8, labeled=True, at_most=0)
+        np.testing.assert_array_equal(lazy.images[:], found.images)
+
+
 def test_list_that_is_no_text(classes):
     (classes / "bad.txt").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(InputError, match="not a text file"):
+    with pytest.raises(InputError, match="line 1: expected"):
         load(f"list:{classes}/bad.txt", 8)
     (classes / "good.txt").write_text("bee/2.png 0\n")
     with pytest.raises(InputError, match="is not a folder"):
