@@ -75,7 +75,9 @@ def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path,
     (scores, classes), (same, also) = run.predict(images), ours.predict(images)
     np.testing.assert_array_equal(same, scores)
     np.testing.assert_array_equal(also, classes)
-    assert ours._replace(predict=None) == run._replace(predict=None)
+    np.testing.assert_array_equal(ours.calibration, run.calibration)
+    rest = {"predict": None, "calibration": None}
+    assert ours._replace(**rest) == run._replace(**rest)
 
     program = jax_export.deserialize(bytearray((folder / bundle.SCORER).read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
