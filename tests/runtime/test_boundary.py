@@ -135,10 +135,8 @@ def ran(code, *arguments, **kwargs):
 
 def test_names_that_are_not_utf_8_go_through_any_console():
     code = "import sys; from adapt_jax.runtime import boundary\n"
-    code += (
     code += "with boundary.explained():\n"
     code += "    print(sys.argv[1], '±')\n    raise OSError(2, 'No', sys.argv[1])"
-    )
     for encoding, shown in (("utf-8", "±".encode()), ("ascii", b"?")):
         done = ran(code, b"caf\xe9", env=os.environ | {"PYTHONIOENCODING": encoding})
         assert done.returncode == 2
