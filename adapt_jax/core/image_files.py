@@ -14,6 +14,7 @@
 import functools
 import io
 import os
+import stat
 import warnings
 
 import numpy as np
@@ -41,12 +42,15 @@ def opened(encoded: str | os.PathLike | bytes | np.ndarray) -> Image.Image | np.
     """A path or the bytes of a file as a PIL image, not yet decoded; pixels as they are.
 
     Raises:
-      InputError: no image in one of `FORMATS`; a Git LFS pointer or a web page is called that.
+      InputError: no file, or no image in one of `FORMATS`; a Git LFS pointer or a web page is
+        called that.
       OSError: the file cannot be read.
     """
     if isinstance(encoded, np.ndarray):
         return encoded
     file = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+    if file is encoded and not stat.S_ISREG(os.stat(encoded).st_mode):  # a pipe would never end
+        raise InputError("it is no file but a folder, a pipe or a device; remove it")
     try:
         return Image.open(file, formats=_formats())
     except PIL.UnidentifiedImageError:

@@ -15,13 +15,14 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import PIL
 from PIL import Image
 
+from adapt_jax.core import patience
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.image_files import opened, standard
 
@@ -102,13 +103,14 @@ def blocks(
 
     Raises:
       InputError: the first image, in order, that cannot be read; it is named.
+      NoAnswer: an image was not read in time; it is named.
     """
     transform = transform or partial(fit, size=size, resize=resize)
     step = max(1, min(1024, BLOCK_BYTES // (size * size * 3)))
     pool = ThreadPoolExecutor(os.cpu_count())
 
-    def begin(start: int) -> Iterator[np.ndarray]:
-        return pool.map(lambda i: made(image, i, names[i], transform), indices[start:][:step])
+    def begin(start: int) -> list[Future[np.ndarray]]:
+        return [pool.submit(made, image, i, names[i], transform) for i in indices[start:][:step]]
 
     try:
         coming = begin(0)
@@ -116,12 +118,13 @@ def blocks(
             squares, coming = coming, begin(start + step)
             block = np.empty((len(indices[start:][:step]), size, size, 3), np.uint8)
             for row, square in enumerate(squares):
-                block[row] = square
+                name = names[indices[start + row]]
+                block[row] = patience.wait(square, lambda name=name: f"image {name}")
             if progress is not None:
                 progress(start + len(block), len(indices))
             yield block
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def made(image: Callable, index, name: str, transform: Callable) -> np.ndarray:

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from adapt_jax.core import patience
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
 from adapt_jax.data import decode
@@ -43,8 +44,10 @@ class LazyImages:
         if chosen.ndim == 0:
             return self._decoded(int(chosen))
         squares = np.empty((len(chosen), *self.shape[1:]), np.uint8)
-        for row, square in enumerate(self._threads.map(self._decoded, chosen)):
-            squares[row] = square
+        coming = [self._threads.submit(self._decoded, i) for i in chosen]
+        for row, square in enumerate(coming):
+            name = self.name(chosen[row])
+            squares[row] = patience.wait(square, lambda name=name: f"image {name}")
         return squares
 
     def __array__(self, *args, **kwargs):

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from adapt_jax.core import file_names
-from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.core.errors import InputError, NoAnswer, TrainingFailed
 
 EXIT_FAILED = 1
 EXIT_INPUT = 2
@@ -69,6 +69,8 @@ def explained(prefix: Callable[[], str] = str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # it may be stdout that is on the full disk
             sys.stdout.flush()
         print(f"{prefix()}error: {told.sentence}", file=sys.stderr, flush=True)
+        if isinstance(error, NoAnswer):
+            os._exit(told.code)
         raise SystemExit(told.code) from None
 
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict, config_flags
 
 from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError
-from adapt_jax.runtime import boundary, compilation, processes
+from adapt_jax.runtime import boundary, compilation, interrupts, processes
 
 _OVERRIDE = re.compile(r"--?config\.([\w.]+)")
 
@@ -49,6 +49,7 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     def main(argv):
         if len(argv) > 1 and not arguments:
             raise InputError(f"unexpected argument {argv[1]!r}; options look like --name=value")
+        interrupts.heed_sigterm()
         generator.fix_settings()
         processes.start(coordinator.value, count.value, index.value)
         compilation.use_cache()

@@ -1,6 +1,17 @@
 """Stopping a run from outside without losing it."""
 
+import os
 import signal
+
+
+def heed_sigterm() -> None:
+    """Has SIGTERM end this process even if it is the first of a container.
+
+    The kernel keeps from such a process what it has no handler for. During a compilation Python's
+    handlers have to wait for its end.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(128 + number))
 
 
 class Deferred:

@@ -10,8 +10,10 @@ import hashlib
 import itertools
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 
@@ -25,7 +27,8 @@ from adapt_jax.core.file_names import encoded
 HEARTBEAT = 30  # seconds without a sign of life after which the others give up
 _LOST = re.compile(r"(?i)gloo|connection|heartbeat|unavailable|deadline|barrier|peer|socket")
 EXIT_INPUT = 2  # wrong input
-PATIENCE = 240  # seconds to wait for process 0
+QUIET = 5  # seconds without the others after which it is said who is waited for
+PATIENCE = 240  # seconds to wait for them
 _MEETINGS = itertools.count()
 _LONGEST = 24 * 3600  # seconds that one process may decode or compile longer than another
 EXIT_LOST = 75  # another process is gone (sysexits' "try again"): start all of them again
@@ -35,7 +38,9 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
     """Connects this process with the others, if there are others. Comes before any computation.
 
     Explicit arguments win, then ADAPT_JAX_COORDINATOR, ADAPT_JAX_NUM_PROCESSES and
-    ADAPT_JAX_PROCESS_ID, then what Slurm (srun), Open MPI or a TPU pod slice say by themselves.
+    ADAPT_JAX_PROCESS_ID, then what Slurm (srun), Open MPI or a TPU pod slice say by themselves;
+    one process is alone whatever those say. Where others do not come it is said within seconds who
+    is waited for.
 
     Args:
       coordinator: host:port of process 0; or "auto" where JAX finds the others by itself.
@@ -49,13 +54,15 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
     size = _number("ADAPT_JAX_NUM_PROCESSES", count)
     mine = _number("ADAPT_JAX_PROCESS_ID", index)
     if address == "auto":
-        _connect()
+        _connect("coordinator=auto says that this is one of several processes")
         return
     given = {"coordinator": address, "num_processes": size, "process_id": mine}
     missing = [name for name, value in given.items() if value in ("", None)]
+    if size == 1 and len(missing) == 2:
+        return  # alone, whatever the surroundings say
     if len(missing) == len(given):
-        if _surrounded():
-            _connect()
+        if surroundings := _surroundings():
+            _connect(surroundings)
         return
     if missing:
         raise InputError(
@@ -66,10 +73,11 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
         raise InputError(f"coordinator is host:port of process 0, got {address!r}")
     if not 0 <= mine < size:
         raise InputError(f"process_id must lie in 0..{size - 1}, got {mine}")
+    what = f"this is process {mine} of {size}, with process 0 at {address}"
     if mine > 0:
-        _wait_for(address)
+        _wait_for(address, what)
     if size > 1:
-        _connect(coordinator_address=address, num_processes=size, process_id=mine)
+        _connect(what, coordinator_address=address, num_processes=size, process_id=mine)
 
 
 def is_main() -> bool:
@@ -199,35 +207,74 @@ def _number(variable: str, given: int | None) -> int | None:
     return int(text)
 
 
-def _surrounded() -> bool:
-    """Whether the environment says that this is one of several processes."""
-    tasks = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
-    if any(os.environ.get(name, "1") not in ("", "1") for name in tasks):
-        return True
-    return "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+def _surroundings() -> str:
+    """What the environment says of other processes; "" where it speaks of none."""
+    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+        if (count := os.environ.get(name, "1")) not in ("", "1"):
+            return f"{name}={count} says that this is one of {count} processes"
+    hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
+    if "," in hosts:
+        return f"TPU_WORKER_HOSTNAMES={hosts} says that this is one of several processes"
+    return ""
 
 
-def _wait_for(address: str) -> None:
+def _wait_for(address: str, what: str) -> None:
     """Until process 0 listens; JAX itself would abort without a sentence."""
     host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + PATIENCE
+    began, said = time.monotonic(), False
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=QUIET).close()
             return
         except OSError as e:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > PATIENCE:
                 raise InputError(
                     f"process 0 does not answer at {address} ({e}); start it, and let that port "
                     "through"
                 ) from e
+            if waited > QUIET and not said:
+                _say_waiting(f"{what}, which does not answer yet ({e})")
+                said = True
             time.sleep(0.5)
 
 
-def _connect(**arguments) -> None:
+def _say_waiting(what: str) -> None:
+    print(
+        f"waiting for other processes for up to {PATIENCE} s: {what}. If you typed this command in "
+        "an interactive shell, start it with srun or mpirun, or set ADAPT_JAX_NUM_PROCESSES=1 to "
+        "run it alone",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+@contextlib.contextmanager
+def _waiting(what: str):
+    """Says after a while what is waited for, and gives up in the end; JAX does neither."""
+
+    def give_up() -> None:  # the main thread is inside JAX
+        print(f"error: the other processes did not come: {what}", file=sys.stderr, flush=True)
+        os._exit(EXIT_LOST)
+
+    timers = [threading.Timer(QUIET, _say_waiting, [what]), threading.Timer(PATIENCE, give_up)]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _connect(what: str, **arguments) -> None:
     try:
         seconds = _number("ADAPT_JAX_HEARTBEAT", None) or HEARTBEAT
-        jax.distributed.initialize(heartbeat_timeout_seconds=seconds, **arguments)
+        with _waiting(what):
+            jax.distributed.initialize(heartbeat_timeout_seconds=seconds, **arguments)
+        # JAX has put a handler that does not end the process in the place of the default.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
     except (RuntimeError, ValueError) as e:
         reason = str(e).strip().splitlines()[0]
         raise InputError(

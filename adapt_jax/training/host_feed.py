@@ -11,7 +11,7 @@ import numpy as np
 
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.data.augment.host_crops import Crops
-from adapt_jax.data.workers.pool import Workers, default_count
+from adapt_jax.data.workers.pool import CHUNK, Workers, default_count
 from adapt_jax.data.workers.process import Item
 from adapt_jax.runtime import compilation, processes, sharding
 from adapt_jax.training import train_loop
@@ -20,7 +20,6 @@ from adapt_jax.training.sharded import Metrics
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.training.train_step import Step
 
-CHUNK = 8  # images a worker is given at a time
 DISPATCHES = 8  # steps between two looks at signals, where each step is a dispatch of its own
 _GLANCE = 0.002  # seconds between two looks at whether the devices have run dry
 
@@ -175,7 +174,7 @@ class HostFeed:
 
     def _deliver(self, first: int, numbers: np.ndarray, jobs: list) -> None:
         for job in jobs:
-            job.result()
+            self._workers.wait(job)
         # A copy: the next batch is written where this one is, and devices may read late.
         images = self._workers.rows[first : first + len(numbers)].copy()
         rows = self._mesh, self._plan.batch_size, self._rows

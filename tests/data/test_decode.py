@@ -1,13 +1,16 @@
 """The rules of decoding, and the name of the file in every complaint."""
 
+import os
 import struct
+import threading
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from adapt_jax.core.errors import InputError
+from adapt_jax.core import patience
+from adapt_jax.core.errors import InputError, NoAnswer
 from adapt_jax.data import decode
 
 
@@ -180,3 +183,27 @@ def test_blocks_name_the_first_bad_image_and_report_progress():
     assert seen == [(1024, 1100), (1100, 1100)]
     with pytest.raises(InputError, match=r"n1500 \(OSError: broken\)"):
         list(decode.blocks(image, names, np.arange(2000), 4))
+
+
+def test_what_is_no_file_is_refused_unopened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for a writer
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "folder.png"):
+        with pytest.raises(InputError, match=f"{name}: it is no file"):
+            decode.read(tmp_path / name, 8)
+    with pytest.raises(InputError, match="it is no file"):
+        decode.read("/dev/zero", 8)
+
+
+def test_an_image_that_never_comes(monkeypatch):
+    monkeypatch.setattr(patience, "SECONDS", 1)
+    over = threading.Event()
+
+    def image(i):
+        if i == 2:
+            over.wait(60)
+        return rainbow(8, 8)
+
+    with pytest.raises(NoAnswer, match="image c has not been read for 1 s"):
+        list(decode.blocks(image, "abcd", np.arange(4), 8))
+    over.set()

@@ -14,7 +14,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from adapt_jax import methods, train
-from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.core import patience
+from adapt_jax.core.errors import InputError, NoAnswer, TrainingFailed
 from adapt_jax.data import sources
 from adapt_jax.data.augment.host_crops import Crops
 from adapt_jax.experiment import checks, derived, record
@@ -273,6 +274,18 @@ def test_a_worker_that_is_killed_ends_the_run_with_a_sentence(folder):
         os.kill(worker, signal.SIGKILL)
         expected = r"killed by signal 9\) at or before image [ab]/\d\d\.jpg"
         with pytest.raises(TrainingFailed, match=expected):
+            take(feed, state, 9)
+    assert not alive(worker)
+
+
+def test_a_worker_that_is_stopped_ends_the_run_with_a_sentence(folder, monkeypatch):
+    monkeypatch.setattr(patience, "SECONDS", 2)
+    before = set(children(os.getpid()))
+    with feeding(host_feed.HostFeed, folder, seen, input_workers=1) as (feed, state):
+        (worker,) = set(children(os.getpid())) - before
+        os.kill(worker, signal.SIGSTOP)
+        expected = rf"image [ab]/\d\d\.jpg or .* \(process {worker}, an input worker, was stopped"
+        with pytest.raises(NoAnswer, match=expected):
             take(feed, state, 9)
     assert not alive(worker)
 

@@ -135,10 +135,8 @@ def ran(code, *arguments, **kwargs):
 
 def test_names_that_are_not_utf_8_go_through_any_console():
     code = "import sys; from adapt_jax.runtime import boundary\n"
-    code += (
     code += "with boundary.explained():\n"
     code += "    print(sys.argv[1], '±')\n    raise OSError(2, 'No', sys.argv[1])"
-    )
     for encoding, shown in (("utf-8", "±".encode()), ("ascii", b"?")):
         done = ran(code, b"caf\xe9", env=os.environ | {"PYTHONIOENCODING": encoding})
         assert done.returncode == 2
@@ -169,3 +167,12 @@ def test_results_of_such_names(tmp_path):
     assert b"caf\xe9.png" in (tmp_path / "results.csv").read_bytes()
     assert result_files.read(tmp_path)["rows"][0]["ood"] == name
     assert encoded(name) == b"caf\xe9.png"
+
+
+def test_a_thread_that_waits_for_storage_does_not_keep_the_program():
+    code = "import threading; from adapt_jax.runtime import boundary\n"
+    code += "from adapt_jax.core.errors import NoAnswer\n"
+    code += "threading.Thread(target=threading.Event().wait).start()\n"
+    code += "with boundary.explained(): raise NoAnswer('as it is')"
+    done = ran(code)
+    assert (done.returncode, done.stderr) == (1, b"error: as it is\n")

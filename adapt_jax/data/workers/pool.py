@@ -17,15 +17,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
-from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.core import patience
+from adapt_jax.core.errors import InputError, NoAnswer, TrainingFailed
 from adapt_jax.data.augment.host_crops import Crops
 from adapt_jax.data.workers import process
 from adapt_jax.data.workers.process import Item, Task
 
 POSIX = os.name == "posix"
+CHUNK = 8  # images a worker is given at a time
 PATIENCE = 10  # seconds between the end of a worker's pipe and its own
 
 
@@ -35,6 +38,13 @@ def default_count() -> int:
         return 0
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
     return max(1, len(usable) - 1)
+
+
+class Job(NamedTuple):
+    """Images that are being read: what will be done when they are, and the first one's name."""
+
+    future: Future
+    first: str
 
 
 class Workers:
@@ -53,6 +63,7 @@ class Workers:
         self._crops = crops
         self._threads = ThreadPoolExecutor(count or os.cpu_count())
         self._all: list[_Worker] = []
+        self._stuck = False
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         shape = (rows, crops.views, crops.size, crops.size, 3)
         if not count:
@@ -66,13 +77,32 @@ class Workers:
                 self._idle.put(self._all[-1])
         self.rows = np.frombuffer(memory, np.uint8, offset=head).reshape(shape)
 
-    def submit(self, row: int, step: int, items: Sequence[Item]) -> Future:
-        """Has `items` made into the rows from `row` on, as step `step` sees them.
+    def submit(self, row: int, step: int, items: Sequence[Item]) -> Job:
+        """Has `items`, at most `CHUNK`, made into the rows from `row` on, as step `step` has them.
 
-        Returns: a Future that raises InputError, if an image cannot be read, or TrainingFailed, if
-        its worker is gone; the image is named.
+        Returns: what to `wait` for.
         """
-        return self._threads.submit(self._do, Task(row, step, tuple(items)))
+        task = Task(row, step, tuple(items))
+        return Job(self._threads.submit(self._do, task), items[0].name)
+
+    def wait(self, job: Job) -> None:
+        """Until a job is done; the oldest first.
+
+        Raises:
+          InputError: an image cannot be read; it is named.
+          TrainingFailed: its worker is gone, or (NoAnswer) has not done it in time.
+        """
+
+        def what() -> str:
+            stopped = [one.number for one in self._all if one.is_stopped()]
+            by = f" (process {stopped[0]}, an input worker, was stopped)" if stopped else ""
+            return f"image {job.first} or one of the next {CHUNK - 1}{by}"
+
+        try:
+            patience.wait(job.future, what)
+        except NoAnswer:
+            self._stuck = True
+            raise
 
     def _do(self, task: Task) -> None:
         if not self._all:
@@ -91,7 +121,8 @@ class Workers:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for one in self._all:
             one.kill()
-        self._threads.shutdown()
+        if self._all and not self._stuck:
+            self._threads.shutdown()
         for one in self._all:
             one.close()
 
@@ -129,13 +160,27 @@ class _Worker:
                 "image, and at the memory the workers have (input_workers=0 does without them)"
             ) from error
 
+    @property
+    def number(self) -> int:
+        """Its process's."""
+        return self._process.pid
+
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it (SIGSTOP), as far as the system tells."""
+        try:
+            status = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return False
+        return status.rpartition(") ")[2][:1] in ("T", "t")
+
     def kill(self) -> None:
         """Ends it at once: it has nothing to lose."""
         self._process.kill()
 
     def close(self) -> None:
-        """Forgets it."""
-        self._process.wait()
+        """Forgets it, even if it waits for storage and cannot end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE)
         self._pipe.close()
 
     def _send(self, setting: tuple) -> None:
