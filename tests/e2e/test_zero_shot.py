@@ -206,8 +206,9 @@ def test_images_are_cut_as_clip_wants_them(model, tmp_path):
     transform = image_features.cut(wanted.preprocessing, encode.model)
     opened, groups = image_features.open_sets(wanted.suite, transform, lambda text: None)
     assert groups == {"digits6-9": "near", "china": "far"}
-    named = image_features.names_of_classes(wanted.class_names, "here", opened["id"], print)
-    assert named == ("cat", "a guide dog")
+    names, opened, rules = image_features.labelled(wanted.classes, wanted.suite, opened, print)
+    assert names == ("cat", "a guide dog")
+    assert rules == {"id": "labels in order (cat is cat, dog is a guide dog), 2 of 2 classes"}
     cut = np.concatenate(list(opened["id"].blocks()))
     for row, name in zip(cut, opened["id"].names, strict=True):
         with Image.open(root / name) as image:
