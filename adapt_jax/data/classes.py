@@ -121,6 +121,22 @@ def match(
     return Matched(found, f"labels {how}, {_coverage(position, classes)}", aliases)
 
 
+def match_numbers(source: str, numbers: np.ndarray | None, classes: Classes | None) -> Matched:
+    """`match` for labels that are numbers of classes.
+
+    Args:
+      source, classes: as for `match`.
+      numbers: (N,) integers, or None.
+
+    Raises:
+      InputError: as `match`.
+    """
+    if numbers is None:
+        return match(source, None, (), classes)
+    present, labels = np.unique(numbers, return_inverse=True)
+    return match(source, labels.ravel(), tuple(map(str, present)), classes)
+
+
 def _places(
     source: str, own: list[str], present: np.ndarray, names: tuple[str, ...], classes: Classes
 ) -> tuple[str, Sequence[int]]:

@@ -234,7 +234,7 @@ def _id_set(
     """
     found = _counted(expected, size, suite)
     try:
-        labels, rule = classes.match(
+        labels, rule, _ = classes.match(
             expected.source, found.labels, found.class_names, own, found.flaw
         )
     except InputError as e:

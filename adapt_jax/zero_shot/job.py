@@ -121,7 +121,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
         with processes.together():
             chosen = plan.scoring(config)
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
-            text, sets, groups, noise = loaded
+            text, sets, groups, noise, label_rules = loaded
             scoring.check(
                 chosen.specs,
                 groups,
@@ -132,7 +132,8 @@ def from_features(config, folder: str, workdir: str) -> dict:
             path = _prepare(workdir, held)
         for name, found in sets.items():
             count, width = found.embeddings.shape
-            console.print(f"{name}: {count:,} x {width}", highlight=False)
+            rule = f", {label_rules[name]}" if name in label_rules else ""
+            console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
         say = _begin(path, console, held)
         sha256 = loaded.sha256()
         processes.same("the embeddings", sha256)
@@ -141,6 +142,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
             "model": str(folder),
             "checkpoint_sha256": sha256,
             "from_features": str(folder),
+            "label_rules": label_rules,
         }
         ood = ",".join(f"{group}/{name}" for name, group in groups.items())
         task = Task(text.bank, sets, groups, chosen.stream, noise)

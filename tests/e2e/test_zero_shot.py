@@ -152,7 +152,7 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         ("noise.npz", {"embeddings": x[:, :5]}, r"must be \(N, 12\)"),
         ("b.npz", {"embeddings": x}, "put OOD sets into near/"),
         ("far/digits6-9.npz", {"embeddings": x}, "two sets are called"),
-        ("id.npz", {"embeddings": x, "labels": [0, 1, 2, 9]}, "has the label 9"),
+        ("id.npz", {"embeddings": x, "labels": [0, 1, 2, 9]}, "has labels from 0 to 9"),
         ("text.npz", {"labels": x, "negatives": x[:, :3]}, r"expected labels \(C, D\)"),
     ):
         path = folder / name
