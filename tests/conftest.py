@@ -4,7 +4,6 @@ Programs are compiled without LLVM's optimisations: most tests run a program onc
 is most of their time. XLA_FLAGS=--xla_backend_optimization_level=3 has users' programs instead.
 """
 
-import contextlib
 import os
 import pathlib
 
@@ -15,6 +14,8 @@ if _LEVEL not in os.environ.get("XLA_FLAGS", ""):  # before JAX starts; child pr
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+from adapt_jax.core.arrays import float64  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -42,11 +43,5 @@ def golden():
 @pytest.fixture
 def x64():
     """Runs the test in double precision."""
-    with enable_x64():
+    with float64():
         yield
-
-
-def enable_x64() -> contextlib.AbstractContextManager:
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    return jax.experimental.enable_x64()

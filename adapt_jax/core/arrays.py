@@ -1,5 +1,7 @@
 """Norms, floors and precise products: the small numerics everything else relies on."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,13 @@ def working_dtype(dtype) -> jnp.dtype:
     """What the device computes in for data of `dtype`: at least float32; float64 only under x64."""
     with jax.numpy_dtype_promotion("standard"):  # whatever the caller set: widening is the point
         return jax.dtypes.canonicalize_dtype(jnp.promote_types(dtype, jnp.float32))
+
+
+def float64() -> contextlib.AbstractContextManager:
+    """A context in which what is float64 stays so; outside it JAX reads it as float32."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    return jax.experimental.enable_x64()  # before JAX 0.8
 
 
 def traced(tree) -> bool:

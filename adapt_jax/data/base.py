@@ -13,7 +13,8 @@ class Dataset(NamedTuple):
     which are read when they are asked for; labels (N,) int32 in 0..C-1, or None if the source has
     none; class_names C of them, () without labels; names one per image, a relative file name or
     "source[index]"; fingerprint sha256 (hex) over shape, pixels and labels, for lazy images
-    `lazy.fingerprint`.
+    `lazy.fingerprint`; flaw says why the source's labels are not among these although it has some,
+    as the end of a sentence about it.
     """
 
     images: Any
@@ -21,6 +22,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...]
     names: tuple[str, ...]
     fingerprint: str
+    flaw: str = ""
 
 
 class Source(NamedTuple):
@@ -40,8 +42,9 @@ class Source(NamedTuple):
 class Listing(NamedTuple):
     """A source that was opened, its images not yet decoded.
 
-    names and labels (N,) as in `Dataset`; `flaw` says, as the end of a sentence about the source,
-    why its labels cannot be used (then labels may be None), and is "" if they can.
+    names and labels (N,) as in `Dataset`, except that without class_names labels are any numbers;
+    `flaw` says, as the end of a sentence about the source, why labels cannot be used, and is "" if
+    they can: with labels None it has none, otherwise they are wrong.
     `image(i)` gives image i as a PIL image or a (H, W, 3) uint8 array and may be called from
     several threads; `encoded(i)` gives what another process can open, see `decode.opened`, and is
     None where `image` does. `pixels` (N, H, W, 3) uint8 where all images are in memory already.
@@ -61,20 +64,23 @@ class Listing(NamedTuple):
     encoded: Callable[[int], str | bytes | np.ndarray] | None = None
 
 
-def label_flaw(labels: np.ndarray, class_names: tuple[str, ...]) -> str:
-    """Why labels (N,) do not number the classes 0..C-1, or "" if they do.
+def usable_labels(
+    labels: np.ndarray, class_names: tuple[str, ...] = ()
+) -> tuple[np.ndarray | None, str]:
+    """What a source's labels are worth: `labels` and `flaw` of its `Listing`.
 
-    class_names may be () where the source has no names. A class below the largest label without an
-    image usually means labels that count from 1, or a data set that is half there.
+    Lists of images without a class have a negative number in place of every label.
+
+    Args:
+      labels: (N,) integers, N >= 1.
+      class_names: of the classes 0..C-1; () where the source has no names.
     """
-    if labels.min() < 0:
-        return f"has the negative label {labels.min()} (image {int(np.argmax(labels < 0))})"
-    present = np.unique(labels)
-    absent = np.flatnonzero(present != np.arange(len(present)))
-    if len(absent):
-        missing = int(absent[0])
-        name = f" ({class_names[missing]})" if missing < len(class_names) else ""
-        return f"has no image of class {missing}{name} although labels go up to {present[-1]}"
-    if class_names and present[-1] >= len(class_names):
-        return f"has the label {present[-1]} but only {len(class_names)} class names"
-    return ""
+    negative = labels < 0
+    if negative.any():
+        first = int(np.argmax(negative))
+        flaw = f"has the negative label {labels[first]} (image {first})"
+        return (None if negative.all() else labels), flaw
+    if class_names and labels.max() >= len(class_names):
+        flaw = f"has the label {labels.max()} but only {len(class_names)} class names"
+        return labels, flaw
+    return labels, ""

@@ -2,19 +2,23 @@
 
 Which arrays a file holds is for the reader to say: features and logits of a network
 (`evaluate.feature_files`), or embeddings of CLIP (`zero_shot.feature_files`). Pickled arrays are
-not read.
+not read. float64 stays float64, narrower numbers are read as float32; bfloat16, which NumPy's files
+keep as two bytes without a meaning, is recognised as that.
 """
 
 import hashlib
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import SHIFTED, ood_side
+from adapt_jax.data.suites import RESERVED
 
 _ORDER = ("near", "far")  # as tables have them
 
@@ -56,8 +60,8 @@ def walk(
       beside: names of files that are no sets.
 
     Raises:
-      InputError: a needed file is missing, two sets have one name, a file is where it means
-        nothing, or there is no OOD set.
+      InputError: a needed file is missing, two sets have one name or one that means something
+        else, a file is where it means nothing, or there is no OOD set.
     """
     root = pathlib.Path(folder).expanduser()
     for name in needed:
@@ -71,10 +75,18 @@ def walk(
     if stray := paths.keys() - {*needed, *optional}:
         raise InputError(f"{root / min(stray)}.npz: put OOD sets into near/, far/ or another group")
     groups: dict[str, str] = {}
+    reserved = {*RESERVED, *needed, *optional, *beside}
     for path in sorted(root.glob("*/*.npz"), key=_place):
+        if taken := reserved & {path.stem, path.parent.name}:
+            raise InputError(
+                f"{path}: {min(taken)!r} has a meaning of its own beside the groups and in "
+                "results; give the OOD set, or its group, another name"
+            )
         if path.stem in paths:
             raise InputError(f"two sets are called {path.stem!r}: {paths[path.stem]} and {path}")
         paths[path.stem], groups[path.stem] = path, path.parent.name
+    if deeper := next(root.glob("*/*/**/*.npz"), None):
+        raise InputError(f"{deeper}: only GROUP/NAME.npz are read; move the file up")
     if not ood_side(groups):
         raise InputError(f"{root} has no OOD set; put some into near/NAME.npz or far/NAME.npz")
     return Files(paths, groups)
@@ -93,12 +105,12 @@ def arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
                 return {path.stem: found}
             with found:
                 return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as e:
         raise InputError(f"{path} cannot be read ({e}); write it again with numpy.savez") from e
 
 
 def rows(path: pathlib.Path, found: Mapping[str, np.ndarray], key: str) -> np.ndarray:
-    """The rows (N, D), N >= 1, that a set's file must have.
+    """The rows (N, D), N >= 1, float32 or float64, that a set's file must have.
 
     Args:
       path: the file, for messages.
@@ -106,13 +118,41 @@ def rows(path: pathlib.Path, found: Mapping[str, np.ndarray], key: str) -> np.nd
       key: which of them.
 
     Raises:
-      InputError: there is no such array, or it is no matrix.
+      InputError: there is no such array, or it is no matrix of finite real numbers.
     """
     if key not in found:
         raise InputError(f"{path} has no array {key!r}; it has: {', '.join(found) or 'none'}")
-    if found[key].ndim != 2 or not len(found[key]):
+    if found[key].ndim != 2 or not found[key].size:
         raise InputError(f"{path}: expected {key} (N, D), got {found[key].shape}")
-    return found[key]
+    return numbers(path, found[key], key)
+
+
+def numbers(path: pathlib.Path, array: np.ndarray, key: str) -> np.ndarray:
+    """An array of a file as float32, or float64 where it holds more than float32 can.
+
+    Args:
+      path: the file, for messages.
+      array: as it was read.
+      key: its name, for messages.
+
+    Raises:
+      InputError: it holds something else than finite real numbers.
+    """
+    if array.dtype == np.dtype("V2"):
+        array = array.view(ml_dtypes.bfloat16).astype(np.float32)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: {key} must be real numbers, got {array.dtype}; save it as float32"
+        )
+    array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32, copy=False)
+    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"{path}: {np.count_nonzero(~finite)} of {len(finite)} rows of {key} hold NaN or "
+            f"infinity, the first is row {int(np.argmin(finite))}; leave these images out, or "
+            "compute them in a wider type"
+        )
+    return array
 
 
 def labels_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
@@ -136,6 +176,8 @@ def labels_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -
     if (labels < 0).any() and (labels >= 0).any():
         row = int(np.argmax(labels < 0))
         raise InputError(f"{path}: label {labels[row]} in row {row}; classes are 0, 1, ...")
+    if labels.max() > np.iinfo(np.int32).max:
+        raise InputError(f"{path}: label {labels.max()} is no number of a class")
     return labels.astype(np.int32) if labels[0] >= 0 else None
 
 

@@ -3,22 +3,23 @@
     digits, digits:train, digits:test      scikit-learn's digits (embedded); a fixed 2/3 - 1/3 split
     photos, photos:colour, photos:grey     patches of scikit-learn's two photos (embedded)
     tfds:NAME[:SPLIT]                      TensorFlow Datasets, read without TensorFlow
-    folder:DIR                             class sub-folders in order of name, or flat
+    folder:DIR                             class sub-folders by name or number, or flat
     list:FILE                              OpenOOD image list, lines `path label`
     npz:FILE                               images uint8 (N, H, W[, 3]), labels / names / class_names
     mat:FILE                               SVHN's test_32x32.mat and the like
 
 Options after `?`, joined by `&`. Which images, in this order: `classes=0-5` or `classes=0+3+7`
-keeps these classes and numbers them anew from 0; `per_class=N` keeps the first N of each class;
-`sample=N` draws N at random (always the same ones); `limit=N` keeps the first N. How they are cut:
-`resize=R` or `resize=stretch`, see `decode`. `root=DIR` (list only) is where its paths start, by
-default the list's own folder.
+keeps these classes and numbers them anew from 0 (classes that are called by numbers are chosen by
+those, others by their place); `per_class=N` keeps the first N of each class; `sample=N` draws N at
+random (always the same ones); `limit=N` keeps the first N. How they are cut: `resize=R` or
+`resize=stretch`, see `decode`. `root=DIR` (list only) is where its paths start, by default the
+list's own folder.
 """
 
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from adapt_jax.data import cache, decode, lazy
 from adapt_jax.data.base import Dataset, Listing, Source
 from adapt_jax.data.formats import arrays, embedded, folders, tfds
 from adapt_jax.data.lazy import LazyImages
+from adapt_jax.data.selection import Selection, select
 
 FAMILIES = {
     "digits": (embedded.check_digits, embedded.open_digits),
@@ -44,7 +46,6 @@ OPTIONS = (
     "root=DIR (list: only)"
 )
 COUNTS = ("per_class", "sample", "limit", "resize")
-SAMPLE_SEED = 1  # PALM seeds NumPy with 1 before it draws 10,000 images of Places365
 
 
 def parse(source: str) -> Source:
@@ -87,16 +88,20 @@ def load(
     cache_dir: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     at_most: int | None = None,
+    class_order: Sequence[str] = (),
 ) -> Dataset:
     """Reads a whole data set as (N, S, S, 3) uint8, S = image_size; the rules are in `decode`.
 
     Args:
       source: see the head of this file.
       image_size: S.
-      labeled: whether the caller needs labels; without it, unusable labels are dropped.
+      labeled: whether the caller needs labels, and images of every class; without it, labels that
+        cannot be used are left out, and `Dataset.flaw` says why.
       cache_dir: where decoded arrays are kept; by default see `files.cache_folder`.
       progress: called as progress(done, total) while images are decoded.
       at_most: decoded bytes; the images of a larger set are `lazy.LazyImages`.
+      class_order: names of class folders in the order in which a run numbered them, where folders
+        were in another order then; it stands for `classes=`, too.
 
     Raises:
       InputError: the source is wrong, missing, empty or corrupt (the file is named), or it has no
@@ -110,7 +115,9 @@ def load(
             f"{parsed.text!r}: resize={parsed.resize} is smaller than image_size {image_size}."
         )
     try:
-        return _load(parsed, image_size, labeled, cache_dir, progress, at_most)
+        listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
+        chosen = select(parsed, listing, labeled=labeled, class_order=class_order)
+        return _load(parsed, chosen, image_size, cache_dir, progress, at_most)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
 
@@ -118,7 +125,7 @@ def load(
 class Stream(NamedTuple):
     """A data set whose images are made as they are needed, for sets that do not fit into memory.
 
-    labels, class_names, names: as in `Dataset`. `stamp` changes whenever the images do, see
+    labels, class_names, names, flaw: as in `Dataset`. `stamp` changes whenever the images do, see
     `Listing`. `blocks()` yields the images in order as uint8 (n, S, S, 3); `image(i)` is one.
     """
 
@@ -128,6 +135,7 @@ class Stream(NamedTuple):
     stamp: str
     blocks: Callable[[], Iterator[np.ndarray]]
     image: Callable[[int], np.ndarray]
+    flaw: str = ""
 
 
 def stream(
@@ -152,15 +160,14 @@ def stream(
     parsed = check(source)
     try:
         listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
-        indices, labels, class_names = _choose(parsed, listing, labeled)
+        _, indices, labels, class_names, flaw = chosen = select(parsed, listing, labeled=labeled)
         if listing.stamp is not None:
             stamp = listing.stamp(indices)
         else:  # such sources are arrays in memory
             stamp = fingerprint(listing.pixels[indices], None)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
-    labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
-    names = tuple(listing.names[i] for i in indices)
+    names = chosen.names
 
     def blocks() -> Iterator[np.ndarray]:
         return decode.blocks(listing.image, listing.names, indices, size, transform=transform)
@@ -168,7 +175,7 @@ def stream(
     def image(i: int) -> np.ndarray:
         return decode.made(listing.image, indices[i], names[i], transform)
 
-    return Stream(labels, class_names, names, stamp, blocks, image)
+    return Stream(labels, class_names, names, stamp, blocks, image, flaw)
 
 
 def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
@@ -180,7 +187,7 @@ def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
     parsed = check(source)
     try:
         listing = FAMILIES[parsed.kind][1](parsed, 32, cache_dir)
-        return tuple(listing.names[i] for i in _choose(parsed, listing, False)[0])
+        return select(parsed, listing).names
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
 
@@ -194,58 +201,17 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
     return digest.hexdigest()
 
 
-def _load(parsed: Source, image_size: int, labeled: bool, cache_dir, progress, at_most) -> Dataset:
-    listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
-    indices, labels, class_names = _choose(parsed, listing, labeled)
-    labels = None if labels is None else np.ascontiguousarray(labels[indices], np.int32)
-    names = tuple(listing.names[i] for i in indices)
-
+def _load(
+    parsed: Source, chosen: Selection, image_size: int, cache_dir, progress, at_most
+) -> Dataset:
+    listing, indices, labels, class_names, flaw = chosen
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
-        unread = lazy.LazyImages(listing, indices, image_size, parsed.resize)
+        images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
         known = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
-        return Dataset(unread, labels, class_names, names, known)
-    images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
-    return Dataset(images, labels, class_names, names, fingerprint(images, labels))
-
-
-def _choose(
-    parsed: Source, listing: Listing, labeled: bool
-) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Which images the options leave, the labels of all images, and the classes' names."""
-    labeled = labeled or parsed.classes is not None or parsed.per_class is not None
-    if labeled and listing.flaw:
-        raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}.")
-    usable = listing.labels is not None and not listing.flaw
-    labels, class_names = (listing.labels, listing.class_names) if usable else (None, ())
-    if usable and not class_names:
-        class_names = tuple(str(c) for c in range(int(labels.max()) + 1))
-
-    indices = np.arange(len(listing.names))
-    if parsed.classes is not None:
-        if parsed.classes[-1] >= len(class_names):
-            raise InputError(
-                f"{parsed.text!r} asks for class {parsed.classes[-1]}, but there are only "
-                f"{len(class_names)} (0 to {len(class_names) - 1})."
-            )
-        indices = np.flatnonzero(np.isin(labels, parsed.classes))
-        labels = np.searchsorted(parsed.classes, labels)
-        class_names = tuple(class_names[c] for c in parsed.classes)
-    if parsed.per_class is not None:
-        indices = indices[_first_of_each(labels[indices], parsed.per_class)]
-    if parsed.sample is not None and parsed.sample < len(indices):
-        legacy = np.random.RandomState(SAMPLE_SEED)
-        indices = indices[legacy.choice(len(indices), parsed.sample, replace=False)]
-    indices = indices[: parsed.limit]
-    if not len(indices):
-        raise InputError(f"{parsed.text!r} has no image of the classes it asks for.")
-    return indices, labels, class_names
-
-
-def _first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
-    """Ascending positions of the first `count` images of every class."""
-    order = np.argsort(labels, kind="stable")
-    rank = np.arange(len(order)) - np.searchsorted(labels[order], labels[order])
-    return np.sort(order[rank < count])
+    else:
+        images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
+        known = fingerprint(images, labels)
+    return Dataset(images, labels, class_names, chosen.names, known, flaw)
 
 
 def _pixels(

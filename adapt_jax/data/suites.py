@@ -257,8 +257,10 @@ def parse_ood(text: str) -> tuple[OodSet, ...]:
                 "(names of letters, digits and _.-, no comma in a source)."
             )
         group, name = match[1] or DEFAULT_GROUP, match[2]
-        if name in RESERVED:
-            raise InputError(f"an OOD set cannot be called {name!r}, results use that word.")
+        if taken := {name, group} & set(RESERVED):
+            raise InputError(
+                f"an OOD set or a group cannot be called {min(taken)!r}, results use that word."
+            )
         if name in (known.name for known in sets):
             raise InputError(f"two OOD sets are called {name!r}; give each its own name.")
         sets.append(OodSet(group, name, sources.parse(source).text))

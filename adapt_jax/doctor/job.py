@@ -99,7 +99,7 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
     if images:
         say("reading images")
         try:
-            data = checks.load_data(config, say)
+            data = checks.load_data(config, say, checkpoints.class_names(path))
         except InputError as e:
             remedy = "restore the images, or check the rest with --no_images"
             said.append(Finding(FAIL, "images", str(e), remedy))

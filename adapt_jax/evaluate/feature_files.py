@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import feature_folders
+from adapt_jax.data import classes, feature_folders
+from adapt_jax.data.classes import Classes
 from adapt_jax.data.feature_folders import Files
-from adapt_jax.data.set_names import ID, OOD_VAL, VAL
+from adapt_jax.data.set_names import ID, OOD_VAL, VAL, id_side
 from adapt_jax.detectors import Head, Outputs
 
 _COMPARED = 256  # rows
@@ -36,8 +37,27 @@ class OutputSet(NamedTuple):
         return self.outputs.labels
 
 
-def load(folder: str) -> tuple[dict[str, OutputSet], Files]:
-    """Every set by name, and the files they are from.
+class Loaded(NamedTuple):
+    """What a folder holds.
+
+    sets: every set by name. files: what they are from. head: the classifier, if it is there.
+    label_rules: how the labels of each ID set were matched with the classes, see `data.classes`.
+    """
+
+    sets: dict[str, OutputSet]
+    files: Files
+    head: Head | None
+    label_rules: dict[str, str]
+
+    @property
+    def wide(self) -> bool:
+        """Whether any set is of float64."""
+        arrays = (x for found in self.sets.values() for x in found.outputs[:2] if x is not None)
+        return any(x.dtype == np.float64 for x in arrays)
+
+
+def load(folder: str) -> Loaded:
+    """Reads a folder of outputs.
 
     Args:
       folder: as the head of this file says.
@@ -51,16 +71,40 @@ def load(folder: str) -> tuple[dict[str, OutputSet], Files]:
     sets = {name: read(path) for name, path in files.paths.items()}
     first = sets["train"].outputs
     for name, found in sets.items():
-        if found.outputs.features.shape[1] != first.features.shape[1]:
+        _check_alike(files.paths[name], found.outputs, first)
+    head = _head(pathlib.Path(folder).expanduser() / "head.npz", first)
+    own, rules = _classes(files.paths["train"], first, head), {}
+    for name in ("train", VAL, *id_side(files.groups)):
+        if name in sets:
+            path, outputs = files.paths[name], sets[name].outputs
+            labels, rules[name], _ = classes.match_numbers(str(path), outputs.labels, own)
+            sets[name] = sets[name]._replace(outputs=outputs._replace(labels=labels))
+    return Loaded(sets, files, head, rules)
+
+
+def _check_alike(path: pathlib.Path, outputs: Outputs, train: Outputs) -> None:
+    """Raises InputError unless the outputs are as wide as those of train.npz."""
+    if (outputs.logits is None) != (train.logits is None):
+        raise InputError(f"{path} and train.npz: either both or neither have logits")
+    for ours, theirs, what in zip(
+        outputs[:2], train[:2], ("features have {} dimensions", "logits are of {} classes")
+    ):
+        if ours is not None and ours.shape[1] != theirs.shape[1]:
             raise InputError(
-                f"{files.paths[name]}: features have {found.outputs.features.shape[1]} dimensions, "
-                f"those of train.npz {first.features.shape[1]}"
+                f"{path}: {what.format(ours.shape[1])}, those of train.npz {theirs.shape[1]}"
             )
-        if (found.outputs.logits is None) != (first.logits is None):
-            raise InputError(
-                f"{files.paths[name]} and train.npz: either both or neither have logits"
-            )
-    return sets, files
+
+
+def _classes(path: pathlib.Path, train: Outputs, head: Head | None) -> Classes | None:
+    """The ID classes: columns of the logits, or of the head, else what train.npz has."""
+    if train.logits is not None:
+        return classes.numbered(train.logits.shape[1], f"{path} by its logits")
+    if head is not None:
+        return classes.numbered(len(head.bias), f"{path.with_name('head.npz')}")
+    if train.labels is None:
+        return None
+    present = tuple(map(str, np.unique(train.labels)))
+    return classes.named(present, str(path))
 
 
 def read(path: pathlib.Path) -> OutputSet:
@@ -73,24 +117,25 @@ def read(path: pathlib.Path) -> OutputSet:
       InputError: it is damaged, or its arrays do not fit each other.
     """
     arrays = feature_folders.arrays(path)
-    features, logits = feature_folders.rows(path, arrays, "features"), arrays.get("logits")
-    if logits is not None and (logits.ndim != 2 or len(logits) != len(features)):
-        raise InputError(f"{path}: expected logits ({len(features)}, C), got {logits.shape}")
+    features, logits = feature_folders.rows(path, arrays, "features"), None
+    if "logits" in arrays:
+        logits = feature_folders.rows(path, arrays, "logits")
+        if len(logits) != len(features):
+            raise InputError(f"{path}: expected logits ({len(features)}, C), got {logits.shape}")
     labels = feature_folders.labels_of(path, arrays, len(features))
     names = feature_folders.names_of(path, arrays, len(features))
     return OutputSet(Outputs(features, logits, labels), names)
 
 
-def load_head(folder: str, train: Outputs) -> Head | None:
+def _head(path: pathlib.Path, train: Outputs) -> Head | None:
     """The classifier in head.npz; None without that file.
 
     Raises:
       InputError: it is damaged, or does not make the training set's logits of its features.
     """
-    width = train.features.shape[1]
-    path = pathlib.Path(folder).expanduser() / "head.npz"
     if not path.is_file():
         return None
+    width = train.features.shape[1]
     arrays = feature_folders.arrays(path)
     kernel = arrays.get("kernel", arrays["weight"].T if "weight" in arrays else None)
     bias = arrays.get("bias")
@@ -100,6 +145,8 @@ def load_head(folder: str, train: Outputs) -> Head | None:
             f"{path}: expected kernel ({width}, C) or weight (C, {width}), and bias (C,); got "
             f"{shapes}"
         )
+    kernel = feature_folders.numbers(path, kernel, "kernel or weight")
+    bias = feature_folders.numbers(path, bias, "bias")
     if train.logits is not None:
         rows = train.features[:_COMPARED].astype(np.float64)
         made, given = rows @ kernel + bias, train.logits[:_COMPARED]

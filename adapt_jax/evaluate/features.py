@@ -1,13 +1,16 @@
 """Evaluation of features that another program made."""
 
+import contextlib
+
 import numpy as np
 from ml_collections import ConfigDict
 
 from adapt_jax.config.fields import check_bootstrap
+from adapt_jax.core.arrays import float64
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID, OOD_VAL, VAL, id_side
 from adapt_jax.evaluate import scoring
-from adapt_jax.evaluate.feature_files import load, load_head, sha256
+from adapt_jax.evaluate.feature_files import load, sha256
 from adapt_jax.evaluate.task import score_detectors
 from adapt_jax.inference import outputs
 from adapt_jax.report import publish
@@ -38,7 +41,7 @@ def evaluate_features(
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
     """
-    sets, files = load(folder)
+    sets, files, head, label_rules = loaded = load(folder)
     groups = files.evaluated(bool(full_spectrum))
     if search and not {VAL, OOD_VAL} <= sets.keys():
         raise InputError(f"search needs {folder}/val.npz and {folder}/ood_val.npz")
@@ -55,11 +58,13 @@ def evaluate_features(
         }
     )
     check_bootstrap(config.bootstrap)
-    head = load_head(folder, sets["train"].outputs)
     console, path = terminal.console(), folders.prepare(workdir)
     for name, found in sets.items():
         count, width = found.outputs.features.shape
-        console.print(f"{name}: {count:,} x {width}", highlight=False)
+        rule = f", {label_rules[name]}" if name in label_rules else ""
+        console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
+    if loaded.wide:
+        console.print("float64: detectors compute in it, which takes twice the memory")
     given = {name: found.outputs for name, found in sets.items() if name != "train"}
     train = sets["train"].outputs
     if VAL not in given:
@@ -67,7 +72,8 @@ def evaluate_features(
         given[VAL] = train
     task = scoring.Task(train, head, given, groups)
     with folders.locked(path), terminal.doing(console) as say:
-        scored = score_detectors(config, task, say)
+        with float64() if loaded.wide else contextlib.nullcontext():
+            scored = score_detectors(config, task, say)
         shown = {name: found for name, found in sets.items() if name in (ID, *groups)}
         evaluation = Evaluation(
             title=f"features of {folder}",
@@ -80,6 +86,7 @@ def evaluate_features(
                 "checkpoint_sha256": sha256(sets),
                 "val": "val" if VAL in sets else "train",
                 "ood_val": "ood_val" if search else "",
+                "label_rules": label_rules,
                 **_accuracy(task),
             },
             scored=scored,

@@ -81,6 +81,7 @@ def evaluate(
         "val": suite.id_val.source or f"{config.train_data} (training images)",
         "ood_val": suite.ood_val.source if config.search else "",
         "lists_sha256": image_sets.protocol_hash(data),
+        "label_rules": dict(data.label_rules),
         "step": int(state.step),
         "total_steps": experiment.plan.total_steps,
         **accuracies,
@@ -145,10 +146,14 @@ def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -
             source = pathlib.Path(workdir).expanduser()
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))
-            data = checks.load_data(config, lambda text: console.print(text, highlight=False))
+            known = bundle if bundle.is_export(source) else checkpoints
+            data = checks.load_data(
+                config,
+                lambda text: console.print(text, highlight=False, markup=False),
+                known.class_names(source),
+            )
             experiment = record.make(config, data)
-            check = bundle if bundle.is_export(source) else checkpoints
-            check.check_data(source, experiment.facts)
+            known.check_data(source, experiment.facts)
         folders.check_shared(path)
         held.enter_context(terminal.failures(path))
         return evaluate(experiment, path, restore(experiment, source), profile=profile)

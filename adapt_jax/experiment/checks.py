@@ -1,6 +1,6 @@
 """Checks of a whole config before any image is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from adapt_jax import detectors, models
 from adapt_jax.config import fields as config_fields
@@ -42,6 +42,9 @@ def check_config(config, *, training: bool = True) -> None:
     image_sets.check(config)
 
 
-def load_data(config, say: Callable[[str], None] = lambda text: None) -> image_sets.Data:
+def load_data(
+    config, say: Callable[[str], None] = lambda text: None, class_names: Sequence[str] = ()
+) -> image_sets.Data:
     """Decodes every set of the config before any long work starts, see `image_sets.load`."""
-    return image_sets.load(config, make_method(config, num_classes=2, num_images=None), say)
+    method = make_method(config, num_classes=2, num_images=None)
+    return image_sets.load(config, method, say, class_names)

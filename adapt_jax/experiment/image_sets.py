@@ -1,13 +1,15 @@
 """The image sets of a run: loaded and checked together, before any long work."""
 
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import sources, suites
+from adapt_jax.data import classes, sources, suites
+from adapt_jax.data.classes import Classes
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
 from adapt_jax.methods.base import Method
@@ -22,7 +24,8 @@ class Data(NamedTuple):
 
     `ood` maps each set's name to its images, `groups` to its group; covariate-shifted ID sets are
     among them, in the group "shifted". `val` are held-out ID images, `ood_val` the OOD images of a
-    hyper-parameter search; None where the config has none.
+    hyper-parameter search; None where the config has none. `label_rules` says how the labels of
+    test, validation and shifted sets were matched with the classes of `train`, see `data.classes`.
     """
 
     train: Dataset
@@ -31,6 +34,7 @@ class Data(NamedTuple):
     groups: dict[str, str]
     val: Dataset | None = None
     ood_val: Dataset | None = None
+    label_rules: Mapping[str, str] = types.MappingProxyType({})
 
     def evaluated(self) -> dict[str, Dataset]:
         """Every set an evaluation looks at, by the name it has in files."""
@@ -81,19 +85,25 @@ def suite(config) -> suites.Suite:
     )
 
 
-def load(config, method: Method, say: Callable[[str], None] = lambda text: None) -> Data:
+def load(
+    config,
+    method: Method,
+    say: Callable[[str], None] = lambda text: None,
+    class_names: Sequence[str] = (),
+) -> Data:
     """Decodes every set before any long work starts.
 
     Args:
       config: of the run.
       method: the objective; decides whether labels are needed.
       say: told one line per set.
+      class_names: of the classes as the run numbers them, if it was trained already.
 
     Raises:
       InputError: names the source and what is wrong with it.
     """
     size, labeled = config.image_size, method.label_kind == "labels"
-    train = sources.load(config.train_data, size, labeled=labeled, at_most=INPUTS[config.input])
+    train = _training_set(config, labeled, class_names, say)
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
     found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}"
     say(f"train  {config.train_data}: {found}")
@@ -115,12 +125,13 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
     specs = detectors.parse(config.detectors)
     _check_detectors(specs, config.train_data, train, clusters=method.refresh is not None)
 
-    plan = suite(config)
+    plan, own = suite(config), _classes(config, train)
     fixed = {split.name: split for split in plan.splits}
-    test = _id_set("test", fixed["id_test"], train, size, plan.name, say)
-    val = None
+    rules: dict[str, str] = {}
+    test = val = None
+    test, rules[ID] = _id_set("test", fixed["id_test"], own, size, plan.name, say)
     if "id_val" in fixed:
-        val = _id_set("val", fixed["id_val"], train, size, plan.name, say)
+        val, rules[VAL] = _id_set("val", fixed["id_val"], own, size, plan.name, say)
     if test.fingerprint == train.fingerprint:
         say("warning: train_data and test_data hold the same images; ID scores will look too good")
     _say_what_a_suite_decides(config, plan, train, say)
@@ -130,12 +141,16 @@ def load(config, method: Method, say: Callable[[str], None] = lambda text: None)
         say(f"val    {plan.ood_val.source}: {len(ood_val.images):,} OOD images for the search")
     ood, groups = {}, {}
     for ood_set in plan.sets:
-        images = _counted(ood_set, size, plan.name)
+        name = ood_set.name
         if ood_set.group == SHIFTED:
-            images = _with_classes_of(train, images)
-        ood[ood_set.name], groups[ood_set.name] = images, ood_set.group
-        say(f"{ood_set.group:<6} {ood_set.name} = {ood_set.source}: {len(images.images):,} images")
-    data = Data(train, test, ood, groups, val, ood_val)
+            what = f"{SHIFTED} {name} ="
+            ood[name], rules[name] = _id_set(what, ood_set, own, size, plan.name, say, part=True)
+        else:
+            ood[name] = _counted(ood_set, size, plan.name)
+            count = len(ood[name].images)
+            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count:,} images")
+        groups[name] = ood_set.group
+    data = Data(train, test, ood, groups, val, ood_val, rules)
     _check_held_out(data, say)
     return data
 
@@ -177,18 +192,64 @@ def _check_held_out(data: Data, say) -> None:
             say(f"warning: val_data holds the images of set {name!r}; give other images")
 
 
-def _id_set(name: str, expected, train: Dataset, size: int, suite: str, say) -> Dataset:
+def _training_set(config, labeled: bool, class_names: Sequence[str], say) -> Dataset:
+    """The training images, class folders in the order in which the run has numbered them."""
+    options = {"labeled": labeled, "at_most": INPUTS[config.input]}
+    train = sources.load(config.train_data, config.image_size, **options)
+    if train.flaw:
+        raise InputError(f"train_data {config.train_data} {train.flaw}")
+    known = tuple(class_names)
+    if train.class_names == known or len(train.class_names) != len(known):
+        return train
+    as_then = sources.load(config.train_data, config.image_size, **options, class_order=known)
+    if as_then.class_names != known:
+        return train
+    say(
+        "note: this run has numbered the class folders of train_data in the order of text, "
+        f"{', '.join(known[:4])}, ..., and keeps it; a new run takes that of their numbers"
+    )
+    return as_then
+
+
+def _classes(config, train: Dataset) -> Classes | None:
+    """The ID classes: those of the training images."""
+    if train.labels is None:
+        return None
+    names = train.class_names[: num_classes(train)]
+    return classes.named(names, "train_data", sources.parse(config.train_data).classes)
+
+
+def _id_set(
+    what: str,
+    expected: suites.OodSet,
+    own: Classes | None,
+    size: int,
+    suite: str,
+    say,
+    part: bool = False,
+) -> tuple[Dataset, str]:
+    """A set of ID images, its labels numbered as the ID classes are, and the rule behind that.
+
+    The sets of a suite are for networks of its classes, `part` if some of these have no image.
+    """
     found = _counted(expected, size, suite)
-    matched = _with_classes_of(train, found)
-    if found.labels is not None and train.labels is not None and matched.labels is None:
+    try:
+        labels, rule, _ = classes.match(
+            expected.source, found.labels, found.class_names, own, found.flaw
+        )
+    except InputError as e:
         if suite:
-            raise InputError(
-                f"suite {suite} has other classes than train_data ({len(found.class_names)}, not "
-                f"{num_classes(train)}, or others by name): it is not for this network"
-            )
-        say(f"warning: {name}_data has other classes than train_data; its labels are not used")
-    say(f"{name:<6} {expected.source}: {len(found.images):,} images")
-    return matched
+            raise InputError(_for_another_network(suite, str(e))) from None
+        raise
+    present = 0 if labels is None else len(np.unique(labels))
+    if suite and own is not None and not part and present < len(own.names):
+        raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
+    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}")
+    return found._replace(labels=labels), rule
+
+
+def _for_another_network(suite: str, why: str) -> str:
+    return f"suite {suite} has other classes than train_data, it is for another network ({why})"
 
 
 def _counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
@@ -196,22 +257,6 @@ def _counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
     found = sources.load(expected.source, size)
     suites.check_count(expected, len(found.images), suite)
     return found
-
-
-def _with_classes_of(train: Dataset, found: Dataset) -> Dataset:
-    """`found` without labels that do not mean the same as the training set's.
-
-    Image lists have numbers where other sources have names; they are taken to agree.
-    """
-    if found.labels is None or train.labels is None:
-        return found._replace(labels=None)
-    same = found.class_names == train.class_names
-    count = num_classes(train)
-    numbers = tuple(map(str, range(count)))
-    unnamed = numbers in (found.class_names, train.class_names)
-    if same or (unnamed and len(found.class_names) == count):
-        return found
-    return found._replace(labels=None)
 
 
 def _check_classes(source: str, train: Dataset) -> None:

@@ -92,6 +92,11 @@ def check_data(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
         )
 
 
+def class_names(folder: pathlib.Path) -> tuple[str, ...]:
+    """Names of the classes as the exported run numbers them; () where it has none."""
+    return tuple(read_json(folder, DATA).get("class_names") or ())
+
+
 def read_arrays(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
     """A safetensors file of an export.
 

@@ -183,6 +183,12 @@ def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def class_names(workdir: pathlib.Path) -> tuple[str, ...]:
+    """Names of the classes as a run that was saved numbers them; () where none was."""
+    known = recall_data(workdir) if has_checkpoint(workdir) else {}
+    return tuple(known.get("class_names") or ())
+
+
 def has_checkpoint(workdir: pathlib.Path) -> bool:
     """Whether a run was saved there."""
     folder = pathlib.Path(workdir) / "checkpoints"

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import feature_folders
-from adapt_jax.data.set_names import ID
+from adapt_jax.data import classes, feature_folders
+from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.zero_shot.encoder import unit
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.text_features import Text
@@ -30,12 +30,14 @@ class Embeddings(NamedTuple):
     sets: every set by name, "id" first.
     groups: the group of every set but "id".
     noise: embeddings (N, D) of noise images, None where there is no noise.npz.
+    label_rules: how the labels of each ID set were matched with the classes, see `data.classes`.
     """
 
     text: Text
     sets: dict[str, ImageSet]
     groups: dict[str, str]
     noise: np.ndarray | None
+    label_rules: dict[str, str]
 
     def sha256(self) -> str:
         """SHA-256 of all embeddings: what stands in for that of a network."""
@@ -61,13 +63,12 @@ def load(folder: str, *, full_spectrum: bool) -> Embeddings:
     sets = {name: _images(files.paths[name], width) for name in (ID, *groups)}
     file = pathlib.Path(folder).expanduser() / "noise.npz"
     noise = _images(file, width).embeddings if file.is_file() else None
-    labels = sets[ID].labels
-    if labels is not None and labels.max() >= len(text.class_names):
-        raise InputError(
-            f"{files.paths[ID]} has the label {labels.max()}, the text bank only "
-            f"{len(text.class_names)} labels; they are numbered alike, from 0"
-        )
-    return Embeddings(text, sets, groups, noise)
+    own, rules = classes.numbered(len(text.class_names), "the text bank"), {}
+    for name in id_side(groups):
+        place, labels = str(files.paths[name]), sets[name].labels
+        labels, rules[name], _ = classes.match_numbers(place, labels, own)
+        sets[name] = sets[name]._replace(labels=labels)
+    return Embeddings(text, sets, groups, noise, rules)
 
 
 def _text(root: pathlib.Path) -> Text:
@@ -102,6 +103,8 @@ def _text(root: pathlib.Path) -> Text:
             f"{path}: {len(names)} class_names and {len(words)} words for {len(labels)} labels "
             f"and {len(negatives)} negatives"
         )
+    labels = feature_folders.numbers(path, labels, "labels")
+    negatives = feature_folders.numbers(path, negatives, "negatives")
     bank = TextBank(unit(labels, f"{path}: labels"), unit(negatives, f"{path}: negatives"))
     return Text(bank, names, words)
 

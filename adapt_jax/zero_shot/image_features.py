@@ -6,7 +6,7 @@ the devices as uint8 and are normalised there.
 
 import hashlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from adapt_jax import clip
 from adapt_jax.clip.preprocess import VARIANTS
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
-from adapt_jax.data import decode, sources, suites
+from adapt_jax.data import classes, decode, sources, suites
+from adapt_jax.data.classes import Classes
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
 from adapt_jax.text_bank import class_names
@@ -151,57 +152,90 @@ def open_sets(
     return opened, {one.name: one.group for one in sets.sets}
 
 
-class NameList(NamedTuple):
-    """Names of ID classes, () for those that the ID test set brings, and where they are from."""
-
-    names: tuple[str, ...]
-    place: str
-
-
-def listed_names(place: str, id_source: str, say: Callable[[str], None]) -> NameList:
-    """Reads the names of the ID classes, those of `id_source?classes=` only.
+def listed_classes(place: str, id_source: str, say: Callable[[str], None]) -> Classes | None:
+    """The ID classes by a list of names, those of `id_source?classes=` only.
 
     Args:
       place: of the list, see `class_names.load`; "data" for names that the ID test set brings.
       id_source: the source of the ID test set.
       say: told of codes beside the names, which are left out.
 
+    Returns:
+      None where the ID test set brings the names.
+
     Raises:
-      InputError: there is no such list.
+      InputError: there is no such list, or it has no name for a class.
     """
     if place == DATA:
-        return NameList((), place)
-    names = class_names.load(place, say)
-    picked = sources.parse(id_source).classes
-    if picked is not None and len(picked) < len(names) and picked[-1] < len(names):
+        return None
+    names, picked = class_names.load(place, say), sources.parse(id_source).classes
+    if picked is not None and len(picked) != len(names):
+        if picked[-1] >= len(names):
+            raise InputError(
+                f"{id_source} asks for class {picked[-1]}, class_names {place} has {len(names)} "
+                f"names, 0 to {len(names) - 1}"
+            )
         names = tuple(names[c] for c in picked)
-    return NameList(names, place)
+    return classes.named(names, f"class_names {place}", picked, worded=True)
 
 
-def names_of_classes(
-    listed: NameList, id_source: str, id_set: sources.Stream, say: Callable[[str], None]
-) -> tuple[str, ...]:
-    """The names of the ID classes, now that the ID test set is open.
+class Labelled(NamedTuple):
+    """Opened sets whose labels are numbers of the ID classes.
+
+    class_names: what prompts call the ID classes. opened: the sets by name. rules: how the labels
+    of each ID set were matched with the classes, see `data.classes`.
+    """
+
+    class_names: tuple[str, ...]
+    opened: dict[str, sources.Stream]
+    rules: dict[str, str]
+
+
+def labelled(
+    listed: Classes | None,
+    sets: suites.Suite,
+    opened: Mapping[str, sources.Stream],
+    say: Callable[[str], None],
+) -> Labelled:
+    """Matches the labels of all ID sets with the ID classes, now that the sets are open.
 
     Args:
-      listed: from `listed_names`.
-      id_source: the source of the ID test set.
-      id_set: the ID test set.
-      say: told of codes beside the names, which are left out.
+      listed: from `listed_classes`.
+      sets: from `suite`.
+      opened: from `open_sets`.
+      say: told of codes beside the names, which are left out, and the rule for every ID set.
 
     Raises:
-      InputError: the set brings no names, or another number of classes than there are names.
+      InputError: the ID test set brings no names, or a set has labels of other classes.
     """
-    if not listed.names:
-        if not id_set.class_names:
-            raise InputError(f"{id_source} has no class names; give class_names a file of them")
-        return class_names.words(id_set.class_names, say)
-    if id_set.labels is not None and len(id_set.class_names) != len(listed.names):
-        raise InputError(
-            f"{id_source} has {len(id_set.class_names)} classes, class_names {listed.place} has "
-            f"{len(listed.names)} names; there must be one per class, in order"
+    source, found = sets.id_test.source, opened[ID]
+    own, names = listed, () if listed is None else listed.names
+    if own is None:
+        if not found.class_names:
+            lacking = found.flaw or "has no class names; give class_names a file of them"
+            raise InputError(f"{source} {lacking}")
+        names = class_names.words(found.class_names, say)
+        picked = sources.parse(source).classes
+        own = classes.named(found.class_names, f"test_data {source}", picked)
+    places = {ID: source} | {s.name: s.source for s in sets.sets if s.group == SHIFTED}
+    numbered, rules = dict(opened), {}
+    for name, place in places.items():
+        stream = opened[name]
+        labels, rule, aliases = classes.match(
+            place, stream.labels, stream.class_names, own, stream.flaw
         )
-    return listed.names
+        rules[name], numbered[name] = rule, stream._replace(labels=labels)
+        say(f"{name}: {rule}")
+        if name == ID:
+            _check_suite(sets.name, own, labels, f"{place}: {rule}")
+            own = own._replace(aliases=(aliases,) if aliases else ())
+    return Labelled(names, numbered, rules)
+
+
+def _check_suite(suite: str, own: Classes, labels: np.ndarray | None, why: str) -> None:
+    """Raises InputError unless the ID test set of a suite, if there is one, has every class."""
+    if suite and (labels is None or len(np.unique(labels)) < len(own.names)):
+        raise InputError(f"suite {suite} has other classes than {own.owner} ({why})")
 
 
 def embed(

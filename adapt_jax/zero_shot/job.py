@@ -58,9 +58,8 @@ def zero_shot(config, workdir: str) -> dict:
             encode = encoder.load(wanted.clip, sharding.make_mesh(), say)
             transform = image_features.cut(wanted.preprocessing, encode.model)
             opened, groups = image_features.open_sets(wanted.suite, transform, printer)
-            id_source = wanted.suite.id_test.source
-            names = image_features.names_of_classes(
-                wanted.class_names, id_source, opened[ID], printer
+            names, opened, rules = image_features.labelled(
+                wanted.classes, wanted.suite, opened, printer
             )
             words = text_features.words_of(wanted.candidates, names)
             console.print(_bank_size(words), highlight=False)
@@ -91,7 +90,7 @@ def zero_shot(config, workdir: str) -> dict:
             processes.leave_alone(e)
             raise
         facts = {
-            "id": id_source,
+            "id": wanted.suite.id_test.source,
             "model": wanted.clip.path,
             "checkpoint_sha256": encode.fingerprint,
             "clip": encode.model.source,
@@ -100,6 +99,7 @@ def zero_shot(config, workdir: str) -> dict:
             "prompts": words.prompts._asdict(),
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
             "lists_sha256": lists,
+            "label_rules": rules,
         }
         task = Task(text.bank, sets, groups, chosen.stream, noise)
         return _finish(chosen, path, task, text, facts, console, say)
@@ -121,7 +121,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
         with processes.together():
             chosen = plan.scoring(config)
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
-            text, sets, groups, noise = loaded
+            text, sets, groups, noise, label_rules = loaded
             scoring.check(
                 chosen.specs,
                 groups,
@@ -132,7 +132,8 @@ def from_features(config, folder: str, workdir: str) -> dict:
             path = _prepare(workdir, held)
         for name, found in sets.items():
             count, width = found.embeddings.shape
-            console.print(f"{name}: {count:,} x {width}", highlight=False)
+            rule = f", {label_rules[name]}" if name in label_rules else ""
+            console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
         say = _begin(path, console, held)
         sha256 = loaded.sha256()
         processes.same("the embeddings", sha256)
@@ -141,6 +142,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
             "model": str(folder),
             "checkpoint_sha256": sha256,
             "from_features": str(folder),
+            "label_rules": label_rules,
         }
         ood = ",".join(f"{group}/{name}" for name, group in groups.items())
         task = Task(text.bank, sets, groups, chosen.stream, noise)

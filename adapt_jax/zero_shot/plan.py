@@ -8,6 +8,7 @@ from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams, suites
+from adapt_jax.data.classes import Classes
 from adapt_jax.zero_shot import image_features, text_features
 from adapt_jax.zero_shot.encoder import Source
 
@@ -34,7 +35,7 @@ class Embedding(NamedTuple):
 
     clip: the CLIP.
     suite: the ID test set and the sets to be told from it.
-    class_names: names of the ID classes, if a list has them.
+    classes: the ID classes, if a list names them.
     candidates: prompts, and the words that may become negatives.
     preprocessing: how images are cut.
     text_batch_size, image_batch_size: texts and images per pass over all devices.
@@ -42,7 +43,7 @@ class Embedding(NamedTuple):
 
     clip: Source
     suite: suites.Suite
-    class_names: image_features.NameList
+    classes: Classes | None
     candidates: text_features.Candidates
     preprocessing: image_features.Preprocessing
     text_batch_size: int
@@ -86,7 +87,7 @@ def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embeddi
     found = Embedding(
         clip=Source(**config.clip.to_dict()),
         suite=suite,
-        class_names=image_features.listed_names(config.class_names, suite.id_test.source, say),
+        classes=image_features.listed_classes(config.class_names, suite.id_test.source, say),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
         ),

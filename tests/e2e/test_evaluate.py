@@ -246,18 +246,20 @@ def test_predict_is_calibrated_on_the_last_evaluation(run, tmp_path):
 
 
 def test_labels_are_those_of_now(run, tmp_path):
-    """Not those in the cache, which a set with other class names may have put there."""
+    """Not those in the cache, which the same images under other class names may have put there."""
     workdir, _ = run
     images = np.random.default_rng(0).integers(0, 255, (30, 8, 8, 3), np.uint8)
     labels = np.arange(30) % 6
-    for names, known in (
-        (list("abcdefg"), False),
-        (list("012345"), True),
-        (list("gfedcba"), False),
-    ):
+    config = {"detectors": "msp", "ood": OOD, "test_data": f"npz:{tmp_path}/test.npz"}
+    for names, expected in ((list("012345"), labels), (list("543210"), 5 - labels)):
         np.savez(tmp_path / "test.npz", images=images, labels=labels, class_names=names)
-        config = {"detectors": "msp", "ood": OOD, "test_data": f"npz:{tmp_path}/test.npz"}
-        assert ("id_accuracy" in evaluate_job.evaluate_run(str(workdir), **config)) == known
+        found = evaluate_job.evaluate_run(str(workdir), **config)
+        assert found["label_rules"]["id"].startswith("labels by n")
+        scores = load_scores(workdir / "scores" / "msp" / "id.npz")
+        assert scores.labels.tolist() == expected.tolist()
+    np.savez(tmp_path / "test.npz", images=images, labels=labels, class_names=list("abcdefg"))
+    with pytest.raises(InputError, match="none of them, such as a, b, c and 3 more"):
+        evaluate_job.evaluate_run(str(workdir), **config)
 
 
 def test_a_search_on_test_images_is_refused(run):

@@ -152,7 +152,7 @@ def test_embeddings_from_elsewhere_give_the_same_rows(run, model, tmp_path):
         ("noise.npz", {"embeddings": x[:, :5]}, r"must be \(N, 12\)"),
         ("b.npz", {"embeddings": x}, "put OOD sets into near/"),
         ("far/digits6-9.npz", {"embeddings": x}, "two sets are called"),
-        ("id.npz", {"embeddings": x, "labels": [0, 1, 2, 9]}, "has the label 9"),
+        ("id.npz", {"embeddings": x, "labels": [0, 1, 2, 9]}, "has labels from 0 to 9"),
         ("text.npz", {"labels": x, "negatives": x[:, :3]}, r"expected labels \(C, D\)"),
     ):
         path = folder / name
@@ -206,8 +206,9 @@ def test_images_are_cut_as_clip_wants_them(model, tmp_path):
     transform = image_features.cut(wanted.preprocessing, encode.model)
     opened, groups = image_features.open_sets(wanted.suite, transform, lambda text: None)
     assert groups == {"digits6-9": "near", "china": "far"}
-    named = image_features.names_of_classes(wanted.class_names, "here", opened["id"], print)
-    assert named == ("cat", "a guide dog")
+    names, opened, rules = image_features.labelled(wanted.classes, wanted.suite, opened, print)
+    assert names == ("cat", "a guide dog")
+    assert rules == {"id": "labels in order (cat is cat, dog is a guide dog), 2 of 2 classes"}
     cut = np.concatenate(list(opened["id"].blocks()))
     for row, name in zip(cut, opened["id"].names, strict=True):
         with Image.open(root / name) as image:

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data.base import Listing, Source, label_flaw
+from adapt_jax.data.base import Listing, Source, usable_labels
 from adapt_jax.data.download import catalogue
 
 EXPECTED = "expected uint8 (N, H, W) or (N, H, W, 3)"
@@ -34,7 +34,7 @@ def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
                 f"{source.text!r}: `labels` is {labels.dtype} {labels.shape}; "
                 f"expected whole numbers of shape ({count},), one per image."
             )
-        flaw = label_flaw(labels, class_names)
+        labels, flaw = usable_labels(labels, class_names)
     if "names" in data:
         if data["names"].shape != (count,):
             raise InputError(
@@ -73,13 +73,11 @@ def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
     labels = data["y"].ravel()
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.max() > 10:
         raise InputError(f"{source.text!r}: expected one y of 1 to 10 per image of X.")
-    labels = labels.astype(np.int64) % 10
+    labels, flaw = usable_labels(labels.astype(np.int64) % 10)
     digits = tuple("0123456789")
     name = os.path.basename(source.place)
     names = tuple(f"{name}[{i}]" for i in range(len(images)))
-    return Listing(
-        names, labels, digits, images.__getitem__, label_flaw(labels, digits), pixels=images
-    )
+    return Listing(names, labels, digits, images.__getitem__, flaw, pixels=images)
 
 
 def _read(source: Source) -> dict[str, np.ndarray]:

@@ -9,7 +9,8 @@ from PIL import Image
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.image_files import opened
-from adapt_jax.data.base import Listing, Source, label_flaw
+from adapt_jax.data import classes
+from adapt_jax.data.base import Listing, Source, usable_labels
 from adapt_jax.data.decode import SUFFIXES
 from adapt_jax.data.download import catalogue
 
@@ -25,30 +26,45 @@ def check_folder(source: Source) -> None:
 def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
     """Every image below a folder, by suffix; hidden files and `__MACOSX` are ignored.
 
-    Each sub-folder is a class (sorted by name), with the images anywhere below it sorted by path.
+    Each sub-folder is a class (sorted by name, or number), with the images anywhere below it sorted
+    by path.
     """
     root = _path(source.place)
-    classes = sorted(entry.name for entry in os.scandir(root) if _is_folder(entry))
+    folders = classes.in_order([entry.name for entry in os.scandir(root) if _is_folder(entry)])
     flat = sorted(entry.name for entry in os.scandir(root) if _is_image(entry))
-    per_class = [sorted(_walk(root / name, f"{name}/", ())) for name in classes]
+    per_class = [sorted(_walk(root / name, f"{name}/", ())) for name in folders]
     names = tuple(flat) + tuple(name for group in per_class for name in group)
     if not names:
         raise InputError(
             f"{source.text!r}: no image in {root}; looked for files ending in "
             f"{', '.join(sorted(SUFFIXES))}."
         )
-    empty = [name for name, group in zip(classes, per_class) if not group]
-    labels = None
+    numbers = [*[-1] * len(flat), *np.repeat(range(len(folders)), [len(g) for g in per_class])]
+    labels = np.array(numbers, np.int32) if any(per_class) else None
+    flaw = _flaw_of_folders(source, flat, folders, labels is None)
+    return _listing(names, root, labels, flaw, tuple(folders))
+
+
+def _flaw_of_folders(source: Source, flat: list[str], folders: list[str], no_class: bool) -> str:
+    """Why the sub-folders of a folder are no classes; "" if they are."""
     if flat:
-        beside = " beside its sub-folders" if len(flat) < len(names) else ""
-        flaw = f"has images{beside} that belong to no class (such as {flat[0]})"
-        flaw += "; give every class a sub-folder of its own"
-    elif empty:
-        flaw = f"has no image in class folder {empty[0]!r}; fill it or remove it"
-    else:
-        flaw = ""
-        labels = np.repeat(np.arange(len(classes)), [len(g) for g in per_class]).astype(np.int32)
-    return _listing(names, root, labels, tuple(classes), flaw)
+        beside = "" if no_class else " beside its sub-folders"
+        return (
+            f"has images{beside} that belong to no class (such as {flat[0]}); give every class a "
+            "sub-folder of its own"
+        )
+    splits = [name for name in folders if name.lower() in classes.SPLITS]
+    if len(splits) > 1 or splits == folders:
+        first = min(splits, key=lambda name: not name.lower().startswith("train"))
+        return (
+            f"has the splits of a data set as its sub-folders ({', '.join(splits)}), which are no "
+            f"classes; name one of them, such as folder:{source.place.rstrip('/')}/{first}"
+        )
+    numbers = classes.numbers_of(folders) or ()
+    if len(set(numbers)) < len(numbers):
+        twice = [f for f, n in zip(folders, numbers) if numbers.count(n) > 1]
+        return f"has the class folders {twice[0]!r} and {twice[1]!r}, which are one number"
+    return ""
 
 
 def check_list(source: Source) -> None:
@@ -87,11 +103,10 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
             raise InputError(f"{where}: there is no file {root / names[-1]}{hint}.")
     if not names:
         raise InputError(f"{source.text!r}: the list has no image in it.")
-    numbers = np.array(labels, np.int32)
-    return _listing(tuple(names), root, numbers, (), label_flaw(numbers, ()))
+    return _listing(tuple(names), root, *usable_labels(np.array(labels, np.int32)))
 
 
-def _listing(names: tuple[str, ...], root: Path, labels, class_names, flaw: str) -> Listing:
+def _listing(names: tuple[str, ...], root: Path, labels, flaw: str, class_names=()) -> Listing:
     root = root.absolute()
 
     def stamp(indices: np.ndarray) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import cache, decode
-from adapt_jax.data.base import Listing, Source, label_flaw
+from adapt_jax.data.base import Listing, Source, usable_labels
 
 DEFAULT_SPLIT = "train"
 
@@ -86,9 +86,7 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
             cache_dir,
         )
         class_names = tuple(getattr(features[label_key], "names", None) or ())
-        # A slice of a split may lack a class, and its names still count them all.
-        known = class_names and labels.min() >= 0 and labels.max() < len(class_names)
-        flaw = "" if known else label_flaw(labels, class_names)
+        labels, flaw = usable_labels(labels, class_names)
 
     return Listing(
         tuple(f"{source.kind}:{source.place}[{i}]" for i in range(count)),

@@ -68,9 +68,56 @@ def test_images_beside_class_folders(classes):
 
 def test_empty_class_is_named(classes):
     (classes / "cow").mkdir()
-    with pytest.raises(InputError, match="'cow'"):
+    with pytest.raises(InputError, match="class 2 .cow."):
         load(f"folder:{classes}", 8, labeled=True)
     assert len(load(f"folder:{classes}", 8).names) == 4
+
+
+@pytest.mark.parametrize("names", [("0", "2", "10"), ("000", "002", "010"), ("c0", "c2", "c10")])
+def test_folders_with_numbers_come_in_their_order(tmp_path, names):
+    for i, name in enumerate(names):
+        save(tmp_path / name / "a.png", i)
+    data = load(f"folder:{tmp_path}", 8, labeled=True)
+    assert data.class_names == names
+    assert data.images[:, 0, 0, 0].tolist() == data.labels.tolist() == [0, 1, 2]
+    as_text = load(f"folder:{tmp_path}", 8, class_order=sorted(names))
+    assert as_text.class_names == tuple(sorted(names))
+    assert as_text.names == tuple(f"{name}/a.png" for name in sorted(names))
+    assert as_text.labels.tolist() == [0, 1, 2]
+    other = load(f"folder:{tmp_path}", 8, class_order=["x", "y", "z"])
+    assert other.class_names == names
+
+
+def test_numbers_choose_classes_that_are_called_by_them(tmp_path):
+    for name in ("3", "12", "20"):
+        save(tmp_path / name / "a.png", int(name))
+    (tmp_path / "list.txt").write_text("3/a.png 3\n20/a.png 20\n12/a.png 12\n")
+    for source in (f"folder:{tmp_path}", f"list:{tmp_path}/list.txt"):
+        data = load(f"{source}?classes=0-12", 8)
+        assert data.class_names == ("3", "12")
+        assert data.images[data.labels == 1][:, 0, 0, 0].tolist() == [12]
+        with pytest.raises(InputError, match="no image of class 0"):
+            load(f"{source}?classes=0-12", 8, labeled=True)
+        assert load(f"{source}?classes=12+20", 8, labeled=True).labels.tolist() in ([0, 1], [1, 0])
+        with pytest.raises(InputError, match="no image of the classes it asks for"):
+            load(f"{source}?classes=0-2", 8)
+
+
+@pytest.mark.parametrize("names", [("train",), ("Train", "val"), ("train", "test", "docs")])
+def test_splits_are_no_classes(tmp_path, names):
+    for name in names:
+        save(tmp_path / name / "cat" / "a.png", 1)
+    assert "splits" in load(f"folder:{tmp_path}", 8).flaw
+    with pytest.raises(InputError, match=f"splits of a data set.*folder:{tmp_path}/{names[0]}"):
+        load(f"folder:{tmp_path}", 8, labeled=True)
+    assert load(f"folder:{tmp_path}/{names[0]}", 8, labeled=True).class_names == ("cat",)
+
+
+def test_two_folders_of_one_number(tmp_path):
+    for name in ("1", "01", "2"):
+        save(tmp_path / name / "a.png", 1)
+    with pytest.raises(InputError, match="'01' and '1', which are one number"):
+        load(f"folder:{tmp_path}", 8, labeled=True)
 
 
 def test_folder_without_images(tmp_path):
@@ -118,7 +165,7 @@ def test_list_paths_start_at_the_list_by_default(classes):
         ("7\n", "line 1: expected"),
         ("", "no image in it"),
         ("bee/2.png 1\nbee/2.png 2\n", "no image of class 0"),
-        ("bee/2.png 0\nbee/2.png 3\n", "no image of class 1 "),
+        ("bee/2.png 0\nbee/2.png 3\n", "no image of class 1, "),
     ],
 )
 def test_lists_that_are_wrong(classes, lines, word):

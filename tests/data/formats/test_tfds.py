@@ -95,7 +95,7 @@ def test_reading_when_needed(data_dir):
     ],
 )
 def test_splits(data_dir, place, count):
-    data = load(f"tfds:{place}", 8, labeled=True)
+    data = load(f"tfds:{place}", 8)
     assert len(data.images) == len(data.labels) == len(data.names) == count
     if "classes" in place:
         assert data.class_names == ("bee", "cow")
