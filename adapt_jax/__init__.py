@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # what `_DEFINED_IN` and `_ROOMS` say, for editors and type c
     from adapt_jax.core.errors import InputError as InputError
     from adapt_jax.detectors.base import Head as Head
     from adapt_jax.detectors.base import Outputs as Outputs
-    from adapt_jax.evaluate.job import evaluate_run as evaluate
+    from adapt_jax.evaluate.job import evaluate_run as evaluate  # noqa: F401
     from adapt_jax.inference.estimator import OODDetector as OODDetector
     from adapt_jax.inference.pipeline import load as load
     from adapt_jax.metrics import ood_metrics as ood_metrics

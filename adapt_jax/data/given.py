@@ -1,5 +1,6 @@
 """Images as a caller of the library has them -> square uint8 RGB, by the rules of `data.decode`."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.image_files import opened
+from adapt_jax.core.image_files import opened, standard
 from adapt_jax.data import decode
 
 OneImage: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
@@ -30,15 +31,11 @@ def blocks(images: Images, size: int, resize: int | str | None) -> Iterator[np.n
     """
     chosen = _listed(images)
     if not chosen:
-        raise InputError(
-            "no image given; give a path, a PIL image, a uint8 array or a list of them"
-        )
+        raise InputError("no image given; give paths, PIL images or uint8 arrays")
     names = [_name(image, i) for i, image in enumerate(chosen)]
-    for image, name in zip(chosen, names):
-        _check(image, name)
-    return decode.blocks(
-        lambda i: _opened(chosen[i]), names, np.arange(len(chosen)), size, resize=resize
-    )
+    chosen = [_checked(image, name) for image, name in zip(chosen, names)]
+    every = np.arange(len(chosen))
+    return decode.blocks(lambda i: _opened(chosen[i]), names, every, size, resize=resize)
 
 
 def check_squares(images: np.ndarray, size: int) -> None:
@@ -75,10 +72,13 @@ def _name(image: Any, index: int) -> str:
     return str(image) if isinstance(image, (str, os.PathLike)) else f"number {index}"
 
 
-def _check(image: Any, name: str) -> None:
-    """What can be said of an image before it is read."""
-    if isinstance(image, (str, os.PathLike, Image.Image)):
-        return
+def _checked(image: Any, name: str) -> OneImage:
+    """A path as it is, a PIL image decoded, an array that has the right type and shape."""
+    if isinstance(image, (str, os.PathLike)):
+        return image
+    if isinstance(image, Image.Image):  # which stays open: it is the caller's
+        kept = contextlib.nullcontext(image)
+        return decode.made(lambda _: kept, 0, name, lambda held: standard(held.enter_result))
     if not hasattr(image, "__array__"):
         raise InputError(
             f"image {name} is of type {type(image).__name__}; give a path, a PIL image or a uint8 "
@@ -90,13 +90,14 @@ def _check(image: Any, name: str) -> None:
             f"image {name} is an array of {array.dtype}; give uint8 values in 0..255, for example "
             "np.round(255 * image).astype(np.uint8) of one in 0..1"
         )
-    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in CHANNELS)):
-        first = array.ndim == 3 and array.shape[0] in CHANNELS
-        hint = "move the channels last with np.moveaxis(image, 0, -1)" if first else "check it"
-        raise InputError(
-            f"image {name} is an array of shape {array.shape}, not (H, W) or (H, W, C) with C of "
-            f"1, 3 or 4 channels; {hint}"
-        )
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in CHANNELS):
+        return array
+    first = array.ndim == 3 and array.shape[0] in CHANNELS
+    hint = "move the channels last with np.moveaxis(image, 0, -1)" if first else "check its axes"
+    raise InputError(
+        f"image {name} is an array of shape {array.shape}, not (H, W) or (H, W, C) with C of 1, 3 "
+        f"or 4 channels; {hint}"
+    )
 
 
 def _opened(image: OneImage) -> Image.Image | np.ndarray:
@@ -105,5 +106,4 @@ def _opened(image: OneImage) -> Image.Image | np.ndarray:
         return opened(image)
     if isinstance(image, Image.Image):
         return image.copy()
-    array = np.asarray(image)
-    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image

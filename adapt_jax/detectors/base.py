@@ -41,9 +41,9 @@ class Detector:
 
     `fit(train, val=None, head=None) -> state`: sees outputs of ID data only. Features alone will do
     where nothing else is needed: `fit(X (N, D), y (N,) or None, val=None, head=None)`.
-    `score(state, outputs) -> (N,) float32`, or `score(state, X (N, D))`: larger = more in-distribution, always; any split of the
-    rows into batches gives the same scores. Traceable in the outputs: it then looks at shapes only,
-    not at values, and returns what is traced.
+    `score(state, outputs) -> (N,) float32`, or `score(state, X (N, D))`: larger = more
+    in-distribution, always; any split of the rows into batches gives the same scores. Traceable in
+    the outputs: it then looks at shapes only, not at values, and returns what is traced.
     `needs`: what `fit` or `score` cannot do without, of `NEEDS`: "labels" of the training set,
     "logits" of every set, the "head" that made them, a "val" set of held-out ID images.
     `minimum_images`: how many training images `fit` needs, so that a job can refuse to start.

@@ -15,8 +15,8 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 from adapt_jax.evaluate import features as from_features
 from adapt_jax.evaluate import job as evaluate_job
-from adapt_jax.metrics import conformal
 from adapt_jax.inference import pipeline
+from adapt_jax.metrics import conformal
 from adapt_jax.results import merge, result_rows
 from adapt_jax.results.scores import load_scores
 from tests.e2e import small
