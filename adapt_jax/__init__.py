@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what `_DEFINED_IN` and `_ROOMS` say, for editors and type c
     from adapt_jax.inference.estimator import OODDetector as OODDetector
     from adapt_jax.inference.pipeline import load as load
     from adapt_jax.metrics import ood_metrics as ood_metrics
-    from adapt_jax.runtime.cli import load_config as load_config
+    from adapt_jax.runtime.config_files import load_config as load_config
     from adapt_jax.train import train as train
 
 _DEFINED_IN = {
@@ -34,7 +34,7 @@ _DEFINED_IN = {
     "OODDetector": "inference.estimator",
     "Outputs": "detectors.base",
     "load": "inference.pipeline",
-    "load_config": "runtime.cli",
+    "load_config": "runtime.config_files",
     "ood_metrics": "metrics",
 }
 # The jobs among these modules can be called, see `core.callable_module`.

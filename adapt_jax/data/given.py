@@ -12,8 +12,8 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.image_files import opened, standard
 from adapt_jax.data import decode
 
-OneImage: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
-Images: TypeAlias = "OneImage | Sequence[OneImage]"
+OneImage: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+Images: TypeAlias = OneImage | Sequence[OneImage]
 CHANNELS = (1, 3, 4)
 
 

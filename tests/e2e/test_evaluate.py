@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import adapt_jax
 from adapt_jax import detectors, predict, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
@@ -177,6 +178,12 @@ def test_own_images_from_the_command_line(run, tmp_path):
         assert record["class_by"] == "classifier"
         assert record["class_name"] == str(record["class"])
     assert held_out.min() <= found["noise.png"]["threshold"] <= held_out.max()
+    ready = adapt_jax.load(workdir, detector="knn?k=5", tpr=0.9)
+    paths = [images / "noise.png", images / "more" / "black.png"]
+    records = [found[path.name] for path in paths]
+    assert list(ready.score(paths)) == [record["score"] for record in records]
+    assert list(ready.decide(paths)) == [record["in_distribution"] for record in records]
+    assert ready.score([np.asarray(Image.open(p)) for p in paths]).dtype == np.float32
 
 
 def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
