@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what `_DEFINED_IN` and `_ROOMS` say, for editors and type c
     from adapt_jax.inference.estimator import OODDetector as OODDetector
     from adapt_jax.inference.pipeline import load as load
     from adapt_jax.metrics import ood_metrics as ood_metrics
+    from adapt_jax.models.wrapped import wrap as wrap
     from adapt_jax.runtime.config_files import load_config as load_config
     from adapt_jax.train import train as train
 
@@ -36,6 +37,7 @@ _DEFINED_IN = {
     "load": "inference.pipeline",
     "load_config": "runtime.config_files",
     "ood_metrics": "metrics",
+    "wrap": "models.wrapped",
 }
 # The jobs among these modules can be called, see `core.callable_module`.
 _ROOMS = (

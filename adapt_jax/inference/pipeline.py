@@ -24,7 +24,9 @@ from adapt_jax.inference import calibrated, feature_cache, forward, outputs
 from adapt_jax.inference.calibrated import CalibratedDetector
 from adapt_jax.inference.restore import restore
 from adapt_jax.metrics import conformal
+from adapt_jax.models import wrapped
 from adapt_jax.models.base import Model
+from adapt_jax.models.wrapped import Wrapped
 from adapt_jax.workdir import bundle, checkpoints
 
 BLOCK = 256  # images scored together
@@ -87,6 +89,7 @@ def load(
     *,
     tpr: float | None = None,
     alpha: float | None = None,
+    model: Wrapped | None = None,
 ) -> Pipeline:
     """Restores a run or an export, with a detector that is fitted and calibrated.
 
@@ -95,6 +98,7 @@ def load(
       detector: e.g. "knn?k=50"; by default the export's, or the first of the run's.
       tpr: share of held-out ID images the threshold keeps; by default the export's, or 0.95.
       alpha: instead, the largest share of new ID images that may be rejected.
+      model: the network of the evaluation, if it was given as an object and not by name.
 
     Raises:
       InputError: neither is there, the run was not evaluated, the detector does not fit, or there
@@ -104,6 +108,8 @@ def load(
         calibrated.check_tpr(tpr)
     if alpha is not None:
         conformal.check_share("--alpha", alpha)
+    if model is not None:
+        wrapped.named(model)
     path = pathlib.Path(workdir).expanduser()
     if not str(workdir) or not path.is_dir():
         raise InputError(f"--workdir {workdir} is not a folder; give that of a finished run")
