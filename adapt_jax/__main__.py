@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import pathlib
 import runpy
 import sys
@@ -22,6 +23,7 @@ def main() -> None:
     elif name == "--version":
         print(f"adapt_jax {adapt_jax.__version__}")
     elif name in JOBS:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does: networks of the user's may lie there
         sys.argv = [f"adapt_jax {name}", *rest]
         runpy.run_module(f"adapt_jax.{name}", run_name="__main__", alter_sys=True)
     else:

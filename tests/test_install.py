@@ -1,4 +1,4 @@
-"""What an installed package brings: configs by name, the command, and help that says what it does."""
+"""What an installed package brings: configs by name, one command, help that says what it does."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import adapt_jax
-from adapt_jax import __main__ as command
+from adapt_jax import __main__ as jobs
 from adapt_jax.core.errors import InputError
 from adapt_jax.runtime import config_files
 from tests.e2e import small
@@ -39,20 +39,22 @@ def test_the_installed_ones_come_first(tmp_path, monkeypatch):
 
 
 def test_a_build_has_the_configs(tmp_path):
-    code = (
-        "import setuptools, sys\n"
-        f"sys.argv = ['setup.py', '-q', 'build_py', '--build-lib={tmp_path}']\n"
-        "exec(open('setup.py').read())"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=small.ROOT, capture_output=True)
-    built = {path.name for path in (tmp_path / "adapt_jax" / "configs").iterdir()}
+    source, library = tmp_path / "source", tmp_path / "library"
+    (source / "adapt_jax").mkdir(parents=True)
+    (source / "adapt_jax" / "__init__.py").touch()
+    (source / "setup.py").write_text((small.ROOT / "setup.py").read_text())
+    (source / "setup.cfg").write_text("[options]\npackages = adapt_jax\n")
+    (source / "configs").symlink_to(small.ROOT / "configs")
+    command = [sys.executable, "setup.py", "-q", "build_py", f"--build-lib={library}"]
+    subprocess.run(command, check=True, cwd=source, capture_output=True)
+    built = {path.name for path in (library / "adapt_jax" / "configs").iterdir()}
     assert built == {path.name for path in (small.ROOT / "configs").glob("*.py")}
 
 
 def test_one_command_for_every_job(tmp_path):
     shown = run("adapt_jax", "--help", cwd=tmp_path)
     assert shown.returncode == 0
-    assert all(f"  {job} " in shown.stdout for job in command.JOBS)
+    assert all(f"  {job} " in shown.stdout for job in jobs.JOBS)
     assert run("adapt_jax", "--version", cwd=tmp_path).stdout == (
         f"adapt_jax {adapt_jax.__version__}\n"
     )
@@ -66,7 +68,7 @@ def test_help_says_what_it_does(job, tmp_path):
     shown = run("adapt_jax", job, "--help", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     start = shown.stdout.splitlines()
-    assert command._what(job)[:40] in "\n".join(start[:4])
+    assert jobs._what(job)[:40] in "\n".join(start[:4])
 
 
 def test_a_name_takes_overrides_and_mistakes_are_one_sentence(tmp_path):

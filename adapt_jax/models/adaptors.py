@@ -116,7 +116,7 @@ def _keras(model, params, head, call) -> Adapted:
             names = ", ".join(layer.name for layer in model.layers[-3:])
             raise InputError(f"the model has no layer {head!r}; its last ones are {names}")
         layer = model.get_layer(head)
-        model = keras.Model(model.inputs, layer.input)
+        model = keras.Model(model.inputs[0], layer.input)
     held = {"trainable": model.trainable_variables, "others": model.non_trainable_variables}
     params = {kind: [v.value for v in found] for kind, found in held.items()}
     if isinstance(head, str):

@@ -78,7 +78,13 @@ def test_a_function_and_its_gradient():
         network.model.apply(network.variables, BATCH, True)
 
 
-def test_keras():
+@pytest.fixture
+def as_keras_wants():
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def test_keras(as_keras_wants):
     keras = pytest.importorskip("keras")
     model = keras.Sequential(
         [
