@@ -18,12 +18,15 @@ from absl import flags
 
 from adapt_jax import train
 from adapt_jax.config.effects import Effect, changed
+from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import checks, pretrained
 from adapt_jax.report import comparison
 from adapt_jax.results import result_files
-from adapt_jax.runtime import cli, processes, terminal
+from adapt_jax.runtime import cli, config_files, processes, terminal
 from adapt_jax.workdir import checkpoints, folders, trackers
+
+make_callable(__name__, "adapt_jax.compare:compare")
 
 # Sections that belong to a method; everything else that decides a result has to be the same.
 _OF_THE_METHOD = ("method", "optimizer", "seed")
@@ -141,7 +144,7 @@ def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
         stem = _stem(path)
         if stem in chosen:
             raise InputError(f"--configs has two files called {stem}; results go by that name")
-        chosen[stem] = cli.override(cli.load_config(path), overrides)
+        chosen[stem] = cli.override(config_files.load_config(path), overrides)
     return chosen
 
 

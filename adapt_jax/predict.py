@@ -17,16 +17,16 @@ import csv
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from absl import flags
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode
-from adapt_jax.inference import calibrated, pipeline
-from adapt_jax.inference.pipeline import BLOCK
+from adapt_jax.inference import pipeline
+from adapt_jax.inference.pipeline import BLOCK, Pipeline
 from adapt_jax.metrics import conformal
 from adapt_jax.runtime import cli
 
@@ -37,122 +37,58 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-class Predictor(NamedTuple):
-    """A run ready for new images: `square` is how `data.decode.read` cuts them.
-
-    `predict(images (N, S, S, 3) uint8) -> (scores (N,), classes (N,) or None)`; `threshold`: scores
-    from there on are in-distribution; `calibration` (n,): the scores that gave it, `calibrated_on`:
-    of whose images; `predicted_by`: what names the class; `tpr`: the share of those images that the
-    threshold keeps, unless it has the conformal level `alpha`.
-    """
-
-    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-    square: tuple[int, int | str | None]
-    detector: str
-    tpr: float
-    threshold: float
-    calibrated_on: str
-    predicted_by: str | None
-    class_names: tuple[str, ...]
-    calibration: np.ndarray
-    alpha: float | None = None
-
-
-def load(
-    workdir: str, *, detector: str = "", tpr: float | None = None, alpha: float | None = None
-) -> Predictor:
-    """Restores a run or an export and calibrates it.
-
-    Args:
-      workdir: of an evaluated run, or an export.
-      detector: e.g. "knn?k=50"; by default the first of the run's, or the export's.
-      tpr: share of held-out ID images the threshold keeps; by default 0.95, or the export's.
-      alpha: instead, the largest share of new ID images that may be rejected.
-
-    Raises:
-      InputError: no such run, it was not evaluated, the detector does not fit, or there are too few
-        held-out images for this alpha.
-    """
-    if tpr is not None:
-        calibrated.check_tpr(tpr)
-    if alpha is not None:
-        conformal.check_share("--alpha", alpha)
-    ready = pipeline.load(workdir, detector=detector)
-    calibration = np.asarray(ready.detector.calibration)
-
-    def predict(images: np.ndarray):
-        outputs = ready.outputs(images)
-        return ready.detector.score(outputs), ready.detector.classify(outputs)
-
-    tpr = ready.tpr if tpr is None else tpr
-    if alpha is None:
-        threshold = ready.detector.threshold(tpr)
-    else:
-        threshold = conformal.threshold(calibration, alpha)
-    return Predictor(
-        predict=predict,
-        square=ready.square,
-        detector=ready.detector.spec.text,
-        tpr=tpr,
-        threshold=threshold,
-        calibrated_on=ready.detector.calibrated_on,
-        predicted_by=ready.detector.by,
-        class_names=tuple(ready.facts["class_names"]),
-        calibration=calibration,
-        alpha=alpha,
-    )
-
-
 def _is_image(path: pathlib.Path) -> bool:
     """As data sources see it: by suffix, nothing hidden."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return path.suffix.lower() in decode.SUFFIXES and not hidden
 
 
-def lines(predictor: Predictor, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, Any]]:
+def lines(ready: Pipeline, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, Any]]:
     """One record per image, in order; what could not be read has "error" in it."""
+    detector = ready.detector
     for start in range(0, len(paths), BLOCK):
         chosen, decoded = paths[start : start + BLOCK], {}
         records: list[dict[str, Any]] = [{"image": str(p)} for p in chosen]
         for i, path in enumerate(chosen):
             try:
-                decoded[i] = decode.read(path, *predictor.square)
+                decoded[i] = decode.read(path, *ready.square)
             except (InputError, OSError) as e:
                 records[i]["error"] = str(e)
         if decoded:
-            scores, classes = predictor.predict(np.stack(list(decoded.values())))
+            outputs = ready.outputs(np.stack(list(decoded.values())))
+            scores, classes = detector.score(outputs), detector.classify(outputs)
             for row, i in enumerate(decoded):
                 records[i] |= {
                     "score": float(scores[row]),
-                    "in_distribution": bool(scores[row] >= predictor.threshold),
-                    "threshold": predictor.threshold,
-                    "detector": predictor.detector,
+                    "in_distribution": bool(scores[row] >= ready.threshold),
+                    "threshold": ready.threshold,
+                    "detector": detector.spec.text,
                 }
-                if predictor.alpha is not None:
-                    p_value = conformal.p_values(predictor.calibration, scores[row])
+                if ready.alpha is not None:
+                    p_value = conformal.p_values(detector.calibration, scores[row])
                     records[i]["p_value"] = float(p_value)
                 if classes is not None:
                     records[i] |= {
                         "class": int(classes[row]),
-                        "class_name": predictor.class_names[classes[row]],
-                        "class_by": predictor.predicted_by,
+                        "class_name": ready.facts["class_names"][classes[row]],
+                        "class_by": detector.by,
                     }
         yield from records
 
 
 def discoveries(
-    predictor: Predictor, records: Iterable[dict[str, Any]], rate: float
+    ready: Pipeline, records: Iterable[dict[str, Any]], rate: float
 ) -> list[dict[str, Any]]:
     """The records of a batch, decided together by Benjamini and Hochberg's procedure.
 
     Args:
-      predictor: what made the records.
+      ready: what made the records.
       records: from `lines`, of the whole batch.
       rate: the largest false discovery rate.
     """
     records = list(records)
     readable = [record for record in records if "error" not in record]
-    p_values = conformal.p_values(predictor.calibration, [r["score"] for r in readable])
+    p_values = conformal.p_values(ready.detector.calibration, [r["score"] for r in readable])
     called = conformal.benjamini_hochberg(p_values, rate)
     for record, p_value, ood in zip(readable, p_values, called):
         del record["threshold"]  # the decision depends on the whole batch
@@ -160,24 +96,24 @@ def discoveries(
     return records
 
 
-def promise(predictor: Predictor, rate: float | None = None) -> str:
+def promise(ready: Pipeline, rate: float | None = None) -> str:
     """What a decision is worth, in one line; `rate` is that of `discoveries`."""
-    size = len(predictor.calibration)
-    on = f"calibrated on {predictor.calibrated_on}"
+    detector, size = ready.detector.spec.text, len(ready.detector.calibration)
+    on = f"calibrated on {ready.detector.calibrated_on}"
     if rate is not None:
         return (
-            f"{predictor.detector}, false discovery rate {rate:g}: at most {100 * rate:g} % of the "
+            f"{detector}, false discovery rate {rate:g}: at most {100 * rate:g} % of the "
             f"images called out-of-distribution are expected to be in-distribution; {on}, "
             f"so no p-value is below {1 / (size + 1):.2g}"
         )
-    if predictor.alpha is None:
+    if ready.alpha is None:
         return (
-            f"{predictor.detector}, threshold {predictor.threshold:.6g} keeps "
-            f"{100 * predictor.tpr:g} % of {predictor.calibrated_on}"
+            f"{detector}, threshold {ready.threshold:.6g} keeps "
+            f"{100 * ready.tpr:g} % of {ready.detector.calibrated_on}"
         )
-    bound = conformal.guarantee(size, predictor.alpha)
+    bound = conformal.guarantee(size, ready.alpha)
     return (
-        f"{predictor.detector}, alpha {predictor.alpha:g}: of new in-distribution images "
+        f"{detector}, alpha {ready.alpha:g}: of new in-distribution images "
         f"{100 * bound.mean:.2f} % are rejected on average, and with {100 * bound.confidence:g} % "
         f"confidence at most {100 * bound.bound:.2f} %; {on}"
     )
@@ -241,12 +177,10 @@ if __name__ == "__main__":
         if FORMAT.value not in FORMATS:
             raise InputError(f"--format is {' or '.join(FORMATS)}, not {FORMAT.value!r}")
         paths = expand(arguments)
-        predictor = load(
-            WORKDIR.value or "", detector=DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value
-        )
-        print(promise(predictor, rate), file=sys.stderr)
-        scored = lines(predictor, paths)
-        records = scored if rate is None else discoveries(predictor, scored, rate)
+        ready = pipeline.load(WORKDIR.value or "", DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value)
+        print(promise(ready, rate), file=sys.stderr)
+        scored = lines(ready, paths)
+        records = scored if rate is None else discoveries(ready, scored, rate)
         counts = show(records, FORMAT.value)
         named = ", ".join(f"{count} {what}" for what, count in counts.items())
         print(f"{len(paths)} images: {named}", file=sys.stderr)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from adapt_jax import profiling
 from adapt_jax.core import generator
+from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import TrainingFailed
 from adapt_jax.data import augment
 from adapt_jax.evaluate import job as evaluate_job
@@ -29,6 +30,8 @@ from adapt_jax.training import epoch_hooks, feeds, train_state, train_step
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import checkpoints, folders, logbook, surroundings, trackers
 from adapt_jax.workdir.checkpoints import Checkpoints
+
+make_callable(__name__, "adapt_jax.train:train")
 
 
 def train(config, workdir: str) -> dict:

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.experiment import build, derived
-from adapt_jax.runtime import cli, sharding
+from adapt_jax.runtime import config_files, sharding
 from adapt_jax.training import sharded, train_state
 
 
 def main() -> None:
-    config = cli.load_config("configs/cifar100_adapt.py")
+    config = config_files.load_config("configs/cifar100_adapt.py")
     config.model.name, config.batch_size = "resnet18", 256
     mesh = sharding.make_mesh(jax.devices()[:1])
     print(f"jax {jax.__version__}, {sharding.described(mesh)}")

@@ -20,7 +20,7 @@ if [[ ! -x $HOME/.local/bin/uv ]]; then
 fi
 run "$HOME/.local/bin/uv" venv --quiet --allow-existing --python 3.12 .venv
 run "$HOME/.local/bin/uv" pip install --quiet --python .venv/bin/python \
-  -r requirements.txt -e '.[tpu]'
+  -r requirements.txt -e '.[tpu,prepare]'
 
 [[ $bucket ]] || exit 0
 if ! command -v gcsfuse >/dev/null; then

@@ -1,5 +1,7 @@
 """What a detector is: fit on ID outputs, score any outputs; larger means more in-distribution."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -33,13 +35,15 @@ class Head(NamedTuple):
     bias: Array
 
 
-class Detector(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Detector:
     """Scores images from frozen outputs.
 
-    `fit(train, val=None, head=None) -> state`: sees outputs of ID data only.
-    `score(state, outputs) -> (N,) float32`: larger = more in-distribution, always; any split of the
-    rows into batches gives the same scores. Traceable in the outputs: it then looks at shapes only,
-    not at values, and returns what is traced.
+    `fit(train, val=None, head=None) -> state`: sees outputs of ID data only. Features alone will do
+    where nothing else is needed: `fit(X (N, D), y (N,) or None, val=None, head=None)`.
+    `score(state, outputs) -> (N,) float32`, or `score(state, X (N, D))`: larger = more
+    in-distribution, always; any split of the rows into batches gives the same scores. Traceable in
+    the outputs: it then looks at shapes only, not at values, and returns what is traced.
     `needs`: what `fit` or `score` cannot do without, of `NEEDS`: "labels" of the training set,
     "logits" of every set, the "head" that made them, a "val" set of held-out ID images.
     `minimum_images`: how many training images `fit` needs, so that a job can refuse to start.
@@ -49,6 +53,37 @@ class Detector(NamedTuple):
     score: Callable[[Any, Outputs], np.ndarray]
     needs: frozenset[str] = frozenset()
     minimum_images: int = 1
+
+    def __post_init__(self):
+        object.__setattr__(self, "fit", _fit_taking_arrays(self.fit))
+        object.__setattr__(self, "score", _score_taking_arrays(self.score))
+
+
+def _fit_taking_arrays(fit: Callable[..., Any]) -> Callable[..., Any]:
+    def of_arrays(features, y=None, *, val=None, head=None):
+        labels = None if y is None else np.asarray(y)
+        return fit(
+            _as_outputs(features, labels), val=None if val is None else _as_outputs(val), head=head
+        )
+
+    @functools.wraps(fit)
+    def taking_arrays(train, *args, **kwargs):
+        return (fit if isinstance(train, Outputs) else of_arrays)(train, *args, **kwargs)
+
+    return taking_arrays
+
+
+def _score_taking_arrays(score: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    @functools.wraps(score)
+    def taking_arrays(state, outputs):
+        return score(state, _as_outputs(outputs))
+
+    return taking_arrays
+
+
+def _as_outputs(given: Any, labels: np.ndarray | None = None) -> Outputs:
+    """Outputs as they are; of features (N, D), outputs that have nothing else but labels."""
+    return given if isinstance(given, Outputs) else Outputs(np.asarray(given), labels=labels)
 
 
 class Network(NamedTuple):

@@ -25,6 +25,7 @@ from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import feature_cache, outputs, probes
 from adapt_jax.inference.restore import restore
+from adapt_jax.models import wrapped
 from adapt_jax.results import result_files
 from adapt_jax.results.scores import load_scores
 from adapt_jax.workdir import checkpoints, folders
@@ -67,7 +68,7 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
     if not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
     known, path = checkpoints.recall_config(path), folders.prepare(path)
-    if not checkpoints.has_checkpoint(path):
+    if not (wrapped.is_own(known["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")
     with folders.locked(path):
         run, said = _open(path, known, images, say)
@@ -135,6 +136,8 @@ def _checkpoint(path: pathlib.Path, experiment: Experiment):
     learnt["method"] = state.method_state
     named = jax.tree_util.tree_leaves_with_path(learnt)
     said = run_checks.weights({jax.tree_util.keystr(k): np.asarray(v) for k, v in named})
+    if wrapped.is_own(experiment.config.model.name):
+        return state, said
     newest = max(int(p.name) for p in (path / "checkpoints").iterdir() if p.name.isdigit())
     return state, said + run_checks.length(newest, experiment.plan.total_steps)
 

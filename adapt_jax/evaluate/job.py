@@ -5,7 +5,8 @@
 Each set goes through the network once per checkpoint (cached in WORKDIR/features); detectors work
 on the cache. Writes results.json, results.csv, scores/<detector>/<set>.npz and report.html,
 replacing those of the last evaluation. With --from_features=DIR the outputs were made elsewhere,
-see `adapt_jax.evaluate.feature_files`; with an export as WORKDIR they go to --out.
+see `adapt_jax.evaluate.feature_files`; with an export as WORKDIR they go to --out. A network of
+your own: --model=package.module:factory, see docs/own_model.md.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import pathlib
 import numpy as np
 
 from adapt_jax import detectors, profiling
-from adapt_jax.config import completed
+from adapt_jax.config import completed, default_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
@@ -25,6 +26,8 @@ from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import outputs, probes
 from adapt_jax.inference.restore import restore
+from adapt_jax.models import wrapped
+from adapt_jax.models.wrapped import Wrapped
 from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation, pictured
 from adapt_jax.runtime import processes, terminal
@@ -74,7 +77,7 @@ def evaluate(
     suite = image_sets.suite(config)
     facts = {
         "id": suite.id_test.source,
-        "method": config.method.name,
+        "method": derived.trained_by(config),
         "model": config.model.name,
         "checkpoint_sha256": checkpoint,
         "train": config.train_data,
@@ -89,7 +92,7 @@ def evaluate(
     prototypes = getattr(state.method_state, "prototypes", None)
     sets = {name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)}
     found = Evaluation(
-        title=f"{config.method.name} on {config.train_data}, {config.model.name}",
+        title=f"{derived.trained_by(config)} on {config.train_data}, {config.model.name}",
         facts=facts,
         config=config.to_dict(),
         scored=scored,
@@ -123,11 +126,16 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
     return found
 
 
-def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -> dict:
-    """Evaluates a finished (or stopped) run again.
+def evaluate_run(
+    workdir: str, *, model: str | Wrapped = "", out: str = "", profile: str = "", **changes
+) -> dict:
+    """Evaluates a finished (or stopped) run again, or a network that was made elsewhere.
 
     Args:
-      workdir: of the run, or an export.
+      workdir: of the run, or an export; of a network, the folder that its results, and what
+        `predict` and `export` need, go to.
+      model: a network from `adapt_jax.wrap`, or "package.module:factory", a function that returns
+        one; `train_data`, `test_data` and `ood` are then needed as well, the first time.
       out: where results go; by default to the run. An export stays as it is, so it needs one.
       profile: see `evaluate`.
       **changes: fields of its config that are different this time: `detectors`, `ood`,
@@ -141,11 +149,14 @@ def evaluate_run(workdir: str, *, out: str = "", profile: str = "", **changes) -
     with contextlib.ExitStack() as held:
         with processes.together():
             steps_range(profile, "--profile")
-            config = _config(workdir, changes)
+            name = model and wrapped.named(model)
+            config = _config(workdir, changes, name)
             checks.check_config(config, training=False)
             source = pathlib.Path(workdir).expanduser()
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))
+            if name:
+                checkpoints.remember_config(path, config.to_dict())
             known = bundle if bundle.is_export(source) else checkpoints
             data = checks.load_data(
                 config,
@@ -173,14 +184,40 @@ def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Pa
     return out
 
 
-def _config(workdir: str, changes):
-    """A run's config with other choices."""
-    if not workdir or not pathlib.Path(workdir).expanduser().is_dir():
+def _config(workdir: str, changes, model: str):
+    """A run's config with other choices; the first one of a network that was made elsewhere."""
+    path = pathlib.Path(workdir or "").expanduser()
+    if model and not _is_of(path, model):
+        config = _first_config(model, changes)
+    elif not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    config = completed(checkpoints.recall_config(pathlib.Path(workdir).expanduser()))
+    else:
+        config = completed(checkpoints.recall_config(path))
     for field, value in changes.items():
         if value not in (None, ""):
             config[field] = value
     if not config.ood:
         raise InputError("the run's config names no OOD sets; give some with --ood=...")
+    return config
+
+
+def _is_of(path: pathlib.Path, model: str) -> bool:
+    """Whether a folder holds an evaluation of this network."""
+    known = path.is_dir() and (path / "config.json").exists() and checkpoints.recall_config(path)
+    return bool(known) and known["model"]["name"] == model
+
+
+def _first_config(model: str, changes):
+    for field in ("train_data", "test_data", "ood"):
+        if not changes.get(field):
+            raise InputError(
+                f"model {model} is evaluated on images of yours: give train_data, what detectors "
+                f"are fitted on, test_data and ood; {field} is missing"
+            )
+    network = wrapped.find(model)
+    # The method never trains: it says that there are labels, and what is read.
+    config = default_config("supcon" if network.model.num_classes is None else "cross_entropy")
+    config.model.name, config.model.dtype = model, "float32"
+    config.image_size, config.mean, config.std = network.image_size, network.mean, network.std
+    config.batch_size, config.epochs, config.detectors = 1, 0, "all"
     return config

@@ -10,6 +10,8 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.experiment import derived
 from adapt_jax.methods.base import Method
+from adapt_jax.models import wrapped
+from adapt_jax.models.base import Model
 from adapt_jax.training import optimizers, schedules
 from adapt_jax.training.parts import Parts
 
@@ -42,24 +44,7 @@ def make_parts(
         generator.use_double_precision()
     dtype = jnp.float64 if wide else jnp.float32
     method = make_method(config, num_classes=num_classes, num_images=num_images)
-    head = {"embeddings": "mlp", "logits": "linear"}[method.reads]
-    model = in_section(
-        "model",
-        models.make,
-        config.model.name,
-        width=config.model.width,
-        blocks=tuple(config.model.blocks) or None,
-        stem=config.model.stem,
-        embedding_dim=config.model.embedding_dim,
-        num_classes=num_classes,
-        head=head,
-        feature_norm=config.model.feature_norm or None,
-        trainable=config.model.trainable,
-        frozen_batch_norm=config.model.frozen_batch_norm,
-        dtype=derived.compute_dtype(config.model.dtype),
-        conv_chunk=16 if mesh.size == 1 else None,
-        remat=config.model.remat,
-    )
+    model = _model(config, mesh, method, num_classes)
     rate = config.optimizer
     plan = derived.plan_of(config, num_images or config.batch_size)
     schedule = in_section(
@@ -88,6 +73,29 @@ def make_parts(
         **config.augment,
     )
     return Parts(model, method, optimizer, schedule, views, dtype)
+
+
+def _model(config, mesh, method: Method, num_classes: int | None) -> Model:
+    """The config's network: one of `models`, or one that was made elsewhere."""
+    if wrapped.is_own(config.model.name):
+        return wrapped.find(config.model.name).model
+    return in_section(
+        "model",
+        models.make,
+        config.model.name,
+        width=config.model.width,
+        blocks=tuple(config.model.blocks) or None,
+        stem=config.model.stem,
+        embedding_dim=config.model.embedding_dim,
+        num_classes=num_classes,
+        head={"embeddings": "mlp", "logits": "linear"}[method.reads],
+        feature_norm=config.model.feature_norm or None,
+        trainable=config.model.trainable,
+        frozen_batch_norm=config.model.frozen_batch_norm,
+        dtype=derived.compute_dtype(config.model.dtype),
+        conv_chunk=16 if mesh.size == 1 else None,
+        remat=config.model.remat,
+    )
 
 
 def make_method(config, *, num_classes: int | None, num_images: int | None) -> Method:

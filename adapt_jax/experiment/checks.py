@@ -8,6 +8,7 @@ from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import derived, image_sets
 from adapt_jax.experiment.build import make_method, make_parts
+from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
 
 
@@ -22,6 +23,8 @@ def check_config(config, *, training: bool = True) -> None:
       InputError: names the field, what is wrong with it and what to do.
     """
     config_fields.check(config)
+    if training and wrapped.is_own(config.model.name):
+        raise InputError(f"{config.model.name} was made elsewhere; it is evaluated, not trained")
     mesh = sharding.make_mesh()
     if training:
         sharding.check_batch(mesh, config.batch_size, config.microbatches)

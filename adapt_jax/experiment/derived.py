@@ -10,6 +10,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment
 from adapt_jax.data.sources import Dataset
 from adapt_jax.experiment import image_sets
+from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
 from adapt_jax.training.host_feed import HostInput
 from adapt_jax.training.plan import Plan, steps_per_epoch
@@ -91,6 +92,11 @@ def compute_dtype(name: str) -> str:
     return "float32" if name == "float64" else name  # float32 follows its input's precision
 
 
+def trained_by(config) -> str:
+    """The method that trained the network, for tables and reports."""
+    return "elsewhere" if wrapped.is_own(config.model.name) else config.method.name
+
+
 def profile_range(config) -> tuple[int, int] | None:
     """The steps (first, last + 1) to trace, or None.
 
@@ -103,7 +109,7 @@ def profile_range(config) -> tuple[int, int] | None:
 def profile_subject(config, mesh, *, evaluating: bool = False) -> dict[str, Any]:
     """What a profile says of a run's steps, or forward passes, as `profiling.Subject` wants it."""
     model = config.model
-    job = f"{config.method.name} on {config.train_data}, {model.name} of width {model.width}"
+    job = f"{trained_by(config)} on {config.train_data}, {model.name} of width {model.width}"
     size = f"{config.batch_size} images x {config.views} views"
     return {
         "what": f"evaluating: {job}" if evaluating else f"training: {job}, {size}",

@@ -136,7 +136,7 @@ def _card(ready: Pipeline, evaluation, data, about, scorer, licence: str, folder
         "licence": licence,
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "method": ready.config.method.name,
+        "method": derived.trained_by(ready.config),
         "model": ready.config.model.name,
         "parameters": sum(v.size for v in weights.values()),
         "step": ready.step,

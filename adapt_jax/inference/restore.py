@@ -7,8 +7,10 @@ import jax
 import numpy as np
 
 from adapt_jax.core import generator
+from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment.record import Experiment
+from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
 from adapt_jax.training import train_state
 from adapt_jax.training.train_state import TrainState
@@ -29,6 +31,8 @@ def restore(experiment: Experiment, folder: pathlib.Path) -> TrainState:
     like = _abstract_state(experiment)
     if bundle.is_export(folder):
         return _exported(folder, like, experiment.mesh)
+    if wrapped.is_own(experiment.config.model.name):
+        return _wrapped(experiment)
     store = checkpoints.Checkpoints(folder, cleanup=False)
     try:
         best = experiment.config.eval_checkpoint == "best"
@@ -38,6 +42,16 @@ def restore(experiment: Experiment, folder: pathlib.Path) -> TrainState:
         return store.restore(step, like)
     finally:
         store.close()
+
+
+def _wrapped(experiment: Experiment) -> TrainState:
+    """The state of a network that was made elsewhere, on every device of the mesh."""
+    variables = experiment.parts.model.init(None)
+    method_state = experiment.parts.method.init(jax.random.key(0))
+    params, stats, method_state = sharding.replicate(
+        experiment.mesh, to_host((variables["params"], variables["batch_stats"], method_state))
+    )
+    return TrainState(np.int32(0), params, stats, None, method_state, None)
 
 
 def _exported(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:

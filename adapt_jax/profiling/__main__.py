@@ -9,11 +9,10 @@ import json
 import pathlib
 
 import matplotlib
-from absl import app
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.profiling import hlo, ops, summary
-from adapt_jax.runtime import boundary
+from adapt_jax.runtime import cli
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -101,14 +100,13 @@ def _a_step(recorded, found) -> tuple[float, float]:
     return min(every), max(every) - min(every)
 
 
-def main(argv: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Draws the profile in the folder named."""
-    if len(argv) != 2:
-        raise app.UsageError("give one folder, such as runs/mine/profile")
-    for path in draw(pathlib.Path(argv[1])):
+    if len(arguments) != 1:
+        raise InputError("give one folder, such as runs/mine/profile")
+    for path in draw(pathlib.Path(arguments[0])):
         print(path)
 
 
 if __name__ == "__main__":
-    with boundary.explained():
-        app.run(main)
+    cli.run(main, arguments=True)

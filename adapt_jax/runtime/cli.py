@@ -2,9 +2,7 @@
 
 import copy
 import difflib
-import os
 import re
-import runpy
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,16 +11,21 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from adapt_jax import __version__
 from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError
 from adapt_jax.runtime import boundary, compilation, interrupts, processes
+from adapt_jax.runtime.config_files import load_config, located
 
+_CONFIG = ("--config", "-config")
 _OVERRIDE = re.compile(r"--?config\.([\w.]+)")
 
 
 def define_config() -> flags.FlagHolder:
-    """The --config=FILE.py flag with its --config.key=value overrides."""
-    return config_flags.DEFINE_config_file("config", help_string="Experiment file; see configs/.")
+    """The --config=FILE.py flag with its --config.key=value overrides; a name will do."""
+    return config_flags.DEFINE_config_file(
+        "config", help_string="Experiment: a file, or the name of one in configs/."
+    )
 
 
 def required(config: flags.FlagHolder):
@@ -70,8 +73,11 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    if "--version" in argv:
+        print(f"adapt_jax {__version__}")
+        raise SystemExit
     if "config" in flags.FLAGS:
-        _check_config(argv)
+        argv = _check_config(argv)
     try:
         return flags.FLAGS(argv)
     except (flags.Error, AttributeError, TypeError, ValueError) as e:
@@ -80,21 +86,26 @@ def _parse(argv: list[str]) -> list[str]:
         raise SystemExit(0) from None
 
 
-def _check_config(argv: list[str]) -> None:
-    """The config file loads, and every --config.a.b names one of its fields.
+def _check_config(argv: list[str]) -> list[str]:
+    """The config file loads, and every --config.a.b names one of its fields; by name or path.
 
-    config_flags would answer a missing file or a misspelt field with a traceback.
+    config_flags would answer a missing file or a misspelt field with a traceback. Returns the
+    arguments with the file's path in place of its name.
     """
     keys = [match[1] for arg in argv if (match := _OVERRIDE.match(arg))]
-    paths = [match[1] for arg in argv if (match := re.match(r"--?config=(.+)", arg))]
-    paths += [after for arg, after in zip(argv, argv[1:]) if arg in ("--config", "-config")]
-    if not paths:
-        if keys:
-            raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")
-        return
-    config = load_config(paths[-1])
+    found, config = [], None
+    for before, arg in zip(["", *argv], argv):
+        flag, equals, value = arg.partition("=")
+        if flag in _CONFIG and equals:
+            config, arg = load_config(value), f"{flag}={located(value)}"
+        elif before in _CONFIG:
+            config, arg = load_config(arg), located(arg)
+        found.append(arg)
+    if config is None and keys:
+        raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")
     for key in keys:
         _check_field(config, key)
+    return found
 
 
 def _check_field(config, key: str) -> None:
@@ -138,14 +149,3 @@ def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
     except (flags.Error, AttributeError, TypeError, ValueError) as e:
         raise InputError(f"--set: {e}") from e
     return values.config
-
-
-def load_config(argument: str):
-    """The ConfigDict of FILE.py or FILE.py:ARGUMENT."""
-    path, colon, variant = argument.partition(":")
-    if not os.path.isfile(path):
-        raise InputError(f"config file {path} does not exist; --config takes one of configs/*.py")
-    try:
-        return runpy.run_path(path)["get_config"](*([variant] if colon else []))
-    except Exception as e:
-        raise InputError(f"config file {path} failed with {type(e).__name__}: {e}") from e

@@ -13,7 +13,7 @@ import pytest
 from adapt_jax import config, detectors, methods
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build, checks, derived, image_sets
-from adapt_jax.runtime import cli, sharding
+from adapt_jax.runtime import config_files, sharding
 from adapt_jax.training import train_state, train_step
 from adapt_jax.zero_shot import image_features, plan, text_features
 
@@ -26,7 +26,7 @@ MEAN_STD = ((0.5,) * 3, (0.25,) * 3)
 
 
 def load(stem):
-    return cli.load_config(str(FOLDER / f"{stem}.py"))
+    return config_files.load_config(str(FOLDER / f"{stem}.py"))
 
 
 def shrink(chosen):
@@ -123,7 +123,7 @@ def test_a_zero_shot_config_is_complete(stem):
 @pytest.mark.parametrize("suite", ["mos_imagenet", "openood_imagenet"])
 def test_a_zero_shot_config_takes_another_suite(suite):
     for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_csp", "imagenet_adaneg"):
-        chosen = cli.load_config(f"{FOLDER / stem}.py:{suite}")
+        chosen = config_files.load_config(f"{FOLDER / stem}.py:{suite}")
         assert suite_of(chosen).name == suite
 
 
@@ -147,10 +147,10 @@ def test_a_config_inherits_from_any_working_directory(tmp_path, monkeypatch):
         shutil.copy(FOLDER / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     for path in ("digits_palm.py", tmp_path / "digits_palm.py"):
-        assert cli.load_config(str(path)).method.name == "palm"
+        assert config_files.load_config(str(path)).method.name == "palm"
     (tmp_path / "digits_adapt.py").unlink()
     with pytest.raises(InputError, match="digits_palm.py failed with FileNotFoundError"):
-        cli.load_config("digits_palm.py")
+        config_files.load_config("digits_palm.py")
 
 
 def test_inheriting_swaps_the_hyper_parameters_too():

@@ -16,7 +16,7 @@ from ml_collections import config_flags
 from adapt_jax import detectors, zero_shot_detectors
 from adapt_jax.data import sources, suites
 from adapt_jax.data.download import catalogue
-from adapt_jax.runtime import cli
+from adapt_jax.runtime import cli, config_files
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("configs/*.py"))]
@@ -113,7 +113,7 @@ def check_config(arguments, zero_shot):
 
 @functools.cache
 def config_of(path):
-    return cli.load_config(str(ROOT / path))
+    return config_files.load_config(str(ROOT / path))
 
 
 @functools.cache

@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import adapt_jax
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
+from adapt_jax.runtime import cli, config_files, sharding
+from tests.e2e import small
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [
@@ -18,8 +21,27 @@ PAGES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reader")
+
+
+@pytest.fixture
+def reader(folder, monkeypatch):
+    """A reader of all pages in a folder of their own, whose configs are small."""
+    monkeypatch.chdir(folder)
+    load = config_files.load_config
+    tiny = [f"{key}={value}" for key, value in small.SMALL.items() if key != "model.blocks"]
+    shrunk = lambda name: cli.override(load(name), [*tiny, "model.blocks=(1,1,1,1)"])  # noqa: E731
+    monkeypatch.setattr(adapt_jax, "load_config", shrunk, raising=False)
+    monkeypatch.setattr(config_files, "load_config", shrunk)
+    every = sharding.make_mesh
+    one = lambda devices=None: every(devices or jax.devices()[:1])  # noqa: E731
+    monkeypatch.setattr(sharding, "make_mesh", one)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_examples_run(page):
+def test_examples_run(page, reader):
     names = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         exec(compile(block, str(page), "exec"), names)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from adapt_jax.runtime import cli
+from adapt_jax.runtime import config_files
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "digits_adapt.py"
@@ -23,7 +23,7 @@ SMALL = {
 
 def config(**overrides):
     """The small config; keys with "__" for the dots."""
-    loaded = cli.load_config(str(CONFIG))
+    loaded = config_files.load_config(str(CONFIG))
     for key, value in SMALL.items():
         assign(loaded, key, value)
     for key, value in overrides.items():

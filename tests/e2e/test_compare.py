@@ -14,7 +14,7 @@ from adapt_jax.config import diff as config_diff
 from adapt_jax.core.errors import InputError
 from adapt_jax.report import comparison
 from adapt_jax.results import result_files, result_rows
-from adapt_jax.runtime import cli
+from adapt_jax.runtime import cli, config_files
 from tests.e2e import small
 
 CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("palm", "reweightood")]
@@ -128,7 +128,7 @@ def test_a_stopped_run_resumes_and_a_changed_evaluation_is_done_again(
 def test_results_of_a_stopped_run_do_not_count_as_finished(finished, tmp_path):
     workdir, _ = finished
     shutil.copytree(workdir / "digits_palm" / "seed0", tmp_path, dirs_exist_ok=True)
-    config = cli.override(cli.load_config(CONFIGS[0]), SET)
+    config = cli.override(config_files.load_config(CONFIGS[0]), SET)
     one = compare.Run("palm", 0, config, tmp_path)
     assert compare.finished(one)
     found = json.loads((tmp_path / "results.json").read_text())
@@ -205,7 +205,7 @@ def test_the_command_line(finished):
 
 
 def test_overriding_leaves_the_original_alone():
-    config = cli.load_config(CONFIGS[0])
+    config = config_files.load_config(CONFIGS[0])
     changed = cli.override(config, ["total_steps=7,detectors=knn?k=3,mahalanobis", "mean=(0,0,1)"])
     assert (changed.total_steps, changed.detectors) == (7, "knn?k=3,mahalanobis")
     assert set(config_diff.differences(config.to_dict(), changed.to_dict())) == {

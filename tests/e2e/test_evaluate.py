@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import adapt_jax
 from adapt_jax import detectors, predict, train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources
 from adapt_jax.evaluate import features as from_features
 from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.inference import pipeline
 from adapt_jax.metrics import conformal
 from adapt_jax.results import merge, result_rows
 from adapt_jax.results.scores import load_scores
@@ -176,52 +178,57 @@ def test_own_images_from_the_command_line(run, tmp_path):
         assert record["class_by"] == "classifier"
         assert record["class_name"] == str(record["class"])
     assert held_out.min() <= found["noise.png"]["threshold"] <= held_out.max()
+    ready = adapt_jax.load(workdir, detector="knn?k=5", tpr=0.9)
+    paths = [images / "noise.png", images / "more" / "black.png"]
+    records = [found[path.name] for path in paths]
+    assert list(ready.score(paths)) == [record["score"] for record in records]
+    assert list(ready.decide(paths)) == [record["in_distribution"] for record in records]
+    assert ready.score([np.asarray(Image.open(p)) for p in paths]).dtype == np.float32
 
 
 def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
     workdir, found = run
-    predictor = predict.load(str(workdir), detector="mahalanobis", tpr=0.9)
-    images = sources.load("digits:test?classes=0-5&limit=120", predictor.square[0]).images
-    scores, classes = predictor.predict(images)
-    assert np.mean(scores >= predictor.threshold) == 0.9
-    assert classes.shape == (120,)
+    ready = pipeline.load(workdir, "mahalanobis", tpr=0.9)
+    images = sources.load("digits:test?classes=0-5&limit=120", ready.square[0]).images
+    assert np.mean(ready.decide(images)) == 0.9
+    assert ready.detector.classify(ready.embed(images)).shape == (120,)
     with pytest.raises(InputError, match="takes one detector"):
-        predict.load(str(workdir), detector="msp,mls")
+        pipeline.load(str(workdir), detector="msp,mls")
     with pytest.raises(InputError, match="needs images to be calibrated"):
-        predict.load(str(workdir), detector="odin")
+        pipeline.load(str(workdir), detector="odin")
     with pytest.raises(InputError, match="share in"):
-        predict.load(str(workdir), tpr=95)
+        pipeline.load(str(workdir), tpr=95)
 
 
 def test_decisions_with_a_guarantee(run, tmp_path, capsys):
     """At a level, each image by itself; at a false discovery rate, the batch."""
     workdir, _ = run
     evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
-    predictor = predict.load(str(workdir), detector="msp", alpha=0.1)
-    calibration = predictor.calibration
+    ready = pipeline.load(str(workdir), detector="msp", alpha=0.1)
+    calibration = ready.detector.calibration
     assert calibration.shape == (120,)
     rng = np.random.default_rng(0)
     for i in range(12):
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(tmp_path / f"{i:02}.png")
     (tmp_path / "broken.png").write_bytes(b"no image")
     paths = predict.expand([str(tmp_path)])
-    records = list(predict.lines(predictor, paths))
+    records = list(predict.lines(ready, paths))
     *readable, broken = records
     for record in readable:
         counted = (1 + np.sum(calibration <= np.float32(record["score"]))) / 121
         assert record["p_value"] == pytest.approx(counted, abs=1e-12)
         assert record["in_distribution"] == (record["p_value"] > 0.1)
         assert record["in_distribution"] == (record["score"] >= record["threshold"])
-    said = predict.promise(predictor)
+    said = predict.promise(ready)
     assert "9.92 % are rejected on average, and with 95 % confidence at most 14.72 %" in said
     assert "calibrated on 120 images of digits:test" in said
 
     p_values = [record["p_value"] for record in readable]
-    together = predict.discoveries(predictor, records, 0.5)
+    together = predict.discoveries(ready, records, 0.5)
     called = conformal.benjamini_hochberg(p_values, 0.5)
     assert [not r["in_distribution"] for r in together[:12]] == list(called)
     assert "threshold" not in together[0]
-    assert "at most 50 % of the images called" in predict.promise(predictor, 0.5)
+    assert "at most 50 % of the images called" in predict.promise(ready, 0.5)
 
     capsys.readouterr()
     counts = predict.show(together, "csv")
@@ -232,17 +239,17 @@ def test_decisions_with_a_guarantee(run, tmp_path, capsys):
     assert rows[12]["error"] == broken["error"]
     for alpha, message in ((0.001, "at least 999 calibration images"), (5, "between 0 and 1")):
         with pytest.raises(InputError, match=message):
-            predict.load(str(workdir), detector="msp", alpha=alpha)
+            pipeline.load(str(workdir), detector="msp", alpha=alpha)
 
 
 def test_predict_is_calibrated_on_the_last_evaluation(run, tmp_path):
     workdir, _ = run
     other = "photos:grey?limit=60"
     evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD, val_data=other)
-    assert other in predict.load(str(workdir), detector="msp").calibrated_on
+    assert other in pipeline.load(str(workdir), detector="msp").detector.calibrated_on
     evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
-    loaded = predict.load(str(workdir), detector="msp")
-    assert loaded.calibrated_on == "120 images of digits:test?classes=0-5&limit=120"
+    loaded = pipeline.load(str(workdir), detector="msp")
+    assert loaded.detector.calibrated_on == "120 images of digits:test?classes=0-5&limit=120"
 
 
 def test_labels_are_those_of_now(run, tmp_path):

@@ -18,6 +18,7 @@ from adapt_jax.core.files import file_sha256
 from adapt_jax.data import sources
 from adapt_jax.evaluate import job as evaluate_job
 from adapt_jax.export import job
+from adapt_jax.inference import pipeline
 from adapt_jax.results import result_files
 from adapt_jax.workdir import bundle
 from tests.e2e import small
@@ -70,14 +71,16 @@ def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path,
     if bundle.read_json(folder, bundle.DETECTOR)["detector"] != detector:
         folder = job.export(str(runs / name), str(tmp_path / "out"), detector=detector, tpr=0.9)
     images = sources.load(HELD_OUT, 8).images
-    run = predict.load(str(runs / name), detector=detector)
-    ours = predict.load(str(folder), tpr=0.95)
-    (scores, classes), (same, also) = run.predict(images), ours.predict(images)
-    np.testing.assert_array_equal(same, scores)
-    np.testing.assert_array_equal(also, classes)
-    np.testing.assert_array_equal(ours.calibration, run.calibration)
-    rest = {"predict": None, "calibration": None}
-    assert ours._replace(**rest) == run._replace(**rest)
+    run = pipeline.load(str(runs / name), detector=detector)
+    ours = pipeline.load(str(folder), tpr=0.95)
+    scores, classes = run.score(images), run.detector.classify(run.embed(images))
+    np.testing.assert_array_equal(ours.score(images), scores)
+    np.testing.assert_array_equal(ours.detector.classify(ours.embed(images)), classes)
+    assert (ours.square, ours.facts["class_names"]) == (run.square, run.facts["class_names"])
+    for field in ("spec", "calibrated_on", "by"):
+        assert getattr(ours.detector, field) == getattr(run.detector, field)
+    np.testing.assert_array_equal(ours.detector.calibration, run.detector.calibration)
+    assert ours.threshold == run.threshold
 
     program = jax_export.deserialize(bytearray((folder / bundle.SCORER).read_bytes()))
     assert program.platforms == ("cpu", "cuda", "tpu")
@@ -130,7 +133,7 @@ def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
         )
         assert done.returncode == 2, done.stderr
         theirs = [json.loads(line) for line in done.stdout.splitlines()]
-        ours = list(predict.lines(predict.load(str(out), **chosen), paths))
+        ours = list(predict.lines(pipeline.load(str(out), **chosen), paths))
         assert [r["image"] for r in theirs] == [r["image"] for r in ours]
         for a, b in zip(theirs, ours):
             assert a.keys() == b.keys()
@@ -204,7 +207,7 @@ def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
         shutil.copytree(exports / "prototypes", folder)
         change(folder / name)
         with pytest.raises(InputError) as caught:
-            predict.load(str(folder))
+            pipeline.load(str(folder))
         return str(caught.value)
 
     def flip(path):
@@ -258,7 +261,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(runs, exports
         with pytest.raises(InputError, match=words):
             job.export(**({"workdir": run, "out": str(out)} | choices))
     with pytest.raises(InputError, match="holds the detector msp and not knn"):
-        predict.load(str(exports / "classifier"), detector="knn")
+        pipeline.load(str(exports / "classifier"), detector="knn")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
@@ -268,7 +271,7 @@ def test_an_export_can_be_exported_again(exports, tmp_path):
     after = job.export(str(before), str(tmp_path / "new"), tpr=0.5, platforms=("cpu",))
     for name in (bundle.CONFIG, bundle.DATA, bundle.WEIGHTS, bundle.DETECTOR_ARRAYS):
         assert (after / name).read_bytes() == (before / name).read_bytes()
-    old, new = (predict.load(str(folder)) for folder in (before, after))
+    old, new = (pipeline.load(str(folder)) for folder in (before, after))
     assert (old.tpr, new.tpr) == (0.95, 0.5)
     assert new.threshold > old.threshold
     cards = [bundle.read_json(folder, bundle.CARD) for folder in (before, after)]
@@ -284,9 +287,7 @@ def test_an_export_computes_in_what_its_run_was_evaluated_in(runs, tmp_path):
     out = job.export(str(run), str(tmp_path / "out"), platforms=("cpu",))
     assert bundle.read_json(out, bundle.CONFIG)["model"]["dtype"] == "bfloat16"
     images = sources.load(HELD_OUT, 8).images
-    (wide, _), (narrow, _) = (
-        predict.load(str(folder)).predict(images) for folder in (runs / "classifier", out)
-    )
+    wide, narrow = (pipeline.load(folder).score(images) for folder in (runs / "classifier", out))
     assert 0 < np.abs(wide - narrow).max() < 0.05
 
 
@@ -298,5 +299,5 @@ def test_an_export_is_replaced_whole(runs, exports, tmp_path):
     assert sorted(p.name for p in out.iterdir()) == sorted(
         (*bundle.FILES, bundle.CARD, bundle.README, bundle.SCRIPT)
     )
-    assert predict.load(str(out)).detector == "msp"
+    assert pipeline.load(out).detector.spec.text == "msp"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

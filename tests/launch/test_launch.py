@@ -288,7 +288,7 @@ def test_tpu_actions(machine):
     assert shown("stop") == [[*ssh, "--command=kill -TERM $(cat ~/adapt_jax.pid)", "--zone=z"]]
     assert shown("delete")[0][3:] == ["queued-resources", "delete", "slice", "--force", "--zone=z"]
     done = machine.run("tpu_setup.sh", "--bucket=mine", "--dry-run")
-    assert "'.[tpu]'" in done.stdout
+    assert "'.[tpu,prepare]'" in done.stdout
     assert "gcsfuse --implicit-dirs --rename-dir-limit=10000" in done.stdout
     assert not (machine.folder / "bucket").exists()
 
