@@ -6,7 +6,7 @@ Everything named here is imported when it is first used, so that `import adapt_j
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from adapt_jax.core.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what `_DEFINED_IN` and `_ROOMS` say, for editors and type checkers
     from adapt_jax import clip as clip

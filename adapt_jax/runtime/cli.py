@@ -11,9 +11,9 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from adapt_jax import __version__
 from adapt_jax.core import generator
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.version import __version__
 from adapt_jax.runtime import boundary, compilation, interrupts, processes
 from adapt_jax.runtime.config_files import load_config, located
 

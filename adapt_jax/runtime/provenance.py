@@ -10,14 +10,16 @@ from pathlib import Path
 
 import jax
 
-import adapt_jax
+from adapt_jax.core.version import __version__
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers, and the kind of device."""
     return {
         **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
-        "adapt_jax": adapt_jax.__version__,
+        "adapt_jax": __version__,
         "python": platform.python_version(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
@@ -32,7 +34,7 @@ def host_peak_bytes() -> int:
 @functools.cache
 def commit() -> str:
     """The git commit of the package's own checkout; "" when it is not one."""
-    root = Path(adapt_jax.__file__).resolve().parent.parent
+    root = PACKAGE.parent
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(root), "rev-parse", *arguments]

@@ -229,7 +229,7 @@ def test_commit_is_the_packages_own(tmp_path, monkeypatch):
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout
 
     def commit_of(folder):
-        monkeypatch.setattr(provenance.adapt_jax, "__file__", str(folder / "__init__.py"))
+        monkeypatch.setattr(provenance, "PACKAGE", folder)
         provenance.commit.cache_clear()
         return provenance.commit()
 
