@@ -19,7 +19,7 @@ from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
-from adapt_jax.doctor import run_checks, set_checks
+from adapt_jax.doctor import learning, run_checks, set_checks
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
 from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
@@ -82,7 +82,8 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
             said += _images(run, counted, say)
         if run.found["rows"]:
             said += _scores(run, counted, say)
-    return said + run_checks.counts({name: where for name, where in counted.items() if where})
+    said += run_checks.counts({name: where for name, where in counted.items() if where})
+    return sorted(said, key=lambda finding: finding.what != learning.WHAT)
 
 
 def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]]:
@@ -169,6 +170,8 @@ def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
             said.append(Finding(FAIL, f"features of {name}", detail, run_checks.EVALUATE))
         brief[name] = set_checks.summarize_features(arrays["features"])
         said += set_checks.features(name, role, brief[name])
+        if name == "train":
+            said += learning.of_run(arrays, run.found["rows"])
         labels = arrays.get("labels")
         if labels is None or brief[name].broken:
             continue

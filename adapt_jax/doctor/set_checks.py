@@ -14,12 +14,12 @@ from adapt_jax.core.arrays import NORM_FLOOR, unit_rows
 from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
+from adapt_jax.doctor.learning import effective_rank, sample
 from adapt_jax.doctor.run_checks import blocks, findings_of, mean_cosine
 
 TRAIN, OOD = "train", "ood"
 ID_LIKE = (TRAIN, ID, VAL)
 
-SAMPLE = 2000  # rows behind effective rank and cosines
 FEW = 100  # test images
 COLLAPSED = 0.9999  # mean cosine between rows
 ONE_DIRECTION = 1.5  # effective rank
@@ -65,7 +65,7 @@ class Images(NamedTuple):
 
 
 def summarize_features(features: np.ndarray) -> Features:
-    """Reads features (N, D) in blocks; what needs pairs of rows sees at most `SAMPLE` of them."""
+    """Reads features (N, D) in blocks; what needs pairs of rows sees a `sample`."""
     count, width = features.shape
     low, high, total = np.full(width, np.inf), np.full(width, -np.inf), np.zeros(width)
     norms, kept = [], np.zeros(count, bool)
@@ -79,24 +79,18 @@ def summarize_features(features: np.ndarray) -> Features:
     lengths = np.concatenate(norms)
     if not len(lengths):
         return Features(count, width, count, 0, width, 0.0, 1.0, 0.0, total, 0.0)
-    chosen = np.flatnonzero(kept)
-    if len(chosen) > SAMPLE:
-        chosen = np.sort(np.random.default_rng(0).choice(chosen, SAMPLE, replace=False))
-    rows = features[chosen].astype(np.float64)
-    centred = rows - rows.mean(axis=0)
-    gram = centred @ centred.T if len(rows) < width else centred.T @ centred
-    square = np.sum(gram * gram)
+    rows = sample(features, np.flatnonzero(kept)).astype(np.float64)
     return Features(
         count=count,
         width=width,
         broken=count - len(lengths),
         zero=int(np.sum(lengths == 0)),
         dead=int(np.sum(low == high)),
-        rank=float(np.trace(gram) ** 2 / square) if square > 0 else 0.0,
+        rank=effective_rank(rows),
         cosine=mean_cosine(unit_rows(rows)),
         norm=float(np.median(lengths)),
         mean=total / len(lengths),
-        deviation=float(np.sqrt(np.trace(gram) / len(rows))),
+        deviation=float(np.sqrt(rows.var(axis=0).sum())),
     )
 
 

@@ -20,6 +20,7 @@ from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID, id_side
+from adapt_jax.doctor import learning
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
 from adapt_jax.experiment import checks, derived, image_sets, record
@@ -103,6 +104,8 @@ def evaluate(
         prototypes=None if prototypes is None else np.asarray(prototypes),
     )
     results = publish.write(workdir, found, console)
+    for finding in learning.of_run(arrays["train"], results["rows"]):
+        console.print(f"{finding.detail}. {finding.remedy}", highlight=False, markup=False)
     trackers.summarise(workdir, results, terminal.printer(console))
     return results
 

@@ -11,6 +11,7 @@ from typing import Any
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
+from adapt_jax.results import result_rows
 from adapt_jax.results.tables import Row
 from adapt_jax.runtime import processes
 from adapt_jax.runtime.provenance import commit, versions
@@ -85,8 +86,14 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; evaluate the run first.") from None
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise InputError(f"{path} is not JSON ({e}); evaluate the run again.") from e
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
         raise InputError(f"{path} has no rows; it was not written by this program.")
+    try:
+        if missing := [k for k in _FACTS if k not in content]:
+            raise ValueError(f"{', '.join(missing)} is missing")
+        result_rows.check(content)
+    except ValueError as e:
+        raise InputError(f"{path} holds no results of this program ({e}); evaluate it again") from e
     return content

@@ -5,11 +5,13 @@ rows with the header's scalars in front, so that files of many runs can be stack
 `python -m adapt_jax.results merge RUN...` makes tables over runs, see `merge`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from adapt_jax import metrics
+from adapt_jax.core import checks
 from adapt_jax.core.errors import InputError
 from adapt_jax.results.tables import MEAN, Row
 
@@ -82,6 +84,30 @@ def mean_rows(rows: Iterable[Row]) -> list[Row]:
         mean |= {"n_id": members[0]["n_id"], "n_ood": sum(m["n_ood"] for m in members)}
         means.append(mean)
     return means
+
+
+def check(content: Mapping[str, Any]) -> None:
+    """Finds what cannot be a result in what results.json holds: NaN, 1250 %, a row without a set.
+
+    Raises:
+      ValueError: says what, and in which row.
+    """
+    for name, value in content.items():
+        if name.endswith("_accuracy"):
+            checks.fraction(**{name: value})
+    for number, row in enumerate(content["rows"]):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is {type(row).__name__}")
+        for name in ("detector", "ood", "group"):
+            if not isinstance(row.get(name), str):
+                raise ValueError(f"{name} of row {number} is {row.get(name)!r}")
+        columns = (m + end for m in METRICS for end in ("", "_low", "_high"))
+        found = {c: row.get(c) for c in columns if c in row or c in METRICS}
+        try:
+            checks.fraction(**found)
+            checks.positive_int(n_id=row.get("n_id"), n_ood=row.get("n_ood"))
+        except ValueError as e:
+            raise ValueError(f"row {number}: {e}") from None
 
 
 def _common(rows: Sequence[Row]) -> Row:

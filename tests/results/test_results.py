@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -101,6 +102,39 @@ def test_read_refuses_what_it_did_not_write(tmp_path):
     for text, message in [("{", "not JSON"), ("[]", "no rows"), ('{"rows": 1}', "no rows")]:
         (tmp_path / "results.json").write_text(text)
         with pytest.raises(InputError, match=message):
+            result_files.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"auroc": float("nan")}, "row 0: auroc must lie in [0, 1], got nan"),
+        ({"fpr95": 12.5}, "row 0: fpr95 must lie in [0, 1], got 12.5"),
+        ({"aupr_in": "0.5"}, "aupr_in must lie in"),
+        ({"auroc_low": -0.1}, "auroc_low"),
+        ({"n_ood": 0}, "n_ood must be a positive integer"),
+        ({"ood": None}, "ood of row 0 is None"),
+    ],
+)
+def test_read_refuses_what_no_result_can_be(tmp_path, change, word):
+    result_files.write(tmp_path, _header(), [_row()])
+    found = json.loads((tmp_path / "results.json").read_text())
+    found["rows"][0] |= change
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match=re.escape(word)):
+        result_files.read(tmp_path)
+
+
+def test_read_refuses_a_head_that_no_result_can_have(tmp_path):
+    for change, word in (
+        ({"id_accuracy": 12.5}, "id_accuracy"),
+        ({"seed": ...}, "seed is missing"),
+    ):
+        result_files.write(tmp_path, _header(), [_row()])
+        found = json.loads((tmp_path / "results.json").read_text()) | change
+        found = {k: v for k, v in found.items() if v is not ...}
+        (tmp_path / "results.json").write_text(json.dumps(found))
+        with pytest.raises(InputError, match=word):
             result_files.read(tmp_path)
 
 
