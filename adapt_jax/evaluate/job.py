@@ -151,7 +151,8 @@ def evaluate_run(
             steps_range(profile, "--profile")
             name = model and wrapped.named(model)
             config = _config(workdir, changes, name)
-            checks.check_config(config, training=False)
+            given = [field for field, value in changes.items() if value not in (None, "")]
+            checks.check_config(config, training=False, given=given)
             source = pathlib.Path(workdir).expanduser()
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))

@@ -85,6 +85,16 @@ def suite(config) -> suites.Suite:
     )
 
 
+def fixed_by_suite(config) -> dict[str, str]:
+    """The sources that the config's suite decides."""
+    if not config.ood.strip():
+        return {}
+    suite = suites.resolve(config.ood)
+    fixed = {"test_data": suite.id_test, "val_data": suite.id_val, "ood_val_data": suite.ood_val}
+    why = f"suite {suite.name} fixes that set; name your own sets in ood to use others"
+    return {field: why for field, expected in fixed.items() if expected.source}
+
+
 def load(
     config,
     method: Method,
@@ -167,10 +177,9 @@ def _kept(input_kind: str, train: Dataset) -> str:
 
 def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:
     """Where the config and its suite say different things."""
-    own = suites.resolve(config.ood) if config.ood.strip() else plan
-    for field, fixed in (("val_data", own.id_val), ("ood_val_data", own.ood_val)):
-        if config[field] and fixed.source:
-            say(f"note: {own.name} fixes {field}; {config[field]} is not used")
+    for field, why in fixed_by_suite(config).items():
+        if config[field]:
+            say(f"note: {field} {config[field]} is not used: {why}")
     wanted = plan.id_train.count
     if wanted is not None and wanted != len(train.images):
         say(

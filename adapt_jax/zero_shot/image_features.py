@@ -72,13 +72,16 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
 
     Args:
       ood: a suite's name, or "group/name=source,...".
-      test_data: source of the ID images, unless the suite fixes it.
+      test_data: source of the ID images; "" where the suite fixes it.
       full_spectrum: whether covariate-shifted sets count as ID; else they are left out.
 
     Raises:
-      InputError: there is no ID set, or no OOD set, or full_spectrum without shifted sets.
+      InputError: there is no ID set or there are two, or no OOD set, or full_spectrum without
+        shifted sets.
     """
     found = suites.resolve(ood)
+    if found.id_test.source and test_data:
+        raise InputError(f"config field test_data has no effect here: {fixed_by(found)}")
     if not found.id_test.source:
         found = found._replace(id_test=suites.Expected(test_data))
     if not found.id_test.source:
@@ -92,6 +95,14 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
             f"full_spectrum needs covariate-shifted ID sets, {SHIFTED}/name=source; there are none"
         )
     return found._replace(sets=kept)
+
+
+def fixed_by(found: suites.Suite) -> str:
+    """Why the test_data of a config is not used."""
+    return (
+        f"suite {found.name} fixes the ID test set, {found.id_test.source}; name the OOD sets "
+        "themselves in ood to evaluate another"
+    )
 
 
 def check(sets: suites.Suite, preprocessing: Preprocessing) -> None:
