@@ -250,8 +250,7 @@ def _id_set(
         if suite:
             raise InputError(_for_another_network(suite, str(e))) from None
         raise
-    present = 0 if labels is None else len(np.unique(labels))
-    if suite and own is not None and not part and present < len(own.names):
+    if suite and labels is not None and not part and len(np.unique(labels)) < len(own.names):
         raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
     say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}")
     return found._replace(labels=labels), rule

@@ -244,8 +244,8 @@ def labelled(
 
 
 def _check_suite(suite: str, own: Classes, labels: np.ndarray | None, why: str) -> None:
-    """Raises InputError unless the ID test set of a suite, if there is one, has every class."""
-    if suite and (labels is None or len(np.unique(labels)) < len(own.names)):
+    """Raises InputError if the ID test set of a suite has labels, and not of every class."""
+    if suite and labels is not None and len(np.unique(labels)) < len(own.names):
         raise InputError(f"suite {suite} has other classes than {own.owner} ({why})")
 
 
