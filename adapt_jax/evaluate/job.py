@@ -19,6 +19,7 @@ from adapt_jax.config import completed, default_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
@@ -209,7 +210,9 @@ def _is_of(path: pathlib.Path, model: str) -> bool:
 
 
 def _first_config(model: str, changes):
-    for field in ("train_data", "test_data", "ood"):
+    ood = changes.get("ood") or ""
+    fixed = ood and suites.resolve(ood).id_test.source
+    for field in ("train_data", "ood") if fixed else ("train_data", "test_data", "ood"):
         if not changes.get(field):
             raise InputError(
                 f"model {model} is evaluated on images of yours: give train_data, what detectors "
