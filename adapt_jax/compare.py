@@ -20,7 +20,7 @@ from adapt_jax import train
 from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import InputError
-from adapt_jax.experiment import checks, pretrained
+from adapt_jax.experiment import checks, pretrained, unused
 from adapt_jax.report import comparison
 from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, config_files, processes, terminal
@@ -82,6 +82,9 @@ def compare(
         pretrained.check(config)
         if not config.ood.strip():
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
+    in_vain = [unused.reasons(config) for config in chosen.values()]
+    everywhere = {k: why for k, why in in_vain[0].items() if all(k in r for r in in_vain)}
+    checks.refuse_unused(cli.overridden(overrides), everywhere, next(iter(chosen.values())))
     path = folders.prepare(workdir)
     runs = _runs(path, chosen, seeds)
     found = [finished(run) for run in runs]

@@ -9,6 +9,7 @@ The same command resumes a stopped run where its last checkpoint left off. Exit 
 import contextlib
 import math
 import pathlib
+from collections.abc import Collection
 
 import jax
 import numpy as np
@@ -34,12 +35,13 @@ from adapt_jax.workdir.checkpoints import Checkpoints
 make_callable(__name__, "adapt_jax.train:train")
 
 
-def train(config, workdir: str) -> dict:
+def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     """Trains to the config's last step, resuming if `workdir` holds a run, and evaluates.
 
     Args:
       config: ConfigDict of `adapt_jax.config.default_config`.
       workdir: folder for checkpoints, logs and results.
+      given: the config's fields that were set by hand, each of which must have an effect.
 
     Returns:
       The results as in results.json; {} where the config names no OOD sets.
@@ -51,7 +53,7 @@ def train(config, workdir: str) -> dict:
     console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            checks.check_config(config)
+            checks.check_config(config, given=given)
             trackers.check(config.tracking)
             pretrained.check(config)
             folder = folders.prepare(workdir)
@@ -270,4 +272,4 @@ def _finite_mean(values: np.ndarray) -> float:
 if __name__ == "__main__":
     CONFIG = cli.define_config()
     WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results.")
-    cli.run(lambda: train(cli.required(CONFIG), WORKDIR.value))
+    cli.run(lambda: train(cli.required(CONFIG), WORKDIR.value, given=cli.given()))

@@ -19,6 +19,7 @@ from adapt_jax.config import completed, default_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.doctor import learning
 from adapt_jax.evaluate import scoring
@@ -154,7 +155,8 @@ def evaluate_run(
             steps_range(profile, "--profile")
             name = model and wrapped.named(model)
             config = _config(workdir, changes, name)
-            checks.check_config(config, training=False)
+            given = [field for field, value in changes.items() if value not in (None, "")]
+            checks.check_config(config, training=False, given=given)
             source = pathlib.Path(workdir).expanduser()
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))
@@ -211,7 +213,9 @@ def _is_of(path: pathlib.Path, model: str) -> bool:
 
 
 def _first_config(model: str, changes):
-    for field in ("train_data", "test_data", "ood"):
+    ood = changes.get("ood") or ""
+    fixed = ood and suites.resolve(ood).id_test.source
+    for field in ("train_data", "ood") if fixed else ("train_data", "test_data", "ood"):
         if not changes.get(field):
             raise InputError(
                 f"model {model} is evaluated on images of yours: give train_data, what detectors "

@@ -1,23 +1,27 @@
 """Checks of a whole config before any image is read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from adapt_jax import detectors, models
+from adapt_jax.config import default_config
 from adapt_jax.config import fields as config_fields
+from adapt_jax.config import unused as config_unused
 from adapt_jax.config.fields import check_bootstrap
+from adapt_jax.config.unused import Reasons
 from adapt_jax.core.errors import InputError
-from adapt_jax.experiment import derived, image_sets
+from adapt_jax.experiment import derived, image_sets, unused
 from adapt_jax.experiment.build import make_method, make_parts
 from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
 
 
-def check_config(config, *, training: bool = True) -> None:
+def check_config(config, *, training: bool = True, given: Collection[str] = ()) -> None:
     """Finds every mistake that can be found without reading images.
 
     Args:
       config: of the run.
       training: whether it is about to train; evaluating a run puts no demands on the batch.
+      given: the fields that were set by hand, each of which must have an effect.
 
     Raises:
       InputError: names the field, what is wrong with it and what to do.
@@ -43,6 +47,12 @@ def check_config(config, *, training: bool = True) -> None:
     detectors.parse(config.detectors)
     check_bootstrap(config.bootstrap)
     image_sets.check(config)
+    refuse_unused(given, unused.reasons(config), config)
+
+
+def refuse_unused(given: Collection[str], reasons: Reasons, config) -> None:
+    """Raises InputError if a field that was set by hand has no effect, see `config.unused`."""
+    config_unused.refuse(given, reasons, config, default_config(config.method.name))
 
 
 def load_data(

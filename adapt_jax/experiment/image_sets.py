@@ -8,10 +8,10 @@ import numpy as np
 
 from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import classes, sources, suites
-from adapt_jax.data.classes import Classes
+from adapt_jax.data import sources, suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
+from adapt_jax.experiment import id_sets
 from adapt_jax.methods.base import Method
 
 # What the training images may take, decoded, on every device and in the machine's memory.
@@ -85,6 +85,16 @@ def suite(config) -> suites.Suite:
     )
 
 
+def fixed_by_suite(config) -> dict[str, str]:
+    """The sources that the config's suite decides."""
+    if not config.ood.strip():
+        return {}
+    suite = suites.resolve(config.ood)
+    fixed = {"test_data": suite.id_test, "val_data": suite.id_val, "ood_val_data": suite.ood_val}
+    why = f"suite {suite.name} fixes that set; name your own sets in ood to use others"
+    return {field: why for field, expected in fixed.items() if expected.source}
+
+
 def load(
     config,
     method: Method,
@@ -103,7 +113,7 @@ def load(
       InputError: names the source and what is wrong with it.
     """
     size, labeled = config.image_size, method.label_kind == "labels"
-    train = _training_set(config, labeled, class_names, say)
+    train = id_sets.training_set(config, labeled, INPUTS[config.input], class_names, say)
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
     found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}"
     say(f"train  {config.train_data}: {found}")
@@ -125,28 +135,30 @@ def load(
     specs = detectors.parse(config.detectors)
     _check_detectors(specs, config.train_data, train, clusters=method.refresh is not None)
 
-    plan, own = suite(config), _classes(config, train)
+    plan, own = suite(config), id_sets.classes_of(config, train)
     fixed = {split.name: split for split in plan.splits}
     rules: dict[str, str] = {}
     test = val = None
-    test, rules[ID] = _id_set("test", fixed["id_test"], own, size, plan.name, say)
+    test, rules[ID] = id_sets.id_set("test", fixed["id_test"], own, size, plan.name, say)
     if "id_val" in fixed:
-        val, rules[VAL] = _id_set("val", fixed["id_val"], own, size, plan.name, say)
+        val, rules[VAL] = id_sets.id_set("val", fixed["id_val"], own, size, plan.name, say)
     if test.fingerprint == train.fingerprint:
         say("warning: train_data and test_data hold the same images; ID scores will look too good")
     _say_what_a_suite_decides(config, plan, train, say)
     ood_val = None
     if config.search:
-        ood_val = _counted(fixed["ood_val"], size, plan.name)
+        ood_val = id_sets.counted(fixed["ood_val"], size, plan.name)
         say(f"val    {plan.ood_val.source}: {len(ood_val.images):,} OOD images for the search")
     ood, groups = {}, {}
     for ood_set in plan.sets:
         name = ood_set.name
         if ood_set.group == SHIFTED:
             what = f"{SHIFTED} {name} ="
-            ood[name], rules[name] = _id_set(what, ood_set, own, size, plan.name, say, part=True)
+            ood[name], rules[name] = id_sets.id_set(
+                what, ood_set, own, size, plan.name, say, part=True
+            )
         else:
-            ood[name] = _counted(ood_set, size, plan.name)
+            ood[name] = id_sets.counted(ood_set, size, plan.name)
             count = len(ood[name].images)
             say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count:,} images")
         groups[name] = ood_set.group
@@ -167,10 +179,9 @@ def _kept(input_kind: str, train: Dataset) -> str:
 
 def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:
     """Where the config and its suite say different things."""
-    own = suites.resolve(config.ood) if config.ood.strip() else plan
-    for field, fixed in (("val_data", own.id_val), ("ood_val_data", own.ood_val)):
-        if config[field] and fixed.source:
-            say(f"note: {own.name} fixes {field}; {config[field]} is not used")
+    for field, why in fixed_by_suite(config).items():
+        if config[field]:
+            say(f"note: {field} {config[field]} is not used: {why}")
     wanted = plan.id_train.count
     if wanted is not None and wanted != len(train.images):
         say(
@@ -190,73 +201,6 @@ def _check_held_out(data: Data, say) -> None:
             )
         if data.val is not None and found.fingerprint == data.val.fingerprint:
             say(f"warning: val_data holds the images of set {name!r}; give other images")
-
-
-def _training_set(config, labeled: bool, class_names: Sequence[str], say) -> Dataset:
-    """The training images, class folders in the order in which the run has numbered them."""
-    options = {"labeled": labeled, "at_most": INPUTS[config.input]}
-    train = sources.load(config.train_data, config.image_size, **options)
-    if train.flaw:
-        raise InputError(f"train_data {config.train_data} {train.flaw}")
-    known = tuple(class_names)
-    if train.class_names == known or len(train.class_names) != len(known):
-        return train
-    as_then = sources.load(config.train_data, config.image_size, **options, class_order=known)
-    if as_then.class_names != known:
-        return train
-    say(
-        "note: this run has numbered the class folders of train_data in the order of text, "
-        f"{', '.join(known[:4])}, ..., and keeps it; a new run takes that of their numbers"
-    )
-    return as_then
-
-
-def _classes(config, train: Dataset) -> Classes | None:
-    """The ID classes: those of the training images."""
-    if train.labels is None:
-        return None
-    names = train.class_names[: num_classes(train)]
-    return classes.named(names, "train_data", sources.parse(config.train_data).classes)
-
-
-def _id_set(
-    what: str,
-    expected: suites.OodSet,
-    own: Classes | None,
-    size: int,
-    suite: str,
-    say,
-    part: bool = False,
-) -> tuple[Dataset, str]:
-    """A set of ID images, its labels numbered as the ID classes are, and the rule behind that.
-
-    The sets of a suite are for networks of its classes, `part` if some of these have no image.
-    """
-    found = _counted(expected, size, suite)
-    try:
-        labels, rule, _ = classes.match(
-            expected.source, found.labels, found.class_names, own, found.flaw
-        )
-    except InputError as e:
-        if suite:
-            raise InputError(_for_another_network(suite, str(e))) from None
-        raise
-    present = 0 if labels is None else len(np.unique(labels))
-    if suite and own is not None and not part and present < len(own.names):
-        raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
-    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}")
-    return found._replace(labels=labels), rule
-
-
-def _for_another_network(suite: str, why: str) -> str:
-    return f"suite {suite} has other classes than train_data, it is for another network ({why})"
-
-
-def _counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
-    """Loads a set and insists on the number of images its protocol has."""
-    found = sources.load(expected.source, size)
-    suites.check_count(expected, len(found.images), suite)
-    return found
 
 
 def _check_classes(source: str, train: Dataset) -> None:

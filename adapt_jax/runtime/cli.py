@@ -37,6 +37,11 @@ def required(config: flags.FlagHolder):
     return config.value
 
 
+def given() -> tuple[str, ...]:
+    """The config's fields that the command line sets."""
+    return tuple(config_flags.get_override_values(flags.FLAGS["config"]))
+
+
 def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     """Parses the flags, runs `job` and exits: 0 done, else see `boundary`.
 
@@ -132,7 +137,7 @@ def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
     Raises:
       InputError: not of that form, a field there is not, or a value of the wrong type.
     """
-    pairs = [pair for text in texts for pair in re.split(r",(?=[A-Za-z_][\w.]*=)", text)]
+    pairs = _pairs(texts)
     for pair in pairs:
         key, equals, _ = pair.partition("=")
         if not equals:
@@ -149,3 +154,12 @@ def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
     except (flags.Error, AttributeError, TypeError, ValueError) as e:
         raise InputError(f"--set: {e}") from e
     return values.config
+
+
+def overridden(texts: Sequence[str]) -> tuple[str, ...]:
+    """The fields that `override` would set."""
+    return tuple(pair.partition("=")[0] for pair in _pairs(texts))
+
+
+def _pairs(texts: Sequence[str]) -> list[str]:
+    return [pair for text in texts for pair in re.split(r",(?=[A-Za-z_][\w.]*=)", text)]

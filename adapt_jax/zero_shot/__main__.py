@@ -22,9 +22,9 @@ def main():
     """Runs a config, on images or on embeddings."""
     config = cli.required(CONFIG)
     if FEATURES.value:
-        job.from_features(config, FEATURES.value, WORKDIR.value)
+        job.from_features(config, FEATURES.value, WORKDIR.value, given=cli.given())
     else:
-        job.zero_shot(config, WORKDIR.value)
+        job.zero_shot(config, WORKDIR.value, given=cli.given())
 
 
 cli.run(main)

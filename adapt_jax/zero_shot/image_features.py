@@ -72,13 +72,16 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
 
     Args:
       ood: a suite's name, or "group/name=source,...".
-      test_data: source of the ID images, unless the suite fixes it.
+      test_data: source of the ID images; "" where the suite fixes it.
       full_spectrum: whether covariate-shifted sets count as ID; else they are left out.
 
     Raises:
-      InputError: there is no ID set, or no OOD set, or full_spectrum without shifted sets.
+      InputError: there is no ID set or there are two, or no OOD set, or full_spectrum without
+        shifted sets.
     """
     found = suites.resolve(ood)
+    if found.id_test.source and test_data:
+        raise InputError(f"config field test_data has no effect here: {fixed_by(found)}")
     if not found.id_test.source:
         found = found._replace(id_test=suites.Expected(test_data))
     if not found.id_test.source:
@@ -92,6 +95,14 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
             f"full_spectrum needs covariate-shifted ID sets, {SHIFTED}/name=source; there are none"
         )
     return found._replace(sets=kept)
+
+
+def fixed_by(found: suites.Suite) -> str:
+    """Why the test_data of a config is not used."""
+    return (
+        f"suite {found.name} fixes the ID test set, {found.id_test.source}; name the OOD sets "
+        "themselves in ood to evaluate another"
+    )
 
 
 def check(sets: suites.Suite, preprocessing: Preprocessing) -> None:
@@ -233,8 +244,8 @@ def labelled(
 
 
 def _check_suite(suite: str, own: Classes, labels: np.ndarray | None, why: str) -> None:
-    """Raises InputError unless the ID test set of a suite, if there is one, has every class."""
-    if suite and (labels is None or len(np.unique(labels)) < len(own.names)):
+    """Raises InputError if the ID test set of a suite has labels, and not of every class."""
+    if suite and labels is not None and len(np.unique(labels)) < len(own.names):
         raise InputError(f"suite {suite} has other classes than {own.owner} ({why})")
 
 

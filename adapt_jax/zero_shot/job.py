@@ -13,11 +13,13 @@ import csv
 import io
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
 from adapt_jax import profiling
+from adapt_jax.config import unused
+from adapt_jax.config.zero_shot import default_config
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
@@ -33,12 +35,13 @@ from adapt_jax.zero_shot.scoring import Task
 from adapt_jax.zero_shot.text_features import Text
 
 
-def zero_shot(config, workdir: str) -> dict:
+def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     """Runs a config from words and images to results.
 
     Args:
       config: as `zero_shot.default_config`.
       workdir: where everything goes; what an earlier run has computed there is used again.
+      given: the config's fields that were set by hand, each of which must have an effect.
 
     Returns:
       What results.json holds.
@@ -52,6 +55,7 @@ def zero_shot(config, workdir: str) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             chosen, wanted = plan.scoring(config), plan.embedding(config, printer)
+            unused.refuse(given, plan.unused(config), config, default_config())
             path = _prepare(workdir, held)
         say = _begin(path, console, held)
         with processes.together():
@@ -105,13 +109,14 @@ def zero_shot(config, workdir: str) -> dict:
         return _finish(chosen, path, task, text, facts, console, say)
 
 
-def from_features(config, folder: str, workdir: str) -> dict:
+def from_features(config, folder: str, workdir: str, *, given: Collection[str] = ()) -> dict:
     """The same for embeddings that were made elsewhere.
 
     Args:
-      config: of which `detectors`, `stream`, `seed`, `full_spectrum`, `bootstrap`, `report` count.
+      config: of which the detectors, the stream and what is made of scores count.
       folder: see `zero_shot_features`.
       workdir: where results go.
+      given: the config's fields that were set by hand, each of which must have an effect.
 
     Raises:
       InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
@@ -120,6 +125,7 @@ def from_features(config, folder: str, workdir: str) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             chosen = plan.scoring(config)
+            unused.refuse(given, plan.ELSEWHERE, config, default_config())
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
             text, sets, groups, noise, label_rules = loaded
             scoring.check(

@@ -1,16 +1,24 @@
 """What a zero-shot config asks for, read and checked once, before there is any model."""
 
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from adapt_jax import zero_shot_detectors
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.config.fields import steps_range
+from adapt_jax.config.unused import Reasons
 from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams, suites
 from adapt_jax.data.classes import Classes
 from adapt_jax.zero_shot import image_features, text_features
 from adapt_jax.zero_shot.encoder import Source
+
+# Fields that make embeddings, which --from_features brings.
+ELSEWHERE = dict.fromkeys(
+    ("clip", "class_names", "test_data", "ood", "prompts", "corpus", "negatives", "preprocess"),
+    "the folder of --from_features brings names, words, images and their embeddings",
+)
 
 
 class Scoring(NamedTuple):
@@ -71,6 +79,28 @@ def scoring(config) -> Scoring:
         steps_range(config.profile, "config field profile"),
         config.to_dict(),
     )
+
+
+def unused(config) -> Reasons:
+    """The fields that decide nothing in a job of this config, and why."""
+    found = {}
+    suite = suites.resolve(config.ood)
+    if suite.id_test.source:
+        found["test_data"] = image_features.fixed_by(suite)
+    if pathlib.Path(config.clip.path).expanduser().exists():
+        found["clip.revision"] = "clip.path is a file or folder here, which has no revisions"
+    templates, negatives = config.prompts, config.negatives
+    if templates.labels and templates.noun and templates.adjective:
+        found["prompts.preset"] = "prompts.labels, noun and adjective replace all it has"
+    if negatives.count is not None:
+        found["negatives.fraction"] = f"negatives.count is {negatives.count}, and goes first"
+    if not (negatives.fraction if negatives.count is None else negatives.count):
+        ranked = (f"negatives.{name}" for name in ("percentile", "convention", "near_duplicate"))
+        wanted = ("corpus", "prompts.noun", "prompts.adjective", *ranked)
+        found |= dict.fromkeys(wanted, "no negatives are wanted (negatives.fraction or count is 0)")
+    elif config.corpus.place == "embedded":
+        found["corpus.lost_heads"] = "it is about WordNet's files, corpus.place is 'embedded'"
+    return found
 
 
 def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embedding:

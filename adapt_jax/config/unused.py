@@ -1,0 +1,37 @@
+"""Fields that were set by hand and decide nothing: an error, so that nobody believes they did.
+
+Whoever runs a job says which fields have no effect in it, and why: `Reasons`. Values that come with
+a config file, and defaults, are not set by hand. Fields that decide only time, memory, logs and
+pages (`effects.Effect.NOTHING`) may be set in vain.
+"""
+
+from collections.abc import Collection, Mapping
+
+from ml_collections import ConfigDict
+
+from adapt_jax.config.diff import flatten
+from adapt_jax.config.effects import Effect, effect
+from adapt_jax.core.errors import InputError
+
+Reasons = Mapping[str, str]  # a field, or a section for all of its fields -> why it has no effect
+
+
+def refuse(given: Collection[str], reasons: Reasons, config: ConfigDict, default: ConfigDict):
+    """Finds fields that were set by hand for nothing.
+
+    Args:
+      given: the fields set by hand ("model.width").
+      reasons: those that have no effect.
+      config: the job's config.
+      default: one of the same kind whose fields are at their defaults.
+
+    Raises:
+      InputError: names the first.
+    """
+    values, defaults = flatten(config.to_dict()), flatten(default.to_dict())
+    for field in given:
+        if values.get(field) == defaults.get(field) or effect(field) is Effect.NOTHING:
+            continue
+        for name, why in reasons.items():
+            if field == name or field.startswith(f"{name}."):
+                raise InputError(f"config field {field} has no effect here: {why}")

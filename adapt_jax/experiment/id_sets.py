@@ -1,0 +1,84 @@
+"""The training images, whose classes are the ID classes, and sets whose labels follow them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import classes, sources, suites
+from adapt_jax.data.classes import Classes
+from adapt_jax.data.sources import Dataset
+
+Say = Callable[[str], None]
+
+
+def training_set(
+    config, labeled: bool, at_most: int | None, class_names: Sequence[str], say: Say
+) -> Dataset:
+    """The training images, class folders in the order in which the run has numbered them."""
+    options = {"labeled": labeled, "at_most": at_most}
+    train = sources.load(config.train_data, config.image_size, **options)
+    if train.flaw:
+        raise InputError(f"train_data {config.train_data} {train.flaw}")
+    known, names = tuple(class_names), train.class_names
+    if names != known and len(names) == len(known):
+        as_then = sources.load(config.train_data, config.image_size, **options, class_order=known)
+        if as_then.class_names == known:
+            say(
+                "note: this run has numbered the class folders of train_data in the order of text, "
+                f"{', '.join(known[:4])}, ..., and keeps it; a new run takes that of their numbers"
+            )
+            return as_then
+    if sources.parse(config.train_data).kind == "folder" and list(names) != sorted(names):
+        say(
+            "note: the class folders of train_data are in the order of their numbers, 10 after 9; "
+            "networks of torchvision's ImageFolder have them in the order of text"
+        )
+    return train
+
+
+def classes_of(config, train: Dataset) -> Classes | None:
+    """The ID classes: those of the training images."""
+    if train.labels is None:
+        return None
+    names = train.class_names[: int(train.labels.max()) + 1]
+    return classes.named(names, "train_data", sources.parse(config.train_data).classes)
+
+
+def id_set(
+    what: str,
+    expected: suites.OodSet,
+    own: Classes | None,
+    size: int,
+    suite: str,
+    say: Say,
+    part: bool = False,
+) -> tuple[Dataset, str]:
+    """A set of ID images, its labels numbered as the ID classes are, and the rule behind that.
+
+    The sets of a suite are for networks of its classes, `part` if some of these have no image.
+    """
+    found = counted(expected, size, suite)
+    try:
+        labels, rule, _ = classes.match(
+            expected.source, found.labels, found.class_names, own, found.flaw
+        )
+    except InputError as e:
+        if suite:
+            raise InputError(_for_another_network(suite, str(e))) from None
+        raise
+    if suite and labels is not None and not part and len(np.unique(labels)) < len(own.names):
+        raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
+    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}")
+    return found._replace(labels=labels), rule
+
+
+def _for_another_network(suite: str, why: str) -> str:
+    return f"suite {suite} has other classes than train_data, it is for another network ({why})"
+
+
+def counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
+    """Loads a set and insists on the number of images its protocol has."""
+    found = sources.load(expected.source, size)
+    suites.check_count(expected, len(found.images), suite)
+    return found
