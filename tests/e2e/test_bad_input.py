@@ -1,18 +1,15 @@
 """Every mistake a user can make gets one clear sentence and exit code 2 before training starts."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests import commands
 from tests.e2e import small
 
 
 def run(*arguments, module="adapt_jax.train"):
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, cwd=small.ROOT, capture_output=True, text=True, timeout=120)
+    return commands.run(module, *arguments)
 
 
 def refused(result, *words):

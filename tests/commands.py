@@ -1,0 +1,83 @@
+"""The project's commands as processes of their own, as `python -m adapt_jax.X ...` starts them."""
+
+import contextlib
+import functools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+class Command:
+    """A started command, with what tests use of a `subprocess.Popen`."""
+
+    def __init__(self, module: str, *arguments: str, env: dict[str, str] | None = None):
+        """Starts `python -m module arguments...` in the project's root."""
+        self.returncode, self._files = None, []
+        for _ in ("stdout", "stderr"):
+            self._files.append(tempfile.NamedTemporaryFile("r"))  # noqa: SIM115
+        names = dict(zip(("stdout", "stderr"), (file.name for file in self._files)))
+        words = [str(word) for word in arguments]
+        env = dict(os.environ if env is None else env)
+        self.pid = _ask({"module": module, "arguments": words, "env": env, **names})
+
+    def poll(self) -> int | None:
+        """Its exit code, minus a signal's number if that ended it; None while it runs."""
+        if self.returncode is None:
+            self.returncode = _ask({"wait": self.pid})
+        return self.returncode
+
+    def communicate(self, timeout: float = 240) -> tuple[str, str]:
+        """Waits for its end; what it wrote to standard output and to standard error."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.01)
+        return self.written()
+
+    def written(self) -> tuple[str, str]:
+        """What it has written so far."""
+        return tuple(pathlib.Path(file.name).read_text() for file in self._files)
+
+    def send_signal(self, number: int) -> None:
+        """Nothing if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """As kill -9."""
+        self.send_signal(signal.SIGKILL)
+
+
+def run(module: str, *arguments: str, env: dict[str, str] | None = None):
+    """Runs it to its end; a `subprocess.CompletedProcess`."""
+    command = Command(module, *arguments, env=env)
+    out, err = command.communicate()
+    return subprocess.CompletedProcess([module, *arguments], command.returncode, out, err)
+
+
+def _ask(request: dict):
+    server = _server()
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
+
+
+@functools.cache
+def _server() -> subprocess.Popen:
+    """Started once; it ends with this process, because its standard input then does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.command_server"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
