@@ -105,7 +105,7 @@ def load(
     size, labeled = config.image_size, method.label_kind == "labels"
     train = _training_set(config, labeled, class_names, say)
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}"
+    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
     say(f"train  {config.train_data}: {found}")
     if read_while_training(train) and not config.mean:
         raise InputError(
@@ -138,7 +138,8 @@ def load(
     ood_val = None
     if config.search:
         ood_val = _counted(fixed["ood_val"], size, plan.name)
-        say(f"val    {plan.ood_val.source}: {len(ood_val.images):,} OOD images for the search")
+        count = f"{len(ood_val.images):,} OOD images for the search{ood_val.note}"
+        say(f"val    {plan.ood_val.source}: {count}")
     ood, groups = {}, {}
     for ood_set in plan.sets:
         name = ood_set.name
@@ -147,8 +148,8 @@ def load(
             ood[name], rules[name] = _id_set(what, ood_set, own, size, plan.name, say, part=True)
         else:
             ood[name] = _counted(ood_set, size, plan.name)
-            count = len(ood[name].images)
-            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count:,} images")
+            count = f"{len(ood[name].images):,} images{ood[name].note}"
+            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
         groups[name] = ood_set.group
     data = Data(train, test, ood, groups, val, ood_val, rules)
     _check_held_out(data, say)
@@ -244,7 +245,7 @@ def _id_set(
     present = 0 if labels is None else len(np.unique(labels))
     if suite and own is not None and not part and present < len(own.names):
         raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
-    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}")
+    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}{found.note}")
     return found._replace(labels=labels), rule
 
 
@@ -255,7 +256,7 @@ def _for_another_network(suite: str, why: str) -> str:
 def _counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
     """Loads a set and insists on the number of images its protocol has."""
     found = sources.load(expected.source, size)
-    suites.check_count(expected, len(found.images), suite)
+    suites.check_count(expected, len(found.images) + found.skipped, suite)
     return found
 
 

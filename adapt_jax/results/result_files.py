@@ -1,7 +1,5 @@
 """results.json and results.csv: header, rows, reading and writing."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -9,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.file_names import encoded
-from adapt_jax.core.files import write_atomically
+from adapt_jax.core.files import checked_fields, read_json, write_atomically
+from adapt_jax.core.sheets import csv_text
+from adapt_jax.results.result_rows import METRICS
 from adapt_jax.results.tables import Row
 from adapt_jax.runtime import processes
 from adapt_jax.runtime.provenance import commit, versions
 
+_KINDS = {
+    "protocol": str, "id": str, "seed": int, "method": str, "model": str, "checkpoint_sha256": str,
+    "rows": list,
+}  # fmt: skip
+_ROW_KINDS = {"detector": str, "ood": str, "group": str, "n_id": int, "n_ood": int}
 _FACTS = ("protocol", "id", "seed", "method", "model", "checkpoint_sha256")
 
 
@@ -65,13 +69,10 @@ def write(
 def _write(workdir: Path, header: Mapping[str, Any], rows: Sequence[Row], text: str) -> None:
     facts = {k: header[k] for k in (*_FACTS, "commit")}
     columns = list(dict.fromkeys([*facts, *(k for r in rows for k in r)]))
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, restval="")
-    writer.writeheader()
-    writer.writerows({**facts, **r} for r in rows)
+    table = csv_text(({**facts, **r} for r in rows), columns)
     workdir.mkdir(parents=True, exist_ok=True)
     write_atomically(workdir / "results.json", (text + "\n").encode())
-    write_atomically(workdir / "results.csv", encoded(table.getvalue()))
+    write_atomically(workdir / "results.csv", table)
 
 
 def read(workdir: str | os.PathLike) -> dict[str, Any]:
@@ -81,12 +82,10 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
       InputError: there is none, or it is not one of ours.
     """
     path = Path(workdir) / "results.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; evaluate the run first.") from None
-    except ValueError as e:
-        raise InputError(f"{path} is not JSON ({e}); evaluate the run again.") from e
-    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
-        raise InputError(f"{path} has no rows; it was not written by this program.")
+    remedy = "evaluate the run again" if path.exists() else "evaluate the run first"
+    content = read_json(path, _KINDS, remedy)
+    for i, row in enumerate(content["rows"]):
+        checked_fields(row, _ROW_KINDS, f"{path}, row {i}", remedy)
+        metrics = {k: (int, float) for k in METRICS if k in row}  # older versions had fewer
+        checked_fields(row, metrics, f"{path}, row {i}", remedy)
     return content
