@@ -25,6 +25,7 @@ from absl import flags
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode
+from adapt_jax.data.formats import folders
 from adapt_jax.inference import pipeline
 from adapt_jax.inference.pipeline import BLOCK, Pipeline
 from adapt_jax.metrics import conformal
@@ -35,12 +36,6 @@ _COLUMNS = (
     "image", "score", "in_distribution", "p_value", "threshold", "detector", "class", "class_name",
     "class_by", "error",
 )  # fmt: skip
-
-
-def _is_image(path: pathlib.Path) -> bool:
-    """As data sources see it: by suffix, nothing hidden."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in decode.SUFFIXES and not hidden
 
 
 def lines(ready: Pipeline, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, Any]]:
@@ -149,7 +144,7 @@ def expand(arguments: Sequence[str]) -> list[pathlib.Path]:
         path = pathlib.Path(argument).expanduser()
         found = [path]
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if _is_image(p.relative_to(path)))
+            found = [path / name for name in folders.image_names(path)]
         if not found or not path.exists():
             what = "has no image in it" if path.is_dir() else "does not exist"
             raise InputError(f"{argument} {what}; give image files or folders of them")

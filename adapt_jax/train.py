@@ -117,17 +117,17 @@ def fit(
     """
     plan = experiment.plan
     state = initial_state(experiment)
-    newest = store.latest_step()
-    if newest is not None:
-        state = store.restore(newest, state)
-        console.print(f"resuming at step {newest} of {plan.total_steps}")
+    resumed = store.restore("last", state)
+    if resumed is not None:
+        state = resumed
+        console.print(f"resuming at step {int(state.step)} of {plan.total_steps}")
     else:
         state = pretrained.start(experiment, state, console.print)
     step = int(state.step)
     if said := surroundings.remember(folder, step):
         console.print(said, highlight=False)
     if step >= plan.total_steps:
-        if newest is None:
+        if resumed is None:
             store.save(step, state, math.inf)  # an untrained network can be evaluated too
         return state
 

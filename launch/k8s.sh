@@ -24,18 +24,18 @@ source "$here/common.sh"
 parse "name image claim hosts chips select restarts" "$@"
 need_arguments
 [[ $name && $image && $claim ]] || fail "--name, --image and --claim are needed; see --help"
-[[ $chips == ?*:?* ]] || fail "--chips=RESOURCE:COUNT, for example nvidia.com/gpu:8"
-
+[[ $name =~ ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ ]] || fail "--name=$name: see --help"
+[[ $chips =~ ^[A-Za-z0-9./_-]+:[0-9]+$ ]] || fail "--chips=RESOURCE:COUNT, e.g. nvidia.com/gpu:8"
+[[ $hosts.$restarts =~ ^[0-9]+\.[0-9]+$ ]] || fail "--hosts and --restarts are whole numbers"
+[[ $image$claim$select != *__* ]] || fail "--image, --claim and --select cannot contain __"
+[[ $image$claim$select${arguments[*]} != *[[:cntrl:]]* ]] || fail "an argument has a line break"
 # A YAML string; Kubernetes would expand $(NAME) in arguments, and reads $$ as $.
 yaml() { printf "'%s'" "${1//"'"/"''"}"; }
 list=''
-for word in "${arguments[@]}"; do
-  [[ $word != *$'\n'* ]] || fail "an argument contains a line break"
-  list+="${list:+, }$(yaml "${word//'$'/'$$'}")"
-done
+for word in "${arguments[@]}"; do list+="${list:+, }$(yaml "${word//'$'/'$$'}")"; done
 labels=''
 IFS=, read -ra pairs <<<"$select"
-for pair in "${pairs[@]}"; do labels+="${labels:+, }${pair%%=*}: $(yaml "${pair#*=}")"; done
+for p in "${pairs[@]}"; do labels+="${labels:+, }$(yaml "${p%%=*}"): $(yaml "${p#*=}")"; done
 annotations=''
 if [[ $chips == google.com/tpu:* ]]; then # all pods on one slice
   annotations='alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool'
@@ -44,8 +44,8 @@ fi
 manifest=$(<"$here/jobset.yaml")
 fill() { manifest=${manifest//"__$1__"/"$2"}; }
 fill NAME "$name"
-fill IMAGE "$image"
-fill CLAIM "$claim"
+fill IMAGE "$(yaml "$image")"
+fill CLAIM "$(yaml "$claim")"
 fill HOSTS "$hosts"
 fill CHIPS "${chips%:*}: ${chips##*:}"
 fill SELECT "{$labels}"

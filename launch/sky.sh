@@ -25,6 +25,7 @@ done
 parse "bucket" "${ours[@]}" "$@"
 need_arguments
 [[ $bucket ]] || fail "--bucket=gs://NAME is needed: a job that moves keeps nothing else"
+[[ $bucket =~ ^[a-z0-9]+://[A-Za-z0-9._/-]+$ ]] || fail "--bucket=gs://NAME, got $bucket"
 
 cd "$here/.." # what is copied to the machines
 become sky jobs launch "${theirs[@]}" --env "BUCKET=$bucket" \

@@ -52,6 +52,9 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from adapt_jax import methods
+from adapt_jax.core.errors import InputError
+
+_KINDS = {float: (int, float), tuple: (tuple, list)}  # what JSON may have made of a value
 
 
 def default_config(method: str = "adapt") -> ConfigDict:
@@ -133,15 +136,27 @@ def method_params(method: str) -> dict:
 
 
 def completed(known: dict) -> ConfigDict:
-    """A finished run's config, the fields that are younger than the run at their defaults."""
+    """A finished run's config, the fields that are younger than the run at their defaults.
 
-    def fill(given, defaults):
+    Raises:
+      InputError: a field has a value of another type than it can have.
+    """
+
+    def fill(given, defaults, place=""):
         merged = dict(given)
         for key, default in defaults.items():
             if key not in given:
                 merged[key] = default
-            elif isinstance(default, dict) and key != "params":
-                merged[key] = fill(given[key], default)
+                continue
+            kinds = _KINDS.get(type(default), type(default))
+            wrong = isinstance(given[key], bool) and kinds is not bool
+            if default is not None and (wrong or not isinstance(given[key], kinds)):
+                raise InputError(
+                    f"the run's config.json has {given[key]!r} in the field {place}{key}, which is "
+                    f"no {type(default).__name__}; restore the file"
+                )
+            if isinstance(default, dict) and key != "params":
+                merged[key] = fill(given[key], default, f"{key}.")
         return merged
 
     return ConfigDict(fill(known, default_config(known["method"]["name"]).to_dict()))

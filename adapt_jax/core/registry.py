@@ -155,6 +155,8 @@ def _read(text: str):
     """true and false in any case, numbers and other literals, else the text itself."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
+    if "#" in text:  # Python would take what follows for a comment
+        return text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

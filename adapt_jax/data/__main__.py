@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.redaction import redacted
 from adapt_jax.data import sources, suites
 from adapt_jax.data.download import catalogue, store
 from adapt_jax.data.download.catalogue import ARCHIVES, NEEDS, Archive
@@ -114,7 +115,7 @@ def fetch(arguments) -> None:
             print(f"{archive.name}: now in {store.place(archive, root)}")
         except InputError as error:  # the other archives may well be there
             failed.append(error)
-            print(f"{archive.name}: {error}", file=sys.stderr)
+            print(f"{archive.name}: {redacted(str(error))}", file=sys.stderr)
     if failed:
         raise InputError(f"{len(failed)} of {len(chosen)} archives are missing; see above.")
 
@@ -130,11 +131,12 @@ def verify(arguments) -> None:
 
     for name in arguments.names:
         if ":" in name:
-            images = sources.load(name, 1, at_most=0).images
+            dataset = sources.load(name, 1, at_most=0)
+            images = dataset.images
             problems = list(images.problems())
             for problem in problems:
                 print(problem)
-            found = f"{len(images):,} images"
+            found = f"{len(images):,} images{dataset.note}"
             say(name, f"{len(problems):,} of {found}" if problems else "", found)
             continue
         suite, archives = _find(name)

@@ -14,7 +14,8 @@ class Dataset(NamedTuple):
     none; class_names C of them, () without labels; names one per image, a relative file name or
     "source[index]"; fingerprint sha256 (hex) over shape, pixels and labels, for lazy images
     `lazy.fingerprint`; flaw says why the source's labels are not among these although it has some,
-    as the end of a sentence about it.
+    as the end of a sentence about it; passed_over says which files of a folder are no images to
+    this program, by suffix; skipped counts the images that `unreadable=skip` left out.
     """
 
     images: Any
@@ -23,6 +24,13 @@ class Dataset(NamedTuple):
     names: tuple[str, ...]
     fingerprint: str
     flaw: str = ""
+    passed_over: str = ""
+    skipped: int = 0
+
+    @property
+    def note(self) -> str:
+        """What a line about the set ends in: what is not part of it."""
+        return note(self.passed_over, self.skipped)
 
 
 class Source(NamedTuple):
@@ -37,6 +45,7 @@ class Source(NamedTuple):
     limit: int | None = None
     resize: int | str | None = None  # a size, "stretch", or None
     root: str | None = None
+    unreadable: str | None = None  # "skip" leaves out images that cannot be decoded
 
 
 class Listing(NamedTuple):
@@ -48,9 +57,8 @@ class Listing(NamedTuple):
     `image(i)` gives image i as a PIL image or a (H, W, 3) uint8 array and may be called from
     several threads; `encoded(i)` gives what another process can open, see `decode.opened`, and is
     None where `image` does. `pixels` (N, H, W, 3) uint8 where all images are in memory already.
-    `stamp(indices)` is text that changes whenever these images do, where a cache is worth it;
-    `identity(indices)` the same but equal on every machine, as good as that can be had without
-    decoding.
+    `identity(indices)` is text that changes whenever these images do, and is the same on every
+    machine: names and hashes of the files. `passed_over`: see `Dataset`.
     """
 
     names: tuple[str, ...]
@@ -59,9 +67,15 @@ class Listing(NamedTuple):
     image: Callable
     flaw: str = ""
     pixels: np.ndarray | None = None
-    stamp: Callable[[np.ndarray], str] | None = None
     identity: Callable[[np.ndarray], str] | None = None
     encoded: Callable[[int], str | bytes | np.ndarray] | None = None
+    passed_over: str = ""
+
+
+def note(passed_over: str, skipped: int) -> str:
+    """What a line about a set ends in, see `Dataset`."""
+    left_out = f"{skipped:,} unreadable images left out" if skipped else ""
+    return "".join(f"; {text}" for text in (passed_over, left_out) if text)
 
 
 def usable_labels(

@@ -4,6 +4,7 @@ A cache file is an ordinary `.npy` followed by the sha256 of its data: one file,
 atomically, and a truncated or damaged one is noticed and rebuilt.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -14,7 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from adapt_jax.core.file_names import encoded
-from adapt_jax.core.files import cache_folder
+from adapt_jax.core.files import TEMPORARY, cache_folder
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 DIGEST_BYTES = 32
 
@@ -38,7 +44,8 @@ def array(
 
     Returns: a read-only memory map of the file, or an ordinary array.
     """
-    path = cache_folder(cache_dir) / "arrays" / f"{hashlib.sha256(encoded(key)).hexdigest()}.npy"
+    name = hashlib.sha256(encoded(key)).hexdigest()
+    path = cache_folder(cache_dir) / "arrays" / f"{name}.npy"
     found = _read(path, shape, dtype)
     if found is not None:
         return found
@@ -66,9 +73,12 @@ def collect(shape: tuple[int, ...], dtype, blocks: Iterable[np.ndarray]) -> np.n
 
 def _write(path: Path, shape, dtype, blocks) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    _remove_abandoned(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
+            if fcntl is not None:
+                _hold(file)
             header = {
                 "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
                 "fortran_order": False,
@@ -86,6 +96,23 @@ def _write(path: Path, shape, dtype, blocks) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _hold(file) -> bool:
+    """Locks a file until it is closed; False where another program holds it, or nobody can."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes unfinished files whose programs were killed: nobody holds them any more."""
+    for path in folder.glob(f"*{TEMPORARY}") if fcntl is not None else ():
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            if _hold(file):
+                path.unlink()
 
 
 def _read(path: Path, shape, dtype) -> np.ndarray | None:

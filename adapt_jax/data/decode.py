@@ -145,5 +145,6 @@ def made(image: Callable, index, name: str, transform: Callable) -> np.ndarray:
         # PIL's decoders raise whatever a broken file makes them stumble over: OSError,
         # SyntaxError, struct.error, DecompressionBombError, ...
         raise InputError(
-            f"cannot read image {name} ({type(error).__name__}: {error}); replace or remove it."
+            f"cannot read image {name} ({type(error).__name__}: {error}); replace or remove it, or "
+            "leave out such images with ?unreadable=skip."
         ) from error

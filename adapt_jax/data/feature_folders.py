@@ -9,13 +9,13 @@ keep as two bytes without a meaning, is recognised as that.
 import hashlib
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from adapt_jax.core import npz
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import SHIFTED, ood_side
 from adapt_jax.data.suites import RESERVED
@@ -99,13 +99,10 @@ def arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
       InputError: the file cannot be read.
     """
     try:
-        with path.open("rb") as content:  # NumPy leaves a damaged file open if it opens it itself
-            found = np.load(content, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return {path.stem: found}
-            with found:
-                return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as e:
+        if zipfile.is_zipfile(path):
+            return npz.read(path)
+        return {path.stem: np.array(np.load(path, mmap_mode="r", allow_pickle=False))}
+    except (OSError, ValueError, EOFError) as e:
         raise InputError(f"{path} cannot be read ({e}); write it again with numpy.savez") from e
 
 

@@ -12,8 +12,8 @@ Options after `?`, joined by `&`. Which images, in this order: `classes=0-5` or 
 keeps these classes and numbers them anew from 0 (classes that are called by numbers are chosen by
 those, others by their place); `per_class=N` keeps the first N of each class; `sample=N` draws N at
 random (always the same ones); `limit=N` keeps the first N. How they are cut: `resize=R` or
-`resize=stretch`, see `decode`. `root=DIR` (list only) is where its paths start, by default the
-list's own folder.
+`resize=stretch`, see `decode`. `unreadable=skip` leaves out images that cannot be decoded and
+counts them. `root=DIR` (list only): where paths start, else the list's own folder.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import cache, decode, lazy
+from adapt_jax.data import cache, decode, lazy, unreadable
 from adapt_jax.data.base import Dataset, Listing, Source
 from adapt_jax.data.formats import arrays, embedded, folders, tfds
 from adapt_jax.data.lazy import LazyImages
@@ -43,9 +43,10 @@ FAMILIES = {
 FORMS = "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE, mat:FILE"
 OPTIONS = (
     "classes=0-5 (or 0+3+7), per_class=N, sample=N, limit=N, resize=N (or stretch), "
-    "root=DIR (list: only)"
+    "unreadable=skip, root=DIR (list: only)"
 )
 COUNTS = ("per_class", "sample", "limit", "resize")
+_WORDS = (("resize", "stretch"), ("unreadable", "skip"))
 
 
 def parse(source: str) -> Source:
@@ -125,8 +126,9 @@ def load(
 class Stream(NamedTuple):
     """A data set whose images are made as they are needed, for sets that do not fit into memory.
 
-    labels, class_names, names, flaw: as in `Dataset`. `stamp` changes whenever the images do, see
-    `Listing`. `blocks()` yields the images in order as uint8 (n, S, S, 3); `image(i)` is one.
+    labels, class_names, names, flaw, passed_over, skipped: as in `Dataset`. `stamp` changes
+    whenever the images do. `blocks()` yields the images in order as uint8 (n, S, S, 3); `image(i)`
+    is one.
     """
 
     labels: np.ndarray | None
@@ -136,6 +138,8 @@ class Stream(NamedTuple):
     blocks: Callable[[], Iterator[np.ndarray]]
     image: Callable[[int], np.ndarray]
     flaw: str = ""
+    passed_over: str = ""
+    skipped: int = 0
 
 
 def stream(
@@ -160,9 +164,11 @@ def stream(
     parsed = check(source)
     try:
         listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
-        _, indices, labels, class_names, flaw = chosen = select(parsed, listing, labeled=labeled)
-        if listing.stamp is not None:
-            stamp = listing.stamp(indices)
+        chosen = select(parsed, listing, labeled=labeled)
+        chosen, skipped = unreadable.left_out(parsed, chosen, cache_dir)
+        _, indices, labels, class_names, flaw = chosen
+        if listing.identity is not None:
+            stamp = listing.identity(indices)
         else:  # such sources are arrays in memory
             stamp = fingerprint(listing.pixels[indices], None)
     except OSError as error:
@@ -175,7 +181,8 @@ def stream(
     def image(i: int) -> np.ndarray:
         return decode.made(listing.image, indices[i], names[i], transform)
 
-    return Stream(labels, class_names, names, stamp, blocks, image, flaw)
+    rest = (flaw, listing.passed_over, skipped)
+    return Stream(labels, class_names, names, stamp, blocks, image, *rest)
 
 
 def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
@@ -204,6 +211,7 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
 def _load(
     parsed: Source, chosen: Selection, image_size: int, cache_dir, progress, at_most
 ) -> Dataset:
+    chosen, skipped = unreadable.left_out(parsed, chosen, cache_dir)
     listing, indices, labels, class_names, flaw = chosen
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
         images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
@@ -211,7 +219,8 @@ def _load(
     else:
         images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
         known = fingerprint(images, labels)
-    return Dataset(images, labels, class_names, chosen.names, known, flaw)
+    rest = (flaw, listing.passed_over, skipped)
+    return Dataset(images, labels, class_names, chosen.names, known, *rest)
 
 
 def _pixels(
@@ -225,10 +234,10 @@ def _pixels(
         return decode.blocks(listing.image, listing.names, indices, size, progress, resize)
 
     shape = (len(indices), size, size, 3)
-    if listing.stamp is None:
+    if listing.identity is None:
         return cache.collect(shape, np.uint8, blocks())
     how = f"{size}" if resize is None else f"{size} resize={resize}"
-    key = f"{decode.RULES} {how} {listing.stamp(indices)}"
+    key = f"{decode.RULES} {how} {listing.identity(indices)}"
     return cache.array(key, shape, np.uint8, blocks, cache_dir)
 
 
@@ -244,7 +253,7 @@ def _options(text: str, kind: str, query: str) -> dict:
             found[name] = _classes(value, bad)
         elif name in COUNTS and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
             found[name] = int(value)
-        elif (name, value) == ("resize", "stretch") or (name, kind) == ("root", "list"):
+        elif (name, value) in _WORDS or (name, kind) == ("root", "list"):
             found[name] = value
         else:
             raise bad

@@ -31,6 +31,7 @@ from adapt_jax.data.download.catalogue import data_root
 DEFAULT_GROUP = "ood"
 RESERVED = ("mean", "id", "train", "val", "ood_val")  # the row of group means, and sets beside
 EXAMPLE = "near/cifar100=npz:c100.npz,far/signs=folder:gtsrb"
+SKIP = "unreadable=skip"
 SPLITS = ("id_train", "id_val", "id_test", "ood_val")
 
 
@@ -218,15 +219,23 @@ SUITES = {
 def resolve(text: str) -> Suite:
     """The suite of that name, or an unnamed one with the sets of a string as `parse_ood` reads it.
 
+    A suite's name may end in "?unreadable=skip", which then holds for all of its sources.
+
     Raises:
       InputError: neither; the message lists the known suites.
     """
     text = text.strip()
-    if text in SUITES:
-        suite, root = SUITES[text], str(data_root())
+    name, _, option = text.partition("?")
+    if name in SUITES:
+        suite, root = SUITES[name], str(data_root())
+        if text != name and option != SKIP:
+            raise InputError(f"suite {name} has the option ?{SKIP} and no other, got {text!r}")
 
         def placed(one):
-            return one._replace(source=one.source.replace("{root}", root))
+            source = one.source.replace("{root}", root)
+            if option and source:
+                source += f"{'&' if '?' in source else '?'}{option}"
+            return one._replace(source=source)
 
         splits = {name: placed(getattr(suite, name)) for name in SPLITS}
         return suite._replace(sets=tuple(map(placed, suite.sets)), **splits)

@@ -27,7 +27,7 @@ from adapt_jax.inference import feature_cache, outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.models import wrapped
 from adapt_jax.results import result_files
-from adapt_jax.results.scores import load_scores
+from adapt_jax.results.scores import load_scores, path_of
 from adapt_jax.workdir import checkpoints, folders
 
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
@@ -67,10 +67,10 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
     path = pathlib.Path(workdir or "").expanduser()
     if not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    known, path = checkpoints.recall_config(path), folders.prepare(path)
+    known = checkpoints.recall_config(path)
     if not (wrapped.is_own(known["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")
-    with folders.locked(path):
+    with folders.read(path):
         run, said = _open(path, known, images, say)
         counted: Counts = {name: {} for name in run.roles}
         for split in (*run.plan.sets, *run.plan.splits):
@@ -128,18 +128,20 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
 
 def _checkpoint(path: pathlib.Path, experiment: Experiment):
     """The state the config evaluates, None if it cannot be read, and what to say about it."""
+    remedy = "restore its folder, or train again"
+    warned: list[str] = []
     try:
-        state = restore(experiment, path)
+        state = restore(experiment, path, strict=True, warn=warned.append)
     except (InputError, OSError) as e:
-        remedy = "restore its folder, or train again"
         return None, [Finding(FAIL, "checkpoint", str(e), remedy)]
     learnt = {"params": state.params, "batch_stats": state.batch_stats}
     learnt["method"] = state.method_state
     named = jax.tree_util.tree_leaves_with_path(learnt)
-    said = run_checks.weights({jax.tree_util.keystr(k): np.asarray(v) for k, v in named})
+    said = [Finding(WARN, "checkpoint", text, remedy) for text in warned]
+    said += run_checks.weights({jax.tree_util.keystr(k): np.asarray(v) for k, v in named})
     if wrapped.is_own(experiment.config.model.name):
         return state, said
-    newest = max(int(p.name) for p in (path / "checkpoints").iterdir() if p.name.isdigit())
+    newest = checkpoints.steps_in(path)[-1]
     return state, said + run_checks.length(newest, experiment.plan.total_steps)
 
 
@@ -223,10 +225,10 @@ def _scores(run: Run, counted: Counts, say: Say) -> list[Finding]:
     in_id = counted.setdefault("ID side of results", {})
     for detector in dict.fromkeys(r["detector"] for r in rows):
         say(f"scores of {detector}")
-        folder, by_set = run.path / "scores" / detector, {}
+        by_set = {}
         try:
             for name in (ID, *shifted, *ood):
-                by_set[name] = load_scores(folder / f"{name}.npz").scores
+                by_set[name] = load_scores(path_of(run.path, detector, name)).scores
                 counted[name][f"scores of {detector}"] = len(by_set[name])
         except InputError as e:
             said.append(Finding(FAIL, f"scores of {detector}", str(e), run_checks.EVALUATE))

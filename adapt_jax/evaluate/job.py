@@ -88,6 +88,7 @@ def evaluate(
         "lists_sha256": image_sets.protocol_hash(data),
         "label_rules": dict(data.label_rules),
         "step": int(state.step),
+        "unreadable_images": {n: d.skipped for n, d in data.evaluated().items() if d.skipped},
         "total_steps": experiment.plan.total_steps,
         **accuracies,
     }

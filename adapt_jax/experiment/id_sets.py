@@ -69,7 +69,7 @@ def id_set(
         raise
     if suite and labels is not None and not part and len(np.unique(labels)) < len(own.names):
         raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
-    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}")
+    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}{found.note}")
     return found._replace(labels=labels), rule
 
 
@@ -80,5 +80,5 @@ def _for_another_network(suite: str, why: str) -> str:
 def counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
     """Loads a set and insists on the number of images its protocol has."""
     found = sources.load(expected.source, size)
-    suites.check_count(expected, len(found.images), suite)
+    suites.check_count(expected, len(found.images) + found.skipped, suite)
     return found

@@ -115,7 +115,7 @@ def load(
     size, labeled = config.image_size, method.label_kind == "labels"
     train = id_sets.training_set(config, labeled, INPUTS[config.input], class_names, say)
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}"
+    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
     say(f"train  {config.train_data}: {found}")
     if read_while_training(train) and not config.mean:
         raise InputError(
@@ -148,7 +148,8 @@ def load(
     ood_val = None
     if config.search:
         ood_val = id_sets.counted(fixed["ood_val"], size, plan.name)
-        say(f"val    {plan.ood_val.source}: {len(ood_val.images):,} OOD images for the search")
+        count = f"{len(ood_val.images):,} OOD images for the search{ood_val.note}"
+        say(f"val    {plan.ood_val.source}: {count}")
     ood, groups = {}, {}
     for ood_set in plan.sets:
         name = ood_set.name
@@ -159,8 +160,8 @@ def load(
             )
         else:
             ood[name] = id_sets.counted(ood_set, size, plan.name)
-            count = len(ood[name].images)
-            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count:,} images")
+            count = f"{len(ood[name].images):,} images{ood[name].note}"
+            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
         groups[name] = ood_set.group
     data = Data(train, test, ood, groups, val, ood_val, rules)
     _check_held_out(data, say)

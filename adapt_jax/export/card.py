@@ -87,7 +87,7 @@ fractions of 255) is part of the network. `score.py` does all of it.
 * checkpoint SHA-256 `{card["checkpoint_sha256"]}`
 * training images SHA-256 `{data["fingerprint"]}`
 
-`card.json` has the rest, and the hash of every file.
+`card.json` has the rest, and the hash of every file that scores images.
 """
 
 

@@ -13,13 +13,12 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import safetensors.numpy
 
-from adapt_jax.core import named
+from adapt_jax.core import files, named, replacing
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
 from adapt_jax.experiment import derived
@@ -82,7 +81,7 @@ def export(
     weights = named.flatten(**ready.variables, method=ready.method_state)
     data = dict(ready.facts) | {"image_size": ready.square[0], "resize": ready.square[1]}
     say(f"writing {target}")
-    with _whole(target) as folder:
+    with _written(target) as folder:
         _write_json(folder / bundle.CONFIG, ready.config.to_dict())
         _write_json(folder / bundle.DATA, data)
         _write_json(folder / bundle.DETECTOR, about)
@@ -160,7 +159,7 @@ def _card(ready: Pipeline, evaluation, data, about, scorer, licence: str, folder
                 "sha256": file_sha256(folder / name),
                 "bytes": (folder / name).stat().st_size,
             }
-            for name in bundle.FILES
+            for name in bundle.HASHED
         },
     }
 
@@ -181,25 +180,15 @@ def _target(out: str, overwrite: bool) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _whole(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A directory beside `target` that takes its place once all is written to it."""
+def _written(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory that takes the place of `target` once all is written to it."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with replacing.whole_folder(target) as folder:
+            yield folder
     except OSError as e:
-        raise InputError(f"--out {target} cannot be written ({e.strerror})") from None
-    try:
-        yield folder
-        folder.chmod(0o755)
-        if target.exists() and any(target.iterdir()):
-            former = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-            target.rename(former / target.name)
-            folder.rename(target)
-            shutil.rmtree(former)
-        else:
-            folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(
+            f"--out {target} cannot be written ({files.disk_reason(e)}); nothing there was changed"
+        ) from None
 
 
 def _write_json(path: pathlib.Path, content: Any) -> None:

@@ -5,9 +5,30 @@ image is rejected if its conformal p-value is at most that: on average this happ
 share of new in-distribution images.
 """
 
+import hashlib
 import json
 import pathlib
 import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def verify() -> None:
+    """Ends the program unless every file of the export is as card.json says, this one included."""
+    try:
+        known = json.loads((HERE / "card.json").read_text())["files"]
+        for name in sorted(known):
+            if pathlib.PurePath(name).name != name:
+                raise ValueError(f"it names the file {name!r}")
+            if hashlib.sha256((HERE / name).read_bytes()).hexdigest() != known[name]["sha256"]:
+                sys.exit(f"error: {HERE / name} is not the file that was exported; copy it again")
+        if not {"data.json", "detector.json", "scorer.stablehlo", "score.py"} <= known.keys():
+            raise ValueError("it lacks files")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        sys.exit(f"error: {HERE / 'card.json'} or a file it names is damaged ({e}); copy it again")
+
+
+verify()
 
 try:
     import flatbuffers  # noqa: F401  jax reads the program with it
@@ -17,7 +38,6 @@ try:
 except ImportError as e:
     sys.exit(f"{e}. {__doc__}")
 
-HERE = pathlib.Path(__file__).resolve().parent
 DATA = json.loads((HERE / "data.json").read_text())
 DETECTOR = json.loads((HERE / "detector.json").read_text())
 BLOCK = 256  # images scored together

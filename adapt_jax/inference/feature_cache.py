@@ -1,16 +1,18 @@
 """One forward pass over a set of images, every image counted once, cached by checkpoint."""
 
 import hashlib
+import io
 import json
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from adapt_jax.core import npz
+from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
-from adapt_jax.core.files import write_atomically
+from adapt_jax.core.files import checked_fields, folder_name, read_json, write_atomically
 from adapt_jax.data.sources import Dataset
 from adapt_jax.inference.forward import Arrays, Extract
 from adapt_jax.runtime import processes
@@ -36,11 +38,10 @@ def cached(
     arrays = _labelled(extract(dataset.images), dataset)
     if processes.is_main():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
-        content: dict[str, Any] = {"key": key, **arrays}
-        with temporary.open("wb") as file:
-            np.savez(file, **content)
-        temporary.replace(path)
+        content = io.BytesIO()
+        fields: dict[str, Any] = {"key": key, **arrays}
+        np.savez(content, **fields)
+        write_atomically(path, content.getvalue())
     return arrays
 
 
@@ -79,10 +80,12 @@ def dtype(folder: pathlib.Path, checkpoint: str) -> str | None:
 
 def _index(folder: pathlib.Path, checkpoint: str) -> dict[str, Any]:
     """{} where there is none, or one of another checkpoint."""
-    try:
-        index = json.loads((folder / _INDEX).read_text())
-    except (OSError, ValueError):
+    path, remedy = folder / _INDEX, "evaluate the run again"
+    if not path.exists():
         return {}
+    index = read_json(path, {"checkpoint": str, "sets": dict}, remedy)
+    for name, entry in index["sets"].items():
+        checked_fields(entry, {"key": str, "source": str}, f"{path}, set {name!r}", remedy)
     return index if index["checkpoint"] == checkpoint else {}
 
 
@@ -93,7 +96,7 @@ def stored(folder: pathlib.Path, checkpoint: str, name: str) -> Arrays | None:
 
 def path_of(folder: pathlib.Path, name: str, checkpoint: str) -> pathlib.Path:
     """The file of a set's outputs."""
-    return pathlib.Path(folder) / f"{name}-{checkpoint[:12]}.npz"
+    return pathlib.Path(folder) / f"{folder_name(name)}-{folder_name(checkpoint[:12])}.npz"
 
 
 def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
@@ -119,7 +122,6 @@ def _read(path: pathlib.Path, key: str) -> Arrays | None:
 
 def _load(path: pathlib.Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return None  # absent, or cut short by a kill: compute it again
+        return npz.read(path)
+    except (OSError, InputError):
+        return None  # absent, or damaged: compute it again

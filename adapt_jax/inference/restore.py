@@ -1,6 +1,7 @@
 """The trained state of a run or an export."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,21 +12,29 @@ from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.models import wrapped
-from adapt_jax.runtime import sharding
+from adapt_jax.runtime import sharding, terminal
 from adapt_jax.training import train_state
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints
 
 
-def restore(experiment: Experiment, folder: pathlib.Path) -> TrainState:
+def restore(
+    experiment: Experiment,
+    folder: pathlib.Path,
+    *,
+    strict: bool = False,
+    warn: Callable[[str], None] = terminal.warn,
+) -> TrainState:
     """The state that is evaluated: the last checkpoint or the best; of an export, its only one.
 
     Args:
       experiment: the run, whose config field eval_checkpoint decides which.
       folder: of the run, or of an export, whose state has no optimiser and no key.
+      strict: refuse a damaged checkpoint instead of using another.
+      warn: told in a sentence when another one is used.
 
     Raises:
-      InputError: the run has no checkpoint, or one of another shape.
+      InputError: the run has no checkpoint, or none that can be used.
     """
     folder = pathlib.Path(folder)
     like = _abstract_state(experiment)
@@ -33,15 +42,14 @@ def restore(experiment: Experiment, folder: pathlib.Path) -> TrainState:
         return _exported(folder, like, experiment.mesh)
     if wrapped.is_own(experiment.config.model.name):
         return _wrapped(experiment)
-    store = checkpoints.Checkpoints(folder, cleanup=False)
+    store = checkpoints.Checkpoints(folder, cleanup=False, warn=warn)
     try:
-        best = experiment.config.eval_checkpoint == "best"
-        step = store.best_step() if best else store.latest_step()
-        if step is None:
-            raise InputError(f"{folder} has no checkpoint yet; train it first")
-        return store.restore(step, like)
+        state = store.restore(experiment.config.eval_checkpoint, like, strict=strict)
     finally:
         store.close()
+    if state is None:
+        raise InputError(f"{folder} has no checkpoint yet; train it first")
+    return state
 
 
 def _wrapped(experiment: Experiment) -> TrainState:

@@ -1,13 +1,13 @@
 """Reading files of PyTorch tensors: `.npz`, `.safetensors` and, where asked to, checkpoints."""
 
 import pathlib
-import zipfile
 
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from adapt_jax.core import npz
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.stand_ins import refuse_stand_in
 from adapt_jax.models import torch_files
@@ -55,9 +55,8 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
 
 def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as e:
+        return npz.read(file)
+    except (OSError, InputError) as e:
         raise InputError(f"{file} cannot be read as .npz ({e}); write it again") from None
 
 

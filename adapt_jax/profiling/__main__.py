@@ -5,12 +5,12 @@ stream a row, an operation in its phase's colour.
 """
 
 import gzip
-import json
 import pathlib
 
 import matplotlib
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import read_json
 from adapt_jax.profiling import hlo, ops, summary
 from adapt_jax.runtime import cli
 
@@ -24,9 +24,8 @@ _THIN = 2e-4  # of a step; shorter operations are not drawn
 def draw(folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes the pictures of a profile; InputError where there is none."""
     folder = pathlib.Path(folder)
-    if not (folder / "summary.json").exists():
-        raise InputError(f"{folder} has no summary.json; give the folder of a profile")
-    found = json.loads((folder / "summary.json").read_text())
+    kinds = {"phases": dict, "ops": list, "unit": str}
+    found = read_json(folder / "summary.json", kinds, "give the folder of a profile")
     program = hlo.parse(gzip.decompress((folder / summary.PROGRAM).read_bytes()).decode())
     figures = {"phases.png": _phases(found), "timeline.png": _timeline(folder, found, program)}
     for name, figure in figures.items():

@@ -1,6 +1,5 @@
 """Results of several configs, one next to the other: rows, table, Markdown, CSV, JSON, figure."""
 
-import csv
 import io
 import json
 import pathlib
@@ -12,8 +11,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
+from adapt_jax.core.sheets import csv_text
 from adapt_jax.results import aggregate, tables, ties
 from adapt_jax.results.tables import MEAN, Row
 from adapt_jax.runtime import provenance
@@ -69,16 +68,12 @@ def content(
 
 def write(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Writes compare.json, .csv, .md, .png and .svg into `workdir`."""
-    sheet = io.StringIO(newline="")
     columns = list(dict.fromkeys(k for row in content["rows"] for k in row))
-    writer = csv.DictWriter(sheet, columns, restval="")
-    writer.writeheader()
-    writer.writerows(content["rows"])
     picture = figure(content)
-    files = {
+    files: dict[str, bytes | str] = {
         "compare.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
-        "compare.csv": encoded(sheet.getvalue()),
-        "compare.md": encoded(markdown(content)),
+        "compare.csv": csv_text(content["rows"], columns),
+        "compare.md": markdown(content),
         "compare.png": _saved(picture, "png"),
         "compare.svg": _saved(picture, "svg"),
     }

@@ -6,7 +6,6 @@ returns a `matplotlib.figure.Figure` that is nobody's current figure: show it, o
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -22,7 +21,7 @@ from adapt_jax.data.set_names import ID
 from adapt_jax.report import plots
 from adapt_jax.results import result_files, tables
 from adapt_jax.results.evaluation import Embeddings, prototype_rows
-from adapt_jax.results.scores import load_scores
+from adapt_jax.results.scores import load_scores, path_of
 from adapt_jax.results.scoring import stream_key
 
 _ID, _OOD, _INK, _GRID = "#0a66c2", "#d1490b", "#5b6571", "#e1e5ea"
@@ -189,10 +188,9 @@ def _rows(found, detector: str = "") -> list[tables.Row]:
 
 def _scores(workdir, detector: str, ood: str) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the ID test set, those of the OOD set's stream where there are such, and of it."""
-    folder = Path(workdir) / "scores" / detector
-    own = folder / f"{stream_key(ID, ood)}.npz"
-    own = own if own.exists() else folder / f"{ID}.npz"
-    return load_scores(own).scores, load_scores(folder / f"{ood}.npz").scores
+    own = path_of(workdir, detector, stream_key(ID, ood))
+    own = own if own.exists() else path_of(workdir, detector, ID)
+    return load_scores(own).scores, load_scores(path_of(workdir, detector, ood)).scores
 
 
 def _dot(marker: str, color: str, label: str) -> Line2D:

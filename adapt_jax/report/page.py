@@ -12,7 +12,6 @@ import numpy as np
 from markupsafe import Markup
 
 from adapt_jax import metrics
-from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data.set_names import ID, id_side
 from adapt_jax.report import plots
@@ -83,7 +82,7 @@ def write(
     )
     path = Path(workdir) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, encoded(page))
+    write_atomically(path, page)
     return path
 
 

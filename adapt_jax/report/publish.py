@@ -1,19 +1,21 @@
 """From scored detectors to what a run's folder and the console show; shared by every evaluation."""
 
+import contextlib
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from adapt_jax.core import replacing
 from adapt_jax.report import page
 from adapt_jax.results import result_files, tables
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.results.scored import Scored, lacking
-from adapt_jax.results.scores import save_scores
+from adapt_jax.results.scores import path_of, save_scores
 from adapt_jax.runtime import processes, provenance
 from adapt_jax.workdir import logbook
 
 SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; files have all
+_WRITTEN = ("scores", "results.json", "results.csv", "report.html")
 _MOST_ROWS = 60  # on the console; above that, the means of groups
 
 
@@ -35,13 +37,15 @@ def write(workdir: pathlib.Path, evaluation: Evaluation, console) -> dict[str, A
         written.
     """
     header = _header(evaluation)
-    if processes.is_main():
-        _write_scores(workdir / "scores", evaluation)
-        (workdir / "report.html").unlink(missing_ok=True)
-    content = result_files.write(workdir, header, evaluation.scored.rows)
-    if processes.is_main():
-        if evaluation.config["report"]:
-            page.write(workdir, evaluation, header, logbook.read(workdir))
+    main = processes.is_main()
+    place = replacing.entries(workdir, _WRITTEN) if main else contextlib.nullcontext(workdir)
+    with place as folder:
+        if main:
+            _write_scores(folder, evaluation)
+        content = result_files.write(folder, header, evaluation.scored.rows)
+        if main and evaluation.config["report"]:
+            page.write(folder, evaluation, header, logbook.read(workdir))
+    if main:
         show(header, evaluation.scored, workdir, evaluation.title, console)
     processes.wait("results")
     lacking(evaluation.scored)
@@ -65,12 +69,11 @@ def _header(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _write_scores(folder: pathlib.Path, evaluation: Evaluation) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # those of another evaluation
+def _write_scores(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     for detector, by_set in evaluation.scored.scores.items():
         for name, values in by_set.items():
             found = evaluation.sets[evaluation.images_of.get(name, name)]
-            save_scores(folder / detector / f"{name}.npz", values, found.names, found.labels)
+            save_scores(path_of(workdir, detector, name), values, found.names, found.labels)
 
 
 def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console) -> None:

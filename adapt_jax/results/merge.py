@@ -5,8 +5,6 @@ Runs that differ in their seed only become one row with mean and population stan
 otherwise runs of one method and network belong together. Different protocols are refused.
 """
 
-import csv
-import io
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,8 +14,8 @@ import numpy as np
 from absl import flags
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
+from adapt_jax.core.sheets import csv_text
 from adapt_jax.results import aggregate, published, result_files, tables, ties
 from adapt_jax.results.tables import MEAN, Row
 from adapt_jax.runtime import cli, terminal
@@ -96,12 +94,7 @@ def text(
     if kind == "json":
         return json.dumps(list(rows), indent=1, allow_nan=False) + "\n"
     if kind == "csv":
-        out = io.StringIO(newline="")
-        fields = list(dict.fromkeys(k for r in rows for k in r))
-        writer = csv.DictWriter(out, fields, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-        return out.getvalue()
+        return csv_text(rows, list(dict.fromkeys(k for r in rows for k in r)))
     protocols = dict.fromkeys(r["protocol"] for r in rows)  # one, see `merge`
     notes = [*(f"protocol: {p}" for p in protocols), *notes]
     if kind in ("latex", "paper"):
@@ -205,7 +198,7 @@ def main() -> None:
         table = text(rows, kind.value or "markdown", shown, keys, notes)  # checks columns
         if out.value:
             try:
-                write_atomically(out.value, encoded(table))
+                write_atomically(out.value, table)
             except OSError as e:
                 raise InputError(f"--out={out.value} cannot be written: {e.strerror}") from e
             print(f"wrote {out.value}")

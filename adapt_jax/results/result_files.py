@@ -1,7 +1,5 @@
 """results.json and results.csv: header, rows, reading and writing."""
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -9,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.file_names import encoded
-from adapt_jax.core.files import write_atomically
+from adapt_jax.core.files import read_json, write_atomically
+from adapt_jax.core.sheets import csv_text
 from adapt_jax.results import result_rows
 from adapt_jax.results.tables import Row
 from adapt_jax.runtime import processes
 from adapt_jax.runtime.provenance import commit, versions
 
+_KINDS = {
+    "protocol": str, "id": str, "seed": int, "method": str, "model": str, "checkpoint_sha256": str,
+    "rows": list,
+}  # fmt: skip
 _FACTS = ("protocol", "id", "seed", "method", "model", "checkpoint_sha256")
 
 
@@ -66,13 +68,10 @@ def write(
 def _write(workdir: Path, header: Mapping[str, Any], rows: Sequence[Row], text: str) -> None:
     facts = {k: header[k] for k in (*_FACTS, "commit")}
     columns = list(dict.fromkeys([*facts, *(k for r in rows for k in r)]))
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, restval="")
-    writer.writeheader()
-    writer.writerows({**facts, **r} for r in rows)
+    table = csv_text(({**facts, **r} for r in rows), columns)
     workdir.mkdir(parents=True, exist_ok=True)
     write_atomically(workdir / "results.json", (text + "\n").encode())
-    write_atomically(workdir / "results.csv", encoded(table.getvalue()))
+    write_atomically(workdir / "results.csv", table)
 
 
 def read(workdir: str | os.PathLike) -> dict[str, Any]:
@@ -82,17 +81,9 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
       InputError: there is none, or it is not one of ours.
     """
     path = Path(workdir) / "results.json"
+    remedy = "evaluate the run again" if path.exists() else "evaluate the run first"
+    content = read_json(path, _KINDS, remedy)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; evaluate the run first.") from None
-    except (ValueError, RecursionError) as e:
-        raise InputError(f"{path} is not JSON ({e}); evaluate the run again.") from e
-    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
-        raise InputError(f"{path} has no rows; it was not written by this program.")
-    try:
-        if missing := [k for k in _FACTS if k not in content]:
-            raise ValueError(f"{', '.join(missing)} is missing")
         result_rows.check(content)
     except ValueError as e:
         raise InputError(f"{path} holds no results of this program ({e}); evaluate it again") from e

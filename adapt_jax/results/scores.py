@@ -2,15 +2,15 @@
 
 import io
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from adapt_jax.core import npz
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import write_atomically
+from adapt_jax.core.files import folder_name, write_atomically
 
 
 class Scores(NamedTuple):
@@ -49,10 +49,22 @@ def load_scores(path: str | os.PathLike) -> Scores:
       InputError: the file is missing, damaged, or not one of ours.
     """
     try:
-        # NumPy leaves a damaged file open if it opens it itself.
-        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
-            return Scores(file["scores"], file["names"], file.get("labels"))
+        arrays = npz.read(path)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; evaluate the run first.") from None
-    except (LookupError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
-        raise InputError(f"{path} is not a file of scores ({e}); evaluate the run again.") from e
+        raise InputError(f"{path} does not exist; evaluate the run first") from None
+    except InputError as e:
+        raise InputError(f"{path} is not a file of scores ({e}); evaluate the run again") from None
+    found = Scores(arrays.get("scores"), arrays.get("names"), arrays.get("labels"))
+    given = [array for array in found if array is not None]
+    alike = len({array.shape for array in given}) == 1 and given[0].ndim == 1
+    if found.scores is None or found.names is None or not alike or found.scores.dtype.kind != "f":
+        raise InputError(
+            f"{path} is not a file of scores (expected one score, name and label per image); "
+            "evaluate the run again"
+        )
+    return found
+
+
+def path_of(workdir: str | os.PathLike, detector: str, name: str) -> Path:
+    """The file of a detector's scores of a set, below a run's folder whatever their names are."""
+    return Path(workdir) / "scores" / folder_name(detector) / f"{folder_name(name)}.npz"

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from adapt_jax.core import file_names
 from adapt_jax.core.errors import InputError, NoAnswer, TrainingFailed
+from adapt_jax.core.redaction import redacted
 
 EXIT_FAILED = 1
 EXIT_INPUT = 2
@@ -68,7 +69,7 @@ def explained(prefix: Callable[[], str] = str) -> Iterator[None]:
             raise
         with contextlib.suppress(OSError):  # it may be stdout that is on the full disk
             sys.stdout.flush()
-        print(f"{prefix()}error: {told.sentence}", file=sys.stderr, flush=True)
+        print(f"{prefix()}error: {redacted(told.sentence)}", file=sys.stderr, flush=True)
         if isinstance(error, NoAnswer):
             os._exit(told.code)
         raise SystemExit(told.code) from None

@@ -49,7 +49,7 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
       job: takes nothing, or with `arguments` the list of those that are no flags.
       arguments: whether there may be such.
     """
-    logging.set_verbosity(logging.WARNING)  # Orbax narrates every save at INFO
+    logging.set_verbosity(logging.FATAL)  # Orbax narrates, and raises what it logs as an error
     coordinator = flags.DEFINE_string("coordinator", "", "host:port of process 0, if several.")
     count = flags.DEFINE_integer("num_processes", None, "How many processes there are.")
     index = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")

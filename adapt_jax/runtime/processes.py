@@ -23,6 +23,7 @@ from jax.experimental import multihost_utils
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
+from adapt_jax.core.redaction import redacted
 
 HEARTBEAT = 30  # seconds without a sign of life after which the others give up
 _LOST = re.compile(r"(?i)gloo|connection|heartbeat|unavailable|deadline|barrier|peer|socket")
@@ -170,7 +171,7 @@ def leave_alone(error: Exception, code: int = EXIT_INPUT) -> None:
     if jax.process_count() == 1:
         return
     sys.stdout.flush()
-    print(f"{prefix()}error: {error}", file=sys.stderr, flush=True)
+    print(f"{prefix()}error: {redacted(str(error))}", file=sys.stderr, flush=True)
     os._exit(code)
 
 

@@ -1,6 +1,7 @@
 """What a person sees while a job runs, and what is left of its failures."""
 
 import contextlib
+import logging
 import pathlib
 import sys
 import time
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.redaction import redacted
 from adapt_jax.runtime import processes
 
 
@@ -22,12 +24,46 @@ def console() -> Console:
     terminal = sys.stdout.isatty()
     width = None if terminal else 120  # logs and pipes have no width of their own
     # Notebooks ask for colour (FORCE_COLOR), but cannot move the cursor of a progress bar.
-    return Console(file=sys.stdout, width=width, force_terminal=terminal, force_jupyter=False)
+    return Console(
+        file=sys.stdout,
+        width=width,
+        force_terminal=terminal,
+        force_jupyter=False,
+        markup=False,  # "[/x]" in a path is not a tag
+        emoji=False,  # nor ":x:" a picture
+    )
 
 
 def printer(console: Console) -> Callable[[str], None]:
     """`say(text)`: lines as they are, neither wrapped nor coloured."""
     return lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Says on stderr what a person should know although the job goes on; once, not per process."""
+    if processes.is_main():
+        print(f"warning: {redacted(text)}", file=sys.stderr, flush=True)
+
+
+def quiet_asyncio() -> None:
+    """Drops what asyncio prints of reads that another library has started and then given up.
+
+    They end after their event loop, one traceback each; the library has raised an error by then.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    for name in ("excepthook", "unraisablehook"):
+        hook = getattr(sys, name)
+        if getattr(hook, "__name__", "") != "quiet":
+            setattr(sys, name, _quiet(hook))
+
+
+def _quiet(hook: Callable) -> Callable:
+    def quiet(*arguments):
+        error = arguments[0].exc_value if len(arguments) == 1 else arguments[1]
+        if not (isinstance(error, RuntimeError) and "Event loop is closed" in str(error)):
+            hook(*arguments)
+
+    return quiet
 
 
 @contextlib.contextmanager
@@ -54,5 +90,6 @@ def failures(workdir: pathlib.Path):
         path = pathlib.Path(workdir) / "errors" / f"process{jax.process_index()}.log"
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
+            trace = redacted(traceback.format_exc())
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{trace}\n")
         raise

@@ -56,7 +56,7 @@ def load(
     try:
         text = path.read_text("utf-8-sig")
         names = _from_json(json.loads(text)) if kind == ".json" else text.splitlines()
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"cannot read class names from {place}: {error!r}.") from error
     names = _spaced(name for name in names if name.strip())
     if kind == ".json" and not any(codes.WORDNET.match(name) for name in names):

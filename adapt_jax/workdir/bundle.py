@@ -3,7 +3,6 @@
 An export is a directory; `FILES` are the parts that are read here. card.json holds their SHA-256.
 """
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from adapt_jax.core import named
+from adapt_jax.core import files, named
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
 
@@ -21,15 +20,24 @@ CARD, CONFIG, DATA = "card.json", "config.json", "data.json"
 WEIGHTS, DETECTOR, DETECTOR_ARRAYS = "model.safetensors", "detector.json", "detector.safetensors"
 SCORER, SCRIPT, README = "scorer.stablehlo", "score.py", "README.md"
 FILES = (CONFIG, DATA, WEIGHTS, DETECTOR, DETECTOR_ARRAYS, SCORER)
+HASHED = (*FILES, SCRIPT)  # older cards lack the script
+_REMEDY = "copy the export again"
+_CARD_KINDS = {"format": str, "files": dict, "step": int, "results": dict}
+_KINDS = {
+    DATA: {"image_size": int, "class_names": list, "mean": list, "std": list},
+    DETECTOR: {
+        "detector": str, "arrays": dict, "threshold": float, "tpr": float, "calibrated_on": str,
+    },
+}  # fmt: skip
 
 
 def is_export(folder: pathlib.Path) -> bool:
     """Whether the folder is an export and not a run."""
     try:
-        found = json.loads((folder / CARD).read_text())
-    except (OSError, ValueError):
+        found = files.read_json(folder / CARD, {"format": str}, _REMEDY)
+    except InputError:
         return False
-    return isinstance(found, dict) and str(found.get("format", "")).startswith("adapt_jax export")
+    return found["format"].startswith("adapt_jax export")
 
 
 def verify(folder: pathlib.Path) -> dict[str, Any]:
@@ -44,8 +52,12 @@ def verify(folder: pathlib.Path) -> dict[str, Any]:
             f"{folder} is of the format {card.get('format')!r}, this package reads {FORMAT!r}; "
             "use the version of adapt_jax that its card names"
         )
-    for name in FILES:
-        known = card.get("files", {}).get(name, {}).get("sha256")
+    files.checked_fields(card, _CARD_KINDS, str(folder / CARD), _REMEDY)
+    for name in HASHED:
+        if name not in card["files"] and name not in FILES:
+            continue
+        entry = card["files"].get(name)
+        known = entry.get("sha256") if isinstance(entry, dict) else None
         if not (folder / name).is_file():
             raise InputError(f"{folder / name} is missing; copy the whole export")
         if file_sha256(folder / name) != known:
@@ -62,10 +74,7 @@ def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
     Raises:
       InputError: it is missing or damaged.
     """
-    try:
-        return json.loads((folder / name).read_text())
-    except (OSError, ValueError) as e:
-        raise InputError(f"{folder / name} cannot be read ({e}); copy the export again") from None
+    return files.read_json(folder / name, _KINDS.get(name, {}), _REMEDY)
 
 
 def read_weights(folder: pathlib.Path, like: dict[str, Any]) -> tuple[dict[str, Any], int]:

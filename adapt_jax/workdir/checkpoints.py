@@ -1,91 +1,224 @@
-"""Saving and restoring runs with Orbax: the newest and the best state, and the run's config."""
+"""Saving and restoring runs with Orbax: the two newest states, the best one, and the run's config.
 
+A checkpoint is a folder `checkpoints/STEP`. Beside the arrays it holds the training loss and the
+SHA-256 of every array, themselves hashed. A checkpoint that does not match its hashes is not used.
+"""
+
+import contextlib
 import hashlib
 import json
+import math
 import pathlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
 from adapt_jax.config import completed
 from adapt_jax.config.effects import Effect, changed
-from adapt_jax.core import generator
-from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import write_atomically
-from adapt_jax.runtime import processes
+from adapt_jax.core import files, generator
+from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.core.files import checked_fields, read_json, write_atomically
+from adapt_jax.runtime import processes, terminal
+from adapt_jax.workdir import integrity
+
+KEPT = 2  # newest checkpoints, so that there is another one if the newest is damaged
+_FOLDER = "checkpoints"
 
 
 class Checkpoints:
-    """The `checkpoints/` folder of a work directory: the latest state and the best by loss."""
+    """The `checkpoints/` folder of a work directory: the newest states and the best by loss."""
 
-    def __init__(self, workdir: pathlib.Path, *, cleanup: bool = True):
-        """Opens the folder, creating it if need be.
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        cleanup: bool = True,
+        warn: Callable[[str], None] = terminal.warn,
+    ):
+        """Opens the folder.
 
-        `cleanup` removes what a killed program left half written: only for who holds the work
-        directory, since it may be a program that is writing now.
+        Args:
+          workdir: the folder of the run.
+          cleanup: removes what a killed program left half written. Only for who holds the work
+            directory, since it may be a program that is writing now.
+          warn: told when a checkpoint is damaged and another one is used.
         """
-        newest = policies.LatestN(n=1)
-        # Orbax's best-n alone would delete the newest whenever it is not among the best.
-        best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1)
-        options = ocp.CheckpointManagerOptions(
-            best_fn=_loss,  # without it no metrics are saved at all
-            best_mode="min",
-            preservation_policy=policies.AnyPreservationPolicy([newest, best]),
-            cleanup_tmp_directories=cleanup,
-        )
-        folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        self._manager = ocp.CheckpointManager(folder, options=options)
+        self._folder = pathlib.Path(workdir).absolute() / _FOLDER
+        self._warn = warn
+        self._unfinished: int | None = None
+        terminal.quiet_asyncio()
+        items = {
+            "default": ocp.StandardCheckpointHandler(),
+            "metrics": ocp.JsonCheckpointHandler(filename="metrics"),
+        }
+        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**items))
+        if cleanup and processes.is_main():
+            self._remove_unfinished()
 
     def save(self, step: int, state: Any, loss: float) -> None:
-        """Writes `state`; on accelerators in the background. `loss` ranks the best."""
+        """Writes `state`; on accelerators in the background. `loss` ranks the best.
+
+        Raises:
+          TrainingFailed: this or the previous checkpoint cannot be written; earlier ones are kept.
+        """
+        self._finish()
         state = state._replace(key=jax.random.key_data(state.key))
-        self._manager.save(
-            step, args=ocp.args.StandardSave(state), metrics={"loss": float(loss)}, force=True
+        facts = {"loss": float(loss), "arrays": integrity.hashes(state)}
+        args = ocp.args.Composite(
+            default=ocp.args.StandardSave(state),
+            metrics=ocp.args.JsonSave(facts | {"sha256": integrity.seal(facts)}),
         )
+        self._unfinished = step
+        with self._failing(step):
+            self._orbax.save(self._folder / str(step), args=args, force=True)
         if jax.default_backend() == "cpu":
             # There the writer may still be reading the very memory the next step is donated.
-            self._manager.wait_until_finished()
+            self._finish()
 
-    def latest_step(self) -> int | None:
-        """The newest saved step, None before the first."""
-        return self._manager.latest_step()
+    def steps(self) -> list[int]:
+        """The saved steps, ascending; some may be damaged."""
+        return steps_in(self._folder.parent)
 
-    def best_step(self) -> int | None:
-        """The saved step with the lowest loss, None before the first."""
-        return self._manager.best_step()
+    def restore(self, which: str, like: Any, *, strict: bool = False) -> Any:
+        """The newest state, or the best; where it is damaged, the next one, which is then said.
 
-    def restore(self, step: int, like: Any) -> Any:
+        Args:
+          which: "last" or "best" (lowest training loss).
+          like: shapes, dtypes and shardings of the state.
+          strict: refuse a damaged one instead of using another.
+
+        Returns:
+          The state, None before the first checkpoint.
+
+        Raises:
+          InputError: no checkpoint can be used; says what is wrong with the first.
+        """
+        wrong: list[str] = []
+        for step in self._candidates(which):
+            state = problem = None
+            try:
+                state = self.load(step, like)
+            except InputError as e:
+                problem = str(e)
+            if processes.all_of(state is not None):
+                if wrong:
+                    self._warn(f"{wrong[0]}; using the checkpoint of step {step} instead")
+                return state
+            wrong.append(problem or f"another process cannot read the checkpoint of step {step}")
+            if strict:
+                break
+        if not wrong:
+            return None
+        more = f"; so are the other {len(wrong) - 1}" if len(wrong) > 1 else ""
+        raise InputError(f"{wrong[0]}{more}; restore {self._folder}, or train in another folder")
+
+    def load(self, step: int, like: Any) -> Any:
         """The state saved at `step`, laid out and sharded as `like`.
 
         Raises:
-          InputError: what was saved has another structure or other shapes.
+          InputError: it is damaged, or has another structure or other shapes.
         """
         raw = like._replace(key=jax.eval_shape(jax.random.key_data, like.key))
         raw = jax.tree.map(_abstract, raw)
         # A leaf that does not say where it goes is sought on the devices it was saved from.
         raw = raw._replace(key=raw.key.update(sharding=raw.step.sharding))
+        where = self._folder / str(step)
+        known = integrity.facts(where)
         try:
-            restored = self._manager.restore(step, args=ocp.args.StandardRestore(raw))
-        except (ValueError, KeyError, TypeError, OSError) as e:
+            args = ocp.args.Composite(default=ocp.args.StandardRestore(raw))
+            restored = self._orbax.restore(where, args=args).default
+        except Exception as e:  # Orbax raises whatever a damaged file makes it stumble over
+            processes.leave_if_lost(e)
             first = (str(e).strip() or type(e).__name__).splitlines()[0]
             raise InputError(
                 f"the checkpoint of step {step} is damaged, or does not fit this config and data: "
                 f"{first}"
             ) from e
+        if "arrays" in known:
+            integrity.check(restored, known["arrays"], step)
+        else:
+            self._warn(
+                f"the checkpoint of step {step} was saved by a version without hashes, so that "
+                "damage to it cannot be noticed"
+            )
         return restored._replace(key=generator.from_data(restored.key))
 
     def close(self) -> None:
         """Waits for pending writes."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self._finish()
+        finally:
+            self._orbax.close()
+
+    def _candidates(self, which: str) -> Iterator[int]:
+        """The steps to try, in order, the same on every process."""
+        order = self.steps()[::-1]
+        if which == "best":
+            order = sorted(order, key=self._loss)
+        for own in [*order, -1]:
+            if (step := processes.first(own)) < 0:
+                return
+            yield step
+
+    def _loss(self, step: int) -> float:
+        """That of a checkpoint; infinity, after a word, where it cannot be read."""
+        try:
+            return integrity.facts(self._folder / str(step))["loss"]
+        except InputError as e:
+            self._warn(f"{e}; its loss is not known")
+            return math.inf
+
+    def _finish(self) -> None:
+        """Waits for the save in progress, then removes the checkpoints it makes superfluous."""
+        step, self._unfinished = self._unfinished, None
+        if step is None:
+            return
+        with self._failing(step):
+            self._orbax.wait_until_finished()
+        if not processes.is_main():
+            return
+        files.sync_below(self._folder / str(step))
+        # A later one can only be a damaged one, in whose place an earlier one was resumed.
+        order = [s for s in self.steps() if s <= step]
+        kept = {*order[-KEPT:], min(order, key=self._loss)}
+        for superfluous in set(self.steps()) - kept:
+            half = self._folder / f"{superfluous}.deleted"
+            (self._folder / str(superfluous)).rename(half)
+            shutil.rmtree(half, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _failing(self, step: int) -> Iterator[None]:
+        """Inside, what goes wrong with the disk ends the training in one sentence."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as e:  # TensorStore has errors of its own
+            processes.leave_if_lost(e)
+            self._unfinished = None
+            if processes.is_main():
+                self._remove_unfinished()
+            why = f"{self._folder} ({files.disk_reason(e)}); make room and run it again"
+            error = TrainingFailed(f"the checkpoint of step {step} cannot be written to {why}")
+            processes.leave_alone(error, 1)
+            raise error from e
+
+    def _remove_unfinished(self) -> None:
+        for path in self._folder.glob("*") if self._folder.is_dir() else ():
+            if "orbax-checkpoint-tmp" in path.name or path.name.endswith(".deleted"):
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def _loss(metrics: dict[str, float]) -> float:
-    return metrics["loss"]
+def steps_in(workdir: pathlib.Path) -> list[int]:
+    """The steps a run has checkpoints of, ascending; some may be damaged."""
+    folder = pathlib.Path(workdir) / _FOLDER
+    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
+def has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether a run was saved there."""
+    return bool(steps_in(workdir))
 
 
 def _abstract(x):
@@ -97,9 +230,7 @@ def digest(*trees: Any) -> str:
     total = hashlib.sha256()
     for tree in trees:
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            leaf = np.asarray(leaf)
-            total.update(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}".encode())
-            total.update(np.ascontiguousarray(leaf).tobytes())
+            integrity.add(total, leaf, jax.tree_util.keystr(path))
     return total.hexdigest()
 
 
@@ -141,15 +272,14 @@ def recall_config(workdir: pathlib.Path) -> dict:
     """Reads config.json of a run.
 
     Raises:
-      InputError: there is none, or it is not JSON.
+      InputError: there is none, or it is damaged.
     """
     path = pathlib.Path(workdir) / "config.json"
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{workdir} holds no run: {path} does not exist") from None
-    except json.JSONDecodeError as e:
-        raise InputError(f"{path} is not valid JSON ({e}); restore it or start a new run") from None
+    if not path.exists():
+        raise InputError(f"{workdir} holds no run: {path} does not exist")
+    found = read_json(path, {"method": dict, "model": dict}, "restore it or start a new run")
+    checked_fields(found["method"], {"name": str}, f"{path}, method", "restore it")
+    return found
 
 
 def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
@@ -180,16 +310,11 @@ def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
 def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
     """What `check_data` remembered; {} where it did not."""
     path = pathlib.Path(workdir) / "data.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    remedy = "restore it, or evaluate the run again"
+    return read_json(path, {}, remedy) if path.exists() else {}
 
 
 def class_names(workdir: pathlib.Path) -> tuple[str, ...]:
     """Names of the classes as a run that was saved numbers them; () where none was."""
     known = recall_data(workdir) if has_checkpoint(workdir) else {}
     return tuple(known.get("class_names") or ())
-
-
-def has_checkpoint(workdir: pathlib.Path) -> bool:
-    """Whether a run was saved there."""
-    folder = pathlib.Path(workdir) / "checkpoints"
-    return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())

@@ -1,4 +1,4 @@
-"""The folder of a run: that it can be written, and that one program at a time writes it."""
+"""The folder of a run: that it can be written, that one program at a time writes it."""
 
 import contextlib
 import os
@@ -7,9 +7,13 @@ import re
 import secrets
 import socket
 
+from adapt_jax.core import replacing
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import TEMPORARY, open_unlinked, remove_unfinished
 from adapt_jax.runtime import processes
 from adapt_jax.workdir import bundle
+
+LOCK = ".lock"
 
 try:
     import fcntl
@@ -32,7 +36,7 @@ def prepare(workdir: str | pathlib.Path | None) -> pathlib.Path:
         raise InputError(f"{path} is an export, which stays as it is; choose another folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".writable{os.getpid()}{socket.gethostname()}"
+        probe = path / f".writable{os.getpid()}{socket.gethostname()}{TEMPORARY}"
         probe.touch()
         probe.unlink()
     except OSError as e:
@@ -47,7 +51,7 @@ def check_shared(workdir: pathlib.Path) -> None:
 
     Checkpoints are written by all processes together; they would wait for each other forever.
     """
-    token = workdir / f".shared{processes.first(secrets.randbits(30))}"
+    token = workdir / f".shared{processes.first(secrets.randbits(30))}{TEMPORARY}"
     if processes.is_main():
         token.touch()
     processes.wait("token")
@@ -64,19 +68,43 @@ def check_shared(workdir: pathlib.Path) -> None:
 def locked(workdir: pathlib.Path):
     """Holds the folder; the operating system lets go of it when the program ends, however it does.
 
+    What a killed program left half written is removed, or completed.
+
     Raises:
       InputError: another program holds it.
     """
-    if fcntl is None or not processes.is_main():
+    if not processes.is_main():
         yield
         return
-    with (workdir / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another program is writing {workdir}; wait for it, or use another --workdir"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+    with open_unlinked(workdir / LOCK) as file:
+        _lock(file, workdir, exclusive=True)
+        replacing.finish(workdir)
+        for folder in (workdir, workdir / "features", workdir / "text"):
+            remove_unfinished(folder)
         yield
+
+
+@contextlib.contextmanager
+def read(workdir: pathlib.Path):
+    """Makes sure that nobody writes the folder meanwhile; writes nothing itself.
+
+    Raises:
+      InputError: another program holds it.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(FileNotFoundError):  # then no program has ever held it
+            _lock(held.enter_context(open(workdir / LOCK, "rb")), workdir, exclusive=False)
+        yield
+
+
+def _lock(file, workdir: pathlib.Path, *, exclusive: bool) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            f"another program is writing {workdir}; wait for it, or use another --workdir"
+        ) from None
+    except OSError:
+        pass  # a file system without locks

@@ -1,5 +1,6 @@
 """A run's scalars: console with progress, JSON lines, and the `trackers` of the run."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -176,12 +177,12 @@ class Window:
 
 
 def read(workdir: pathlib.Path) -> list[dict]:
-    """The records of a run so far; a last line cut short by a kill is left out."""
+    """The records of a run so far; a line that is none (a kill cut it short) is left out."""
     path = pathlib.Path(workdir) / FILE
     records = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import write_atomically
+from adapt_jax.core.files import read_json, write_atomically
 from adapt_jax.runtime import processes
 
 KNOWN = ("", "wandb")
@@ -146,7 +146,7 @@ class WandB:
         import wandb
 
         path = workdir / _ID
-        known = json.loads(path.read_text())["id"] if path.exists() else None
+        known = read_json(path, {"id": str}, "delete it")["id"] if path.exists() else None
         chosen = known or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
         try:
             self._run = wandb.init(

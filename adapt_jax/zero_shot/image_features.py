@@ -17,6 +17,7 @@ from adapt_jax.clip.preprocess import VARIANTS
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
 from adapt_jax.data import classes, decode, sources, suites
+from adapt_jax.data.base import note
 from adapt_jax.data.classes import Classes
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
@@ -157,9 +158,10 @@ def open_sets(
     opened = {}
     for one in wanted:
         stream = sources.stream(one.source, transform.keywords["size"], transform)
-        suites.check_count(one, len(stream.names), sets.name)
+        suites.check_count(one, len(stream.names) + stream.skipped, sets.name)
         opened[one.name] = stream
-        say(f"{one.group or 'ID':<6} {one.name} = {one.source}: {len(stream.names):,} images")
+        count = f"{len(stream.names):,} images{note(stream.passed_over, stream.skipped)}"
+        say(f"{one.group or 'ID':<6} {one.name} = {one.source}: {count}")
     return opened, {one.name: one.group for one in sets.sets}
 
 

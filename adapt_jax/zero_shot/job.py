@@ -9,10 +9,7 @@ see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors a
 """
 
 import contextlib
-import csv
-import io
 import pathlib
-import shutil
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
@@ -20,9 +17,10 @@ import numpy as np
 from adapt_jax import profiling
 from adapt_jax.config import unused
 from adapt_jax.config.zero_shot import default_config
+from adapt_jax.core import replacing
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import write_atomically
+from adapt_jax.core.sheets import csv_text
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID
 from adapt_jax.report import publish
@@ -104,6 +102,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
             "lists_sha256": lists,
             "label_rules": rules,
+            "unreadable_images": {k: s.skipped for k, s in opened.items() if s.skipped},
         }
         task = Task(text.bank, sets, groups, chosen.stream, noise)
         return _finish(chosen, path, task, text, facts, console, say)
@@ -201,9 +200,9 @@ def _finish(
     }
     say("results")
     if processes.is_main():
-        shutil.rmtree(path / "predictions", ignore_errors=True)
-        for name, found in task.sets.items():
-            _save_predictions(path / "predictions" / f"{name}.csv", found, text, *predicted[name])
+        with replacing.whole_folder(path / "predictions") as folder:
+            for name, found in task.sets.items():
+                _save_predictions(folder / f"{name}.csv", found, text, *predicted[name])
     evaluation = Evaluation(
         title=f"zero-shot with {facts['model']}",
         config=chosen.config,
@@ -235,10 +234,10 @@ def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:
 
 def _save_predictions(path: pathlib.Path, found: ImageSet, text: Text, classes, cosines) -> None:
     """The ID label nearest to each image, whatever a detector thinks of it."""
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines)
-    writer.writerow(["image", "class", "class_name", "cosine"])
-    for name, c, cosine in zip(found.names, classes, cosines):
-        writer.writerow([name, c, text.class_names[c], f"{cosine:.6f}"])
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, encoded(lines.getvalue()))
+    columns = ("image", "class", "class_name", "cosine")
+    rows = (
+        (name, c, text.class_names[c], round(float(cosine), 6))
+        for name, c, cosine in zip(found.names, classes, cosines)
+    )
+    lines = csv_text((dict(zip(columns, row)) for row in rows), columns)
+    write_atomically(path, lines)

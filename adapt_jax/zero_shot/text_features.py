@@ -5,7 +5,6 @@ or number of negatives costs no second pass. `text.npz` there is the bank, as --
 it; `negatives.csv` names the chosen words.
 """
 
-import csv
 import hashlib
 import io
 import pathlib
@@ -16,6 +15,7 @@ import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
+from adapt_jax.core.sheets import csv_text
 from adapt_jax.inference import feature_cache
 from adapt_jax.runtime import processes
 from adapt_jax.text_bank import Corpus, corpus, phrases, prompts
@@ -232,8 +232,5 @@ def _save(folder: pathlib.Path, text: Text, table: list[dict]) -> None:
         words=np.array(text.negatives, np.str_),
     )
     write_atomically(folder / "text.npz", content.getvalue())
-    lines = io.StringIO(newline="")
-    writer = csv.DictWriter(lines, ["word", "kind", "similarity", "nearest_label", "cosine"])
-    writer.writeheader()
-    writer.writerows(table)
-    write_atomically(folder / "negatives.csv", lines.getvalue().encode())
+    lines = csv_text(table, ["word", "kind", "similarity", "nearest_label", "cosine"])
+    write_atomically(folder / "negatives.csv", lines)

@@ -82,6 +82,18 @@ def test_failing_builder_leaves_nothing_behind(tmp_path):
     assert not list((tmp_path / "arrays").iterdir())
 
 
+def test_what_a_killed_program_left_is_removed_and_what_another_writes_is_not(builder, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "arrays").mkdir()
+    left, held = (tmp_path / "arrays" / name for name in ("left.tmp", "held.tmp"))
+    left.write_bytes(b"x")
+    with open(held, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        get(builder, tmp_path)
+        assert held.exists()
+    assert not left.exists()
+
+
 def test_where_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     monkeypatch.delenv("ADAPT_JAX_CACHE", raising=False)

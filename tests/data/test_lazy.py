@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import augment, decode, sources
+from adapt_jax.data import augment, contents, decode, sources
 from adapt_jax.data.__main__ import main
 
 
@@ -77,6 +77,87 @@ def test_the_fingerprint_is_the_same_on_another_machine_and_notices_changes(fold
     assert known(folder) != before
     os.rename(folder / "dog" / "4.png", folder / "dog" / "5.png")
     assert known(folder) != known(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tiff", ".png"])
+@pytest.mark.parametrize("at_most", [0, None])
+def test_other_pixels_under_the_same_name_and_size_are_other_images(tmp_path, suffix, at_most):
+    """With the old modification time, too; what is remembered of the old file is not used."""
+    place = tmp_path / "set"
+    place.mkdir()
+
+    def write(value):
+        for i in range(3):
+            path = place / f"{i}{suffix}"
+            Image.fromarray(np.full((8, 8, 3), value + i, np.uint8)).save(path)
+            os.utime(path, ns=(10**18, 10**18))
+
+    def known():
+        found = sources.load(f"folder:{place}", 8, at_most=at_most, cache_dir=tmp_path / "cache")
+        return found.fingerprint, int(np.asarray(found.images[0:1]).max())
+
+    write(10)
+    first, value = known()
+    assert value == 10
+    sizes = [p.stat().st_size for p in sorted(place.iterdir())]
+    write(90)
+    assert [p.stat().st_size for p in sorted(place.iterdir())] == sizes
+    second, value = known()
+    assert value == 90
+    assert second != first
+    write(10)
+    assert known()[0] == first
+
+
+def test_hashes_of_files_are_remembered_until_a_file_changes(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    path.write_bytes(b"a")
+    read = []
+    hashed = contents.file_sha256
+    monkeypatch.setattr(contents, "file_sha256", lambda p: (read.append(p), hashed(p))[1])
+
+    def known():
+        return contents.sha256s([str(path)], tmp_path / "cache")[0]
+
+    first = known()
+    assert known() == first
+    assert len(read) == 2  # it has just changed, and may again
+    monkeypatch.setattr(contents, "SETTLED", -(10**18))
+    assert known() == known() == first
+    assert len(read) == 3
+    path.write_bytes(b"b")
+    assert known() != first
+
+
+def test_unreadable_images_are_left_out_on_request_and_counted(folder, tmp_path):
+    whole = (folder / "dog" / "2.png").read_bytes()
+    (folder / "dog" / "2.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"dog/2\.png"):
+        sources.load(f"folder:{folder}", 16)
+    for at_most in (0, None):
+        for _ in range(2):  # the second time it is remembered
+            found = sources.load(
+                f"folder:{folder}?unreadable=skip", 16, at_most=at_most, cache_dir=tmp_path / "c"
+            )
+            assert found.skipped == 1
+            assert found.note == "; 1 unreadable images left out"
+            assert len(found.names) == len(found.labels) == len(found.images) == 9
+            assert "dog/2.png" not in found.names
+            assert found.images[0:9].shape == (9, 16, 16, 3)
+    assert sources.stream(f"folder:{folder}?unreadable=skip", 8, decode.fit).skipped == 1
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"x")
+    with pytest.raises(InputError, match="none of its 10 images can be read"):
+        sources.load(f"folder:{folder}?unreadable=skip", 16)
+
+
+def test_files_that_are_passed_over_are_counted_by_suffix(folder):
+    for name in ("a.heic", "b.HEIC", "c.jp2", "d"):
+        (folder / "cat" / name).write_bytes(b"x")
+    (folder / ".hidden").touch()
+    found = sources.load(f"folder:{folder}", 16)
+    assert found.note == "; passed over 2 .heic, 1 .jp2, 1 without a suffix"
+    assert sources.load(f"folder:{folder / 'dog'}", 16).note == ""
 
 
 def test_a_broken_image_is_named_when_it_is_read(folder):

@@ -64,7 +64,7 @@ def test_edited_scores(run):
 
 
 def test_lost_rows(run):
-    shorter = {k: lambda a: a[:-1] for k in ("scores", "names")}
+    shorter = {k: lambda a: a[:-1] for k in ("scores", "names", "labels")}
     edit_arrays(run / "scores" / "mahalanobis" / "photos.npz", **shorter)
     (run / "scores" / "knn?k=5" / "id.npz").unlink()
     assert {"counts", "scores of knn?k=5"} <= set(found(run, FAIL))
@@ -121,10 +121,23 @@ def test_counts_of_a_suite(run, monkeypatch, photos, status):
     assert "counts" in found(run, status)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Orbax's reads
 def test_a_damaged_checkpoint(run):
     (run / "checkpoints" / "24" / "default" / "_METADATA").unlink()
     assert found(run, FAIL) == ["checkpoint"]
     assert "features of train" in found(run, OK)  # by the checkpoint the results are of
+
+
+def test_nothing_is_written(run):
+    """So that a run on a read-only disk can be looked at."""
+
+    def state():
+        return {p: p.stat().st_mtime_ns for p in [run, *run.rglob("*")]}
+
+    (run / ".lock").unlink(missing_ok=True)
+    before = state()
+    job.diagnose(str(run))
+    assert state() == before
 
 
 def test_no_run(tmp_path):

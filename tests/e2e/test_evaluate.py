@@ -1,6 +1,7 @@
 """What can be done with a trained network: every detector, protocols, features, own images."""
 
 import csv
+import errno
 import json
 import pathlib
 import subprocess
@@ -19,7 +20,7 @@ from adapt_jax.evaluate import job as evaluate_job
 from adapt_jax.inference import pipeline
 from adapt_jax.metrics import conformal
 from adapt_jax.results import merge, result_rows
-from adapt_jax.results.scores import load_scores
+from adapt_jax.results.scores import load_scores, path_of
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
@@ -119,6 +120,39 @@ def test_features_from_elsewhere_give_the_same_rows(run, features, tmp_path):
     every = from_features.evaluate_features(str(features), str(tmp_path / "out"))
     assert "needs the classifier's weights" in every["unfit"]["react"]
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_what_a_detector_is_called_stays_in_the_folder_of_scores(features, tmp_path, monkeypatch):
+    hostile = "knn?k=5#/../../../outside"
+    with pytest.raises(InputError, match="k"):
+        from_features.evaluate_features(str(features), str(tmp_path / "out"), detectors=hostile)
+    parsed = detectors.parse("knn?k=5")[0]._replace(text=hostile)  # whatever else gets that far
+    monkeypatch.setattr("adapt_jax.evaluate.task.detectors.parse", lambda text: (parsed,))
+    from_features.evaluate_features(str(features), str(tmp_path / "out"), detectors="knn?k=5")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    (folder,) = (tmp_path / "out" / "scores").iterdir()
+    assert folder.name == "knn?k=5%23%2F..%2F..%2F..%2Foutside"
+    assert load_scores(path_of(tmp_path / "out", hostile, "grey")).scores.size
+
+
+def test_a_full_disk_leaves_the_results_there_were(features, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    from_features.evaluate_features(str(features), str(out), detectors="msp")
+
+    def content():
+        return {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    before = content()
+    for failing in ("result_files.write", "page.write", "save_scores"):
+        with monkeypatch.context() as patch:
+
+            def full(*args, **kwargs):
+                raise OSError(errno.ENOSPC, "No space left on device", str(out / "x"))
+
+            patch.setattr(f"adapt_jax.report.publish.{failing}", full)
+            with pytest.raises(OSError, match="No space"):
+                from_features.evaluate_features(str(features), str(out), detectors="energy")
+        assert content() == before
 
 
 def test_features_that_do_not_fit_are_refused(features, tmp_path):

@@ -149,6 +149,28 @@ def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
     assert refused.stderr.startswith("--alpha lies between 1/")
 
 
+def test_the_script_scores_nothing_when_a_file_has_changed(exports, tmp_path):
+    """Noticed before anything is imported, the script's own text included."""
+    for name in (bundle.WEIGHTS, bundle.DETECTOR, bundle.SCORER, bundle.SCRIPT):
+        folder = shutil.copytree(exports / "prototypes", tmp_path / name)
+        with (folder / name).open("ab") as file:
+            file.write(b"\n")
+        said = _verified(folder)
+        assert f"{name} is not the file that was exported" in said
+    for content in ("", "[]", '{"files": {}}', '{"files": {"../x": {"sha256": ""}}}', "[" * 9999):
+        (folder / bundle.CARD).write_text(content)
+        assert "card.json or a file it names is damaged" in _verified(folder)
+
+
+def _verified(folder):
+    """What the script says of an export that is not whole."""
+    command = [sys.executable, "-I", str(folder / bundle.SCRIPT), "image.png"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
 def test_evaluating_an_export_gives_the_rows_of_its_run(runs, exports, tmp_path):
     folder = exports / "prototypes"
     before = {p.name: file_sha256(p) for p in folder.iterdir()}
@@ -223,7 +245,7 @@ def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
 
         return change
 
-    for name in bundle.FILES:
+    for name in bundle.HASHED:
         assert f"{name} is not the file that was exported" in broken(name, flip)
     assert "scorer.stablehlo is missing" in broken(bundle.SCORER, lambda path: path.unlink())
     weights, judge = bundle.WEIGHTS, bundle.DETECTOR_ARRAYS

@@ -312,6 +312,33 @@ def test_jobset_carries_the_command(machine):
     assert env["ADAPT_JAX_NUM_PROCESSES"]["value"] == "2"
 
 
+@pytest.mark.parametrize(
+    "text", ["x: y", "a'b", '"', "}", "#x", "- x", "*x", "!!python", "{a: b}", " "]
+)
+def test_no_option_becomes_yaml_of_its_own(text, machine):
+    """What an option says is a string of the manifest, or the option is refused."""
+    options = {"name": "t", "image": "i", "claim": "c", "chips": "a/b:1", "select": "k=v"}
+    for option in ("image", "claim", "select"):
+        given = options | {option: f"{text}=v" if option == "select" else text}
+        done = machine.run(
+            "k8s.sh", *(f"--{k}={v}" for k, v in given.items()), "--dry-run", "--", text
+        )
+        job = yaml.safe_load(done.stdout)
+        pod = job["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+        assert pod["containers"][0]["args"] == [text]
+        assert pod["containers"][0]["image"] == given["image"]
+        assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == given["claim"]
+        assert pod["nodeSelector"] == dict([given["select"].split("=", 1)])
+    for option in ("name", "chips", "hosts", "restarts"):
+        given = options | {option: f"1{text}"}
+        done = machine.run("k8s.sh", *(f"--{k}={v}" for k, v in given.items()), "--", "-V")
+        assert done.returncode == 2
+    for broken in ("a\nb", "__ARGUMENTS__"):
+        given = options | {"image": broken}
+        done = machine.run("k8s.sh", *(f"--{k}={v}" for k, v in given.items()), "--", "-V")
+        assert done.returncode == 2
+
+
 def test_jobset_for_tpus(machine):
     done = machine.run(
         *("k8s.sh", "--name=t", "--image=i", "--claim=c", "--chips=google.com/tpu:4"),

@@ -64,7 +64,7 @@ def test_a_profile_can_be_drawn(profiled):
     for path in drawing.draw(workdir / "profile"):
         with Image.open(path) as picture:
             assert np.asarray(picture.convert("L")).std() > 5  # not blank
-    with pytest.raises(InputError, match="no summary.json"):
+    with pytest.raises(InputError, match=r"summary\.json does not exist"):
         drawing.draw(workdir)
 
 

@@ -99,7 +99,7 @@ def test_a_failed_write_leaves_the_old_results(tmp_path, monkeypatch):
 def test_read_refuses_what_it_did_not_write(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         result_files.read(tmp_path)
-    for text, message in [("{", "not JSON"), ("[]", "no rows"), ('{"rows": 1}', "no rows")]:
+    for text, message in [("{", "not valid JSON"), ("[]", "a list"), ('{"rows": 1}', "no field")]:
         (tmp_path / "results.json").write_text(text)
         with pytest.raises(InputError, match=message):
             result_files.read(tmp_path)

@@ -4,7 +4,9 @@ The data go to FILE.part. FILE.part.json says which version of which URL they ar
 Last-Modified): a file that changed at the source is fetched anew, never spliced together.
 """
 
+import base64
 import errno
+import hashlib
 import html
 import http.client
 import json
@@ -18,16 +20,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import file_sha256
+from adapt_jax.core.files import file_sha256, open_unlinked, read_json, write_atomically
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 CHUNK = 1 << 20
 LONGEST_PAUSE = 60.0
+SCHEMES = ("http", "https")
 
 
 class _Refused(Exception):
     """This URL will not give the file, and why."""
+
+
+class _WithinHttp(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http(s) addresses only; Python alone follows them to FTP as well."""
+
+    def redirect_request(self, request, response, code, message, headers, url):
+        """The request a redirect leads to."""
+        if urllib.parse.urlsplit(url).scheme not in SCHEMES:
+            raise _Refused("it redirects to an address that is not http(s)")
+        return super().redirect_request(request, response, code, message, headers, url)
+
+
+_OPENER = urllib.request.build_opener(_WithinHttp)
 
 
 def fetch(
@@ -63,7 +79,7 @@ def fetch(
     part, note = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
+        open_unlinked(part).close()
     except OSError as error:
         raise InputError(f"cannot write to {path.parent}: {error.strerror}.") from error
     reasons = []
@@ -72,7 +88,7 @@ def fetch(
             _retry(url, part, note, size, attempts, pause, timeout, progress)
             found = _checked(part, size, sha256)
         except _Refused as error:
-            reasons.append(f"{urllib.parse.urlsplit(url).netloc or url}: {error}")
+            reasons.append(f"{urllib.parse.urlsplit(url).hostname or 'no address'}: {error}")
             continue
         os.replace(part, path)
         note.unlink(missing_ok=True)
@@ -102,7 +118,7 @@ def _checked(part: Path, size: int | None, sha256: str | None) -> str:
 
 def _retry(url, part: Path, note: Path, size, attempts, pause, timeout, progress) -> None:
     """Calls `_receive` until the file is complete; only attempts without progress are counted."""
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if urllib.parse.urlsplit(url).scheme not in SCHEMES:
         raise _Refused("not an http(s) address")
     failures, best = 0, _length(part)
     while failures < attempts:
@@ -161,9 +177,7 @@ def _open(url: str, headers: dict, timeout: float):
     """The response with the file. Google Drive's question whether one is sure is answered once."""
     asked = False
     while True:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=timeout
-        )
+        response = _OPENER.open(_request(url, headers), timeout=timeout)
         if response.headers.get_content_type() != "text/html":
             return response
         with response:
@@ -179,9 +193,11 @@ def _open(url: str, headers: dict, timeout: float):
 def _write(response, part: Path, note: Path, start: int, url: str, total, progress) -> int:
     """Writes the body from byte `start` on. Returns the length of the file then."""
     done = start
-    with open(part, "r+b" if start else "wb") as file:
+    with open_unlinked(part) as file:
+        file.truncate(start)
         file.seek(start)
-        note.write_text(json.dumps({"url": url, "version": _version(response)}))
+        known = {"url_sha256": _url_sha256(url), "version": _version(response)}
+        write_atomically(note, json.dumps(known))
         while chunk := response.read(CHUNK):
             file.write(chunk)
             done += len(chunk)
@@ -193,11 +209,27 @@ def _write(response, part: Path, note: Path, start: int, url: str, total, progre
 def _resumable(url: str, part: Path, note: Path) -> tuple[int, str]:
     """How many bytes are there of which version of this URL; (0, "") if they cannot be trusted."""
     try:
-        known = json.loads(note.read_text())
-        version = known["version"] if known["url"] == url else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        known = read_json(note, {"url_sha256": str, "version": str}, "")
+        version = known["version"] if known["url_sha256"] == _url_sha256(url) else ""
+    except InputError:
         version = ""
     return (_length(part), version) if version and _length(part) else (0, "")
+
+
+def _url_sha256(url: str) -> str:
+    """Tells one URL from another without writing down what secrets it has."""
+    return hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()
+
+
+def _request(url: str, headers: dict) -> urllib.request.Request:
+    """A request for a URL; a name and password in it go to its host, and nowhere else."""
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl(), headers=headers)
+    if at:
+        token = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    return request
 
 
 def _version(response) -> str:

@@ -7,12 +7,18 @@ The first download is trusted unless the catalogue knows better; every later one
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import file_sha256
+from adapt_jax.core.files import (
+    checked_fields,
+    file_sha256,
+    open_unlinked,
+    read_json,
+    remove_unfinished,
+    write_atomically,
+)
 from adapt_jax.data.download import fetch, unpack
 from adapt_jax.data.download.catalogue import Archive
 
@@ -115,24 +121,20 @@ def verify(archive: Archive, root: Path) -> str:
 
 def record(root: Path) -> dict[str, dict]:
     """archives.json: name -> file, sha256, bytes and, if it was unpacked, files."""
-    try:
-        found = json.loads((root / RECORD).read_text())
-    except FileNotFoundError:
+    path, remedy = root / RECORD, "repair or delete it"
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {root / RECORD} ({error}); repair or delete it.") from error
-    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-        raise InputError(f"{root / RECORD} is not a record of archives; repair or delete it.")
+    found = read_json(path, {}, remedy)
+    for name, entry in found.items():
+        checked_fields(entry, {"sha256": str}, f"{path}, {name}", remedy)
+        for key in entry.keys() & {"files"}:
+            checked_fields(entry, {key: int}, f"{path}, {name}", remedy)
     return found
 
 
 def _remember(root: Path, name: str, entry: dict) -> None:
     text = json.dumps({**record(root), name: entry}, indent=1, sort_keys=True) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=root, prefix=".archives")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, root / RECORD)
+    write_atomically(root / RECORD, text)
 
 
 @contextlib.contextmanager
@@ -141,7 +143,8 @@ def _alone(root: Path):
     folder = root / INBOX
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as file:
+        remove_unfinished(root)
+        with open_unlinked(folder / ".lock") as file:
             if fcntl is not None:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

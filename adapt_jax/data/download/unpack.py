@@ -23,14 +23,26 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 EXPANSION = 100  # images hardly compress, lists of names about tenfold
 ALLOWANCE = 1 << 30
 CHUNK = 1 << 20
+LONGEST_HEADER = 1 << 20  # bytes of a tar header that says a name; it is read into memory
+SMALLEST = 512  # bytes that every entry counts as, for they take room on the disk as well
 
 
 class _Entry(NamedTuple):
-    """A regular file of an archive."""
+    """A regular file of an archive, or a folder, which has no content to open."""
 
     name: str
     size: int
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], IO[bytes]] | None
+
+
+class _Header(tarfile.TarInfo):
+    """A tar header that refuses to read a name of gigabytes."""
+
+    def _proc_member(self, file):
+        # Where tarfile lets subclasses decide what becomes of a member.
+        if self.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) and self.size > LONGEST_HEADER:
+            raise InputError(f"{file.name} has a header of {self.size:,} bytes; refused")
+        return super()._proc_member(file)
 
 
 def extract(archive: Path, folder: Path, *, limit: int | None = None) -> int:
@@ -58,10 +70,10 @@ def extract(archive: Path, folder: Path, *, limit: int | None = None) -> int:
     try:
         files = total = 0
         for entry in _entries(archive):
-            total += entry.size
+            total += max(entry.size, SMALLEST)
             if total > limit:
                 raise InputError(f"{archive} would unpack to more than {limit:,} bytes; refused.")
-            if not _skipped(entry.name):
+            if entry.open is not None and not _skipped(entry.name):
                 _copy(entry, temporary / _inside(archive, entry.name))
                 files += 1
         if not files:
@@ -91,15 +103,17 @@ def _entries(archive: Path) -> Iterator[_Entry]:
                 kind = stat.S_IFMT(item.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise _unusual(archive, item.filename)
-                if not item.filename.endswith("/"):
-                    yield _Entry(item.filename, item.file_size, partial(file.open, item))
+                folder = item.filename.endswith("/")
+                opened = None if folder else partial(file.open, item)
+                yield _Entry(item.filename, 0 if folder else item.file_size, opened)
     elif archive.name.endswith(SUFFIXES):
-        with tarfile.open(archive) as tar:
-            for member in tar:
+        with tarfile.open(archive, tarinfo=_Header) as tar:
+            while (member := tar.next()) is not None:
+                vars(tar)["members"] = []  # it would remember every one of them
                 if not member.isdir() and member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
                     raise _unusual(archive, member.name)
-                if not member.isdir():
-                    yield _Entry(member.name, member.size, partial(tar.extractfile, member))
+                opened = None if member.isdir() else partial(tar.extractfile, member)
+                yield _Entry(member.name, 0 if member.isdir() else member.size, opened)
     else:
         raise InputError(f"{archive} is no archive; expected a name in {', '.join(SUFFIXES)}.")
 

@@ -1,11 +1,11 @@
 """`npz:FILE`, `mat:FILE`: images that are arrays already. Pickled objects are never loaded."""
 
+import math
 import os
-import zipfile
-import zlib
 
 import numpy as np
 
+from adapt_jax.core import npz
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.base import Listing, Source, usable_labels
 from adapt_jax.data.download import catalogue
@@ -58,10 +58,15 @@ def check_mat(source: Source) -> None:
 
 def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
     """SVHN's cropped digits: X uint8 (H, W, 3, N), y (N, 1) from 1 to 10, 10 being the digit 0."""
-    from scipy.io import loadmat  # slow to import
+    from scipy.io import loadmat, whosmat  # slow to import
 
     try:
-        data = loadmat(os.path.expanduser(source.place), variable_names=("X", "y"))
+        path = os.path.expanduser(source.place)
+        limit = max(npz.ALLOWANCE, npz.EXPANSION * os.path.getsize(path))
+        for name, shape, _ in whosmat(path):
+            if math.prod(shape) > limit:
+                raise ValueError(f"{name} of shape {shape} would take more than {limit:,} bytes")
+        data = loadmat(path, variable_names=("X", "y"))
     except Exception as error:
         # Like image decoders, loadmat raises whatever a broken file makes it stumble over.
         raise InputError(f"{source.text!r}: not a readable .mat file ({error}).") from error
@@ -81,29 +86,22 @@ def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
 
 
 def _read(source: Source) -> dict[str, np.ndarray]:
-    wanted = ("images", "labels", "names", "class_names")
+    path = os.path.expanduser(source.place)
     try:
-        archive = np.load(os.path.expanduser(source.place), allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError(f"{source.text!r}: this is a single array; expected an .npz archive.")
-        with archive:
-            if "images" not in archive.files:
-                raise InputError(
-                    f"{source.text!r}: there is no array `images`; "
-                    f"the file has: {', '.join(archive.files) or 'nothing'}."
-                )
-            return {key: archive[key] for key in wanted if key in archive.files}
-    except InputError:
-        raise
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise InputError(f"{source.text!r}: damaged .npz file ({error}).") from error
+        found = npz.read(path, ("images", "labels", "names", "class_names"))
+    except OSError as error:
+        raise InputError(f"{source.text!r}: {error.strerror}.") from error
+    except InputError as error:
         raise InputError(
-            f"{source.text!r}: the file holds pickled Python objects, which are never loaded; "
-            "save plain arrays with np.savez."
+            f"{source.text!r}: not a readable .npz file of plain arrays ({error}); save one with "
+            "np.savez."
         ) from error
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{source.text!r}: not a readable .npz file ({error}).") from error
+    if "images" not in found:
+        raise InputError(
+            f"{source.text!r}: there is no array `images`; "
+            f"the file has: {', '.join(npz.names(path)) or 'nothing'}."
+        )
+    return found
 
 
 def _refuse_other_axes(source: Source, data: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,7 @@
 """Image files on disk: `folder:` (class sub-folders, or flat) and `list:` (OpenOOD image lists)."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from PIL import Image
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.image_files import opened
-from adapt_jax.data import classes
-from adapt_jax.data.base import Listing, Source, usable_labels
+from adapt_jax.data import classes, contents
+from adapt_jax.data.base import Listing, Source, note, usable_labels
 from adapt_jax.data.decode import SUFFIXES
 from adapt_jax.data.download import catalogue
 
@@ -31,18 +32,20 @@ def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
     """
     root = _path(source.place)
     folders = classes.in_order([entry.name for entry in os.scandir(root) if _is_folder(entry)])
-    flat = sorted(entry.name for entry in os.scandir(root) if _is_image(entry))
-    per_class = [sorted(_walk(root / name, f"{name}/", ())) for name in folders]
+    others: Counter[str] = Counter()
+    flat = sorted(entry.name for entry in os.scandir(root) if _is_image(entry, others))
+    per_class = [sorted(_walk(root / name, f"{name}/", (), others)) for name in folders]
     names = tuple(flat) + tuple(name for group in per_class for name in group)
     if not names:
         raise InputError(
             f"{source.text!r}: no image in {root}; looked for files ending in "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(sorted(SUFFIXES))}{note(_passed_over(others), 0)}."
         )
     numbers = [*[-1] * len(flat), *np.repeat(range(len(folders)), [len(g) for g in per_class])]
     labels = np.array(numbers, np.int32) if any(per_class) else None
     flaw = _flaw_of_folders(source, flat, folders, labels is None)
-    return _listing(names, root, labels, flaw, tuple(folders))
+    passed = _passed_over(others)
+    return _listing(names, root, labels, flaw, tuple(folders), cache_dir=cache_dir, passed=passed)
 
 
 def _flaw_of_folders(source: Source, flat: list[str], folders: list[str], no_class: bool) -> str:
@@ -103,21 +106,18 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
             raise InputError(f"{where}: there is no file {root / names[-1]}{hint}.")
     if not names:
         raise InputError(f"{source.text!r}: the list has no image in it.")
-    return _listing(tuple(names), root, *usable_labels(np.array(labels, np.int32)))
+    found = usable_labels(np.array(labels, np.int32))
+    return _listing(tuple(names), root, *found, cache_dir=cache_dir)
 
 
-def _listing(names: tuple[str, ...], root: Path, labels, flaw: str, class_names=()) -> Listing:
+def _listing(
+    names: tuple[str, ...], root: Path, labels, flaw: str, class_names=(), *, cache_dir, passed=""
+) -> Listing:
     root = root.absolute()
 
-    def stamp(indices: np.ndarray) -> str:
-        def line(name: str) -> str:
-            status = os.stat(root / name)
-            return f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
-
-        return "\n".join([str(root), *(line(names[i]) for i in indices)])
-
     def identity(indices: np.ndarray) -> str:
-        return "\n".join(f"{names[i]}\0{os.stat(root / names[i]).st_size}" for i in indices)
+        found = contents.sha256s([path(i) for i in indices], cache_dir)
+        return "\n".join(f"{names[i]}\0{digest}" for i, digest in zip(indices, found))
 
     def path(i: int) -> str:
         return str(root / names[i])
@@ -126,25 +126,46 @@ def _listing(names: tuple[str, ...], root: Path, labels, flaw: str, class_names=
         return opened(path(i))
 
     return Listing(
-        names, labels, class_names, image, flaw, stamp=stamp, identity=identity, encoded=path
+        names, labels, class_names, image, flaw, identity=identity, encoded=path, passed_over=passed
     )
 
 
-def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
-    """Relative paths of the images below a folder; links are followed, but never in a circle."""
+def image_names(folder: Path) -> list[str]:
+    """Relative paths of the images anywhere below a folder, sorted."""
+    return sorted(_walk(folder, "", (), Counter()))
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...], others: Counter[str]) -> Iterator[str]:
+    """Relative paths of the images below a folder; links are followed, but never in a circle.
+
+    `others` counts the files that are passed over, by suffix.
+    """
     real = os.path.realpath(folder)
     if real in above:
         return
     for entry in os.scandir(folder):
-        if _is_image(entry):
+        if _is_image(entry, others):
             yield prefix + entry.name
         elif _is_folder(entry):
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", (*above, real))
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", (*above, real), others)
 
 
-def _is_image(entry: os.DirEntry) -> bool:
+def _is_image(entry: os.DirEntry, others: Counter[str]) -> bool:
+    if entry.name.startswith(".") or not entry.is_file():
+        return False
     suffix = os.path.splitext(entry.name)[1].lower()
-    return suffix in SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    if suffix not in SUFFIXES:
+        others[suffix] += 1
+    return suffix in SUFFIXES
+
+
+def _passed_over(others: Counter[str]) -> str:
+    """The files a folder has beside images, in words; "" without any."""
+    if not others:
+        return ""
+    found = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common()]
+    more = f" and {len(found) - 5} more kinds" if len(found) > 5 else ""
+    return f"passed over {', '.join(found[:5])}{more}"
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

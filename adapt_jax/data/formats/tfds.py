@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import cache, decode
+from adapt_jax.data import cache, contents, decode
 from adapt_jax.data.base import Listing, Source, usable_labels
 
 DEFAULT_SPLIT = "train"
@@ -72,14 +72,13 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
         return value if isinstance(value, bytes) else _as_rgb(value)
 
     files = sorted(p for p in Path(folder).iterdir() if p.is_file())
-    sizes = [f"{p.name}\0{p.stat().st_size}" for p in files]
-    state = [f"{size}\0{p.stat().st_mtime_ns}" for size, p in zip(sizes, files)]
-    stamp = "\n".join([os.path.abspath(folder), split, *state])
+    digests = contents.sha256s([os.path.abspath(p) for p in files], cache_dir)
+    identity = "\n".join([split, *(f"{p.name}\0{d}" for p, d in zip(files, digests))])
 
     labels, class_names, flaw = None, (), "has no feature `label`"
     if label_key is not None:
         labels = cache.array(
-            f"{label_key} {stamp}",
+            f"{label_key} {identity}",
             (count,),
             np.int64,
             lambda: (np.array([records[i][label_key]], np.int64) for i in range(count)),
@@ -94,8 +93,7 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
         class_names,
         lambda i: decode.opened(encoded(i)),
         flaw,
-        stamp=lambda indices: f"{indices.tolist()}\n{stamp}",
-        identity=lambda indices: "\n".join([str(indices.tolist()), split, *sizes]),
+        identity=lambda indices: f"{indices.tolist()}\n{identity}",
         encoded=encoded,
     )
 

@@ -11,7 +11,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.script, self.seen = {}, [], []
+        self.files, self.script, self.seen, self.credentials = {}, [], [], []
         self.base = f"http://127.0.0.1:{self.server_port}"
         self.url = f"{self.base}/a.zip"
 
@@ -30,6 +30,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.seen.append((self.path, self.headers.get("Range"), self.headers.get("If-Range")))
         if server.script:
             how = server.script.pop(0)
+        server.credentials.append(self.headers.get("Authorization"))
+        if "location" in how:
+            self.send_response(302)
+            self.send_header("Location", how["location"])
+            return self.end_headers()
         path = self.path.partition("?")[0]
         if "status" in how or path not in server.files:
             return self.send_error(how.get("status", 404))

@@ -1,5 +1,6 @@
 """Downloads from a server that misbehaves in every way a server has been seen to."""
 
+import base64
 import hashlib
 import json
 
@@ -8,6 +9,7 @@ import pytest
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
+from adapt_jax.core.redaction import redacted
 from adapt_jax.data.download import fetch as download
 
 BODY = np.random.default_rng(0).bytes(3_000_000)
@@ -97,7 +99,7 @@ def test_without_a_version_nothing_is_resumed(server, tmp_path):
 def test_rest_of_another_file_is_not_used(server, tmp_path):
     path = tmp_path / "a.zip"
     path.with_name("a.zip.part").write_bytes(OTHER[:1000])
-    note = {"url": "http://elsewhere/a.zip", "version": '"1"'}
+    note = {"url_sha256": "another", "version": '"1"'}
     path.with_name("a.zip.part.json").write_text(json.dumps(note))
     assert fetch(server, path) == SHA
     path.unlink()
@@ -153,6 +155,57 @@ def test_nobody_has_it(server, tmp_path):
     for word in ("HTTP 404", "refused", "not an http", "by hand (see the page)", "same command"):
         assert word in str(caught.value)
     assert not leftovers(tmp_path / "a.zip")
+
+
+def test_a_password_reaches_its_host_and_nothing_else(server, tmp_path):
+    url = server.url.replace("://", "://me:s%2Fcret@") + "?token=t0ken"
+    server.credentials.clear()
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    server.script = [{"location": elsewhere}, {"drop": 1000}, {"status": 404}]
+    with pytest.raises(InputError) as caught:
+        fetch(server, tmp_path / "a.zip", urls=[url], attempts=1)
+    basic = "Basic " + base64.b64encode(b"me:s/cret").decode()
+    assert server.credentials == [basic, None, basic]
+    written = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.suffix == ".json")
+    for secret in ("cret", "t0ken"):
+        assert secret not in str(caught.value)
+        assert secret.encode() not in written
+    assert b"version" in written
+
+
+@pytest.mark.parametrize("target", ["ftp://localhost/a.zip", "file:///etc/passwd", "data:,x"])
+def test_redirects_stay_within_http(server, tmp_path, target):
+    server.script = [{"location": target}]
+    with pytest.raises(InputError, match=r"not http\(s\)|not allowed"):
+        fetch(server, tmp_path / "a.zip", attempts=1)
+
+
+def test_a_link_in_place_of_the_unfinished_file_is_not_followed(server, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.zip.part").symlink_to(precious)
+    with pytest.raises(InputError, match="cannot write"):
+        fetch(server, folder / "a.zip")
+    (folder / "a.zip.part").unlink()
+    (folder / "a.zip.part.json").symlink_to(precious)
+    assert fetch(server, folder / "a.zip") == SHA
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cannot fetch https://me:pw@host/a?x=1; try", "cannot fetch https://***@host/a?***; try"),
+        ("--workdir s3://KEY:SE@CRET@bucket/x is no", "--workdir s3://***@bucket/x is no"),
+        ("'https://h/a?token=abc&x=1' failed", "'https://h/a?***' failed"),
+        ("data source 'folder:a?limit=3'", "data source 'folder:a?limit=3'"),
+        ("me@home: see https://h/a", "me@home: see https://h/a"),
+    ],
+)
+def test_messages_have_no_credentials(text, shown):
+    assert redacted(text) == shown
 
 
 def test_web_pages_are_not_data(server, tmp_path):

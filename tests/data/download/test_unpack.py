@@ -100,7 +100,21 @@ def test_bombs(tmp_path, monkeypatch, kind):
     archive, zeros = tmp_path / f"a.{kind}", {"good.png": b"1", "zeros": bytes(10_000_000)}
     make_zip(archive, zeros) if kind == "zip" else make_tar(archive, zeros)
     check_refused(archive, tmp_path, "unpack to more than")
-    assert extract(archive, tmp_path / "fine", limit=10_000_001) == 2
+    assert extract(archive, tmp_path / "fine", limit=10_000_000 + unpack.SMALLEST) == 2
+
+
+def test_a_tar_of_empty_files_or_of_endless_names_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "ALLOWANCE", 100_000)
+    monkeypatch.setattr(unpack, "EXPANSION", 1)
+    for kind in ({}, {"type": tarfile.DIRTYPE}):
+        archive = make_tar(tmp_path / "a.tar.gz", {f"x{i}": kind for i in range(1000)})
+        check_refused(archive, tmp_path, "unpack to more than")
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz", format=tarfile.GNU_FORMAT) as file:
+        file.addfile(tarfile.TarInfo("x" * (unpack.LONGEST_HEADER + 1)))
+    check_refused(tmp_path / "b.tar.gz", tmp_path, "has a header of")
+    with tarfile.open(tmp_path / "c.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as file:
+        file.addfile(tarfile.TarInfo("x" * (unpack.LONGEST_HEADER + 1)))
+    check_refused(tmp_path / "c.tar.gz", tmp_path, "has a header of")
 
 
 def test_lying_zip(tmp_path):

@@ -7,6 +7,7 @@ from scipy.io import savemat
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import load
+from adapt_jax.data.formats import arrays as formats
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 LABELS = np.array([2, 0, 1, 1, 0, 2])
@@ -87,6 +88,13 @@ def test_other_sizes_take_the_pil_path(npz):
 def test_what_is_wrong_is_said(npz, arrays, word):
     with pytest.raises(InputError, match=word):
         load(npz(**arrays), 8, labeled=True)
+
+
+def test_a_mat_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    savemat(tmp_path / "t.mat", {"X": np.zeros((32, 32, 3, 100), np.uint8)}, do_compression=True)
+    monkeypatch.setattr(formats.npz, "ALLOWANCE", 1000)
+    with pytest.raises(InputError, match="would take more than"):
+        load(f"mat:{tmp_path}/t.mat", 32)
 
 
 def test_damaged_files(npz, tmp_path):
