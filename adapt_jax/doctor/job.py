@@ -19,11 +19,11 @@ from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
-from adapt_jax.doctor import learning, run_checks, set_checks
+from adapt_jax.doctor import run_checks, set_checks
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
 from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
-from adapt_jax.inference import feature_cache, outputs, probes
+from adapt_jax.inference import feature_cache, learning, outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.models import wrapped
 from adapt_jax.results import result_files
@@ -33,6 +33,7 @@ from adapt_jax.workdir import checkpoints, folders
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
 SPLITS = {"id_test": ID, "id_val": VAL}
 Say = Callable[[str], None]
+LEARNING = "learning"  # what the finding of a network that has hardly learnt is about
 Counts = dict[str, dict[str, int | None]]  # set -> who says so -> images
 
 
@@ -83,7 +84,7 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
         if run.found["rows"]:
             said += _scores(run, counted, say)
     said += run_checks.counts({name: where for name, where in counted.items() if where})
-    return sorted(said, key=lambda finding: finding.what != learning.WHAT)
+    return sorted(said, key=lambda finding: finding.what != LEARNING)
 
 
 def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]]:
@@ -173,7 +174,8 @@ def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
         brief[name] = set_checks.summarize_features(arrays["features"])
         said += set_checks.features(name, role, brief[name])
         if name == "train":
-            said += learning.of_run(arrays, run.found["rows"])
+            if signs := learning.signs(arrays, run.found["rows"]):
+                said.append(Finding(FAIL, LEARNING, signs, learning.REMEDY))
         labels = arrays.get("labels")
         if labels is None or brief[name].broken:
             continue

@@ -14,8 +14,8 @@ from adapt_jax.core.arrays import NORM_FLOOR, unit_rows
 from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
-from adapt_jax.doctor.learning import effective_rank, sample
 from adapt_jax.doctor.run_checks import blocks, findings_of, mean_cosine
+from adapt_jax.inference.learning import effective_rank, sample
 
 TRAIN, OOD = "train", "ood"
 ID_LIKE = (TRAIN, ID, VAL)

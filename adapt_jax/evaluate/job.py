@@ -21,12 +21,11 @@ from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, id_side
-from adapt_jax.doctor import learning
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
 from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
-from adapt_jax.inference import outputs, probes
+from adapt_jax.inference import learning, outputs, probes
 from adapt_jax.inference.restore import restore
 from adapt_jax.models import wrapped
 from adapt_jax.models.wrapped import Wrapped
@@ -106,8 +105,8 @@ def evaluate(
         prototypes=None if prototypes is None else np.asarray(prototypes),
     )
     results = publish.write(workdir, found, console)
-    for finding in learning.of_run(arrays["train"], results["rows"]):
-        console.print(f"{finding.detail}. {finding.remedy}", highlight=False, markup=False)
+    if signs := learning.signs(arrays["train"], results["rows"]):
+        console.print(f"{signs}; {learning.REMEDY}", highlight=False, markup=False)
     trackers.summarise(workdir, results, terminal.printer(console))
     return results
 

@@ -5,15 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from adapt_jax.doctor.findings import FAIL, Finding
 from adapt_jax.results.tables import MEAN
 
-WHAT = "learning"
 CHANCE = 0.6  # AUROC of a group's mean, of the best detector
 FEW_DIRECTIONS = 0.6  # of as many as would tell the classes apart
 _ENOUGH = 10  # directions; pictures of many classes need no more to be told apart somewhat
 _SAMPLE = 2000
-_REMEDY = (
+REMEDY = (
     "look at the loss in metrics.jsonl, and train longer or with another learning rate; no "
     "detector can tell images apart by features that do not"
 )
@@ -31,24 +29,23 @@ def effective_rank(rows: np.ndarray) -> float:
     return float(np.trace(gram) ** 2 / square) if square > 0 else 0.0
 
 
-def of_run(train: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """That a network hardly trained; [] where nothing speaks for it.
+def signs(train: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, Any]]) -> str:
+    """What speaks for a network that has hardly learnt, in one sentence; "" where nothing does.
 
     Args:
       train: outputs of the training set: features (N, D), and labels (N,) where there are some.
       rows: result rows, those of results.json.
     """
-    signs = []
+    seen = []
     features = sample(train["features"])
     classes = int(train["labels"].max()) + 1 if "labels" in train else 0
     rank, wanted = effective_rank(features), min(classes - 1, _ENOUGH, features.shape[1])
     if np.isfinite(features).all() and rank < FEW_DIRECTIONS * wanted:
-        signs.append(f"features of {classes} classes have an effective rank of {rank:.1f} only")
+        seen.append(f"features of {classes} classes have an effective rank of {rank:.1f} only")
     means = [row["auroc"] for row in rows if row["ood"] == MEAN]
     if means and max(means) < CHANCE:
-        signs.append(f"no detector has an AUROC above {max(means):.2f}, chance is 0.50")
-    said = "; ".join(signs)
-    return [Finding(FAIL, WHAT, f"the network has hardly learnt: {said}", _REMEDY)] if signs else []
+        seen.append(f"no detector has an AUROC above {max(means):.2f}, chance is 0.50")
+    return f"the network has hardly learnt: {'; '.join(seen)}" if seen else ""
 
 
 def sample(features: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
