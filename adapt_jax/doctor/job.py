@@ -173,9 +173,8 @@ def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
             said.append(Finding(FAIL, f"features of {name}", detail, run_checks.EVALUATE))
         brief[name] = set_checks.summarize_features(arrays["features"])
         said += set_checks.features(name, role, brief[name])
-        if name == "train":
-            if signs := learning.signs(arrays, run.found["rows"]):
-                said.append(Finding(FAIL, LEARNING, signs, learning.REMEDY))
+        if name == "train" and (signs := learning.signs(arrays, run.found["rows"])):
+            said.append(Finding(FAIL, LEARNING, signs, learning.REMEDY))
         labels = arrays.get("labels")
         if labels is None or brief[name].broken:
             continue
