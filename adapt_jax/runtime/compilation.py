@@ -1,5 +1,6 @@
 """Compiled programs are kept between runs: the second start of a job takes seconds."""
 
+import functools
 import threading
 import time
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from adapt_jax.core.files import cache_folder
 
 _HIT = "/jax/compilation_cache/cache_hits"
 _NAMES = "jax_compilation_cache_include_metadata_in_key"
+_seen = threading.local()  # `hits`: what a thread that compiles has been told of
 
 
 def use_cache() -> None:
@@ -37,21 +39,32 @@ def timed(lowered: jax.stages.Lowered, *, names: bool = False) -> tuple[Any, Tim
       names: whether the names of its operations matter. The cache does not look at them, and may
         give back a program that has those of an older source; with `names` it does look.
     """
-    hits = []
-
-    here = threading.get_ident()
-
-    def listen(event: str, **_) -> None:
-        if event == _HIT and threading.get_ident() == here:
-            hits.append(event)
-
+    hits = _cache_hits()
+    hits.clear()
     before = getattr(jax.config, _NAMES)
     jax.config.update(_NAMES, names or before)
-    jax.monitoring.register_event_listener(listen)
     began = time.perf_counter()
     try:
         program = lowered.compile()
     finally:
-        jax.monitoring.unregister_event_listener(listen)
         jax.config.update(_NAMES, before)
     return program, Timing(time.perf_counter() - began, bool(hits))
+
+
+def _cache_hits() -> list[str]:
+    """Hits of the compilation cache in the calling thread, which grow while it compiles."""
+    _listen()
+    if not hasattr(_seen, "hits"):
+        _seen.hits = []
+    return _seen.hits
+
+
+@functools.cache
+def _listen() -> None:
+    """Starts to note cache hits, once per process: not every version of JAX can stop again."""
+
+    def note(event: str, **_) -> None:
+        if event == _HIT and hasattr(_seen, "hits"):
+            _seen.hits.append(event)
+
+    jax.monitoring.register_event_listener(note)
