@@ -51,17 +51,17 @@ def tokenize(
       InputError: a text is too long, or not a string; it is named.
     """
     if context_length < 2:
-        raise InputError(f"context_length must be at least 2, got {context_length}.")
+        raise InputError(f"context_length must be at least 2, got {context_length}")
     texts = [texts] if isinstance(texts, str) else list(texts)
     tokens = np.zeros((len(texts), context_length), np.int32)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InputError(f"text {row} is {text!r:.60}, not a string.")
+            raise InputError(f"text {row} is {text!r:.60}, not a string")
         ids = encode(text, special)
         if len(ids) > context_length - 2 and not truncate:
             raise InputError(
                 f"text {row} ({text[:60]!r}...) has {len(ids) + 2} tokens, more than the "
-                f"{context_length} of the model; shorten it or pass truncate=True."
+                f"{context_length} of the model; shorten it or pass truncate=True"
             )
         ids = [START, *ids[: context_length - 2], END]
         tokens[row, : len(ids)] = ids

@@ -82,7 +82,7 @@ def _gaussians(features, labels, means, cov, where: str) -> Gaussians:
     share = np.bincount(labels, minlength=len(means)) / len(labels)
     if np.trace(cov) <= len(cov) * EPS**2 * (share @ np.sum(means**2, axis=1)):
         raise InputError(
-            f"{where}: the covariance is zero: all features around each mean are identical."
+            f"{where}: the covariance is zero: all features around each mean are identical"
         )
     return gaussians(means, share @ means, whitening(cov), working_dtype(features.dtype))
 

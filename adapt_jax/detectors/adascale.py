@@ -60,12 +60,12 @@ def make(
       InputError: an unknown variant or a percentile or percentage out of its range.
     """
     if variant not in ("a", "l"):
-        raise InputError(f"adascale: variant must be 'a' or 'l', got {variant!r}.")
+        raise InputError(f"adascale: variant must be 'a' or 'l', got {variant!r}")
     if not 0 < low <= high < 100:
-        raise InputError(f"adascale: need 0 < low <= high < 100, got low={low}, high={high}.")
+        raise InputError(f"adascale: need 0 < low <= high < 100, got low={low}, high={high}")
     for name, percent in (("feature_percent", feature_percent), ("shift_percent", shift_percent)):
         if not 0 <= percent <= 100:
-            raise InputError(f"adascale: {name} must lie in [0, 100], got {percent}.")
+            raise InputError(f"adascale: {name} must lie in [0, 100], got {percent}")
     non_negative(shift_weight=shift_weight)
     fraction(pixel_fraction=pixel_fraction)
 
@@ -74,13 +74,13 @@ def make(
 
     def fit(measured: np.ndarray | None) -> np.ndarray:
         if measured is None or len(measured) == 0:
-            raise InputError("adascale.fit: needs held-out ID images, got none.")
+            raise InputError("adascale.fit: needs held-out ID images, got none")
         measured = np.asarray(measured)
         broken = np.count_nonzero(~np.isfinite(measured))
         if broken:
             raise InputError(
                 f"adascale.fit: {broken} of {len(measured)} validation images gave NaN or "
-                "infinity; the network or its input broke."
+                "infinity; the network or its input broke"
             )
         return np.sort(measured)
 

@@ -61,7 +61,7 @@ def make(*, centered: bool = True) -> Detector:
             what = "equal to the training mean" if centered else "zero (try centered=True)"
             raise InputError(
                 f"fdbd.score: {np.count_nonzero(lost)} of {len(scores)} features are {what}, the "
-                f"first is row {int(np.argmax(lost))}; their score is undefined."
+                f"first is row {int(np.argmax(lost))}; their score is undefined"
             )
         return scores
 
@@ -80,7 +80,7 @@ def _slopes(kernel: Array) -> np.ndarray:
     if len(same):
         raise InputError(
             f"fdbd.fit: classes {same[0][0]} and {same[0][1]} have the same weights, no boundary "
-            "between them; train the classifier first."
+            "between them; train the classifier first"
         )
     return 1 / np.sqrt(square)
 

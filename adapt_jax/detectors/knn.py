@@ -43,7 +43,7 @@ def make(*, k: int = 50, normalize: bool = True, sharded: bool = False) -> Detec
         if k > len(features):
             raise InputError(
                 f"knn.fit: k={k} exceeds the bank of {len(features)} training features; "
-                "lower k or fit on more images."
+                "lower k or fit on more images"
             )
         return make_bank(features, normalize=normalize, mesh=_mesh(sharded))
 

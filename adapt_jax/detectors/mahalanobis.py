@@ -47,7 +47,7 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
         if covariance == "within":
             return gaussian.pooled(features, labels, classes, "mahalanobis.fit", normalize)
         if len(features) < 2:
-            raise InputError("mahalanobis.fit: a covariance needs at least 2 training images.")
+            raise InputError("mahalanobis.fit: a covariance needs at least 2 training images")
         return gaussian.total(features, labels, classes, "mahalanobis.fit", normalize)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:

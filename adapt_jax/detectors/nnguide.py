@@ -76,7 +76,7 @@ def make(
         if k > size:
             raise InputError(
                 f"nnguide.fit: k={k} exceeds the bank of {size} of the {count} training images; "
-                "lower k, raise alpha or fit on more images."
+                "lower k, raise alpha or fit on more images"
             )
         if bank == "first" or size == count:
             features, logits = features[:size], logits[:size]

@@ -49,7 +49,7 @@ def _detector(
         if std.shape != pixels.shape[-1:]:
             raise InputError(
                 f"odin.score: std has shape {std.shape}, but pixels {pixels.shape} end with "
-                f"{pixels.shape[-1]} channels."
+                f"{pixels.shape[-1]} channels"
             )
 
         def cross_entropy(pixels):  # summed: the rows do not meet, so neither do their gradients

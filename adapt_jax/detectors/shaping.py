@@ -128,7 +128,7 @@ def dice(*, percentile: float = 90.0) -> Detector:
         if not kept.any():
             raise InputError(
                 f"dice.fit: no contribution exceeds the {percentile:g}th percentile, so no weight "
-                "is left; lower the percentile, or look for features that are all zero."
+                "is left; lower the percentile, or look for features that are all zero"
             )
         return Head(jnp.where(kept, kernel, 0.0), bias)
 
@@ -166,7 +166,7 @@ def _of_largest(name: str, percentile: float, function: Callable[..., jax.Array]
         width = features.shape[1]
         if largest(width) < 1:
             raise InputError(
-                f"{name}.fit: percentile {percentile:g} leaves 0 of {width} activations; lower it."
+                f"{name}.fit: percentile {percentile:g} leaves 0 of {width} activations; lower it"
             )
         return _on_device(head_of(head, f"{name}.fit", width))
 
@@ -199,7 +199,7 @@ def _of_activations(outputs: Outputs, where: str, width: int | None = None) -> n
         raise InputError(
             f"{where}: {np.count_nonzero(negative)} of {len(features)} feature rows sum to less "
             f"than zero (the first is row {int(np.argmax(negative))}), which the method has no "
-            "meaning for; use features after a ReLU, or react."
+            "meaning for; use features after a ReLU, or react"
         )
     return features
 

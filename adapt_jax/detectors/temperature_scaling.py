@@ -69,17 +69,17 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
 def _labels(val: Outputs, classes: int) -> np.ndarray:
     """As `checks.labels_of`, but a small validation set may lack classes."""
     if val.labels is None:
-        raise InputError(f"{_WHERE}: needs the labels of val, got labels=None.")
+        raise InputError(f"{_WHERE}: needs the labels of val, got labels=None")
     labels = np.asarray(val.labels)
     if labels.shape != (len(val.features),) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
             f"{_WHERE}: labels of val must be {len(val.features)} integers, got {labels.dtype} of "
-            f"shape {labels.shape}."
+            f"shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(
             f"{_WHERE}: labels of val must lie in 0..{classes - 1}, "
-            f"got {labels.min()}..{labels.max()}."
+            f"got {labels.min()}..{labels.max()}"
         )
     return labels
 

@@ -111,7 +111,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
     if dim >= width:
         raise InputError(
             f"{where}: dim={dim} leaves nothing of {width} features as residual; "
-            f"choose dim below {width}."
+            f"choose dim below {width}"
         )
     kernel, bias = (np.asarray(x, np.float64) for x in head)
     origin = -np.linalg.lstsq(kernel.T, bias, rcond=None)[0]
@@ -128,7 +128,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
 def _too_few(rank: int, dim: int, most: int, which: str, where: str) -> InputError:
     return InputError(
         f"{where}: the {which} features span {rank} dimensions around the head's origin, too few "
-        f"for dim={dim}; choose dim up to {most} or fit on more images."
+        f"for dim={dim}; choose dim up to {most} or fit on more images"
     )
 
 

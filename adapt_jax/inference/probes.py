@@ -72,7 +72,7 @@ def linear_probe_accuracy(
 
     features, labels, classes = _checked(train, test, "linear_probe_accuracy")
     if classes < 2:
-        raise InputError("linear_probe_accuracy: one class leaves nothing to tell apart.")
+        raise InputError("linear_probe_accuracy: one class leaves nothing to tell apart")
     rows = np.asarray(features, np.float64)
     mean, deviation = rows.mean(axis=0), np.maximum(rows.std(axis=0), NORM_FLOOR)
     probe = LogisticRegression(C=1.0 / penalty, max_iter=max_iterations)
@@ -89,5 +89,5 @@ def _checked(train: Outputs, test: Outputs, where: str):
     labels, classes = labels_of(train._replace(logits=None), f"{where} on the training set")
     features_of(test, f"{where} on the test set", width=features.shape[1])
     if test.labels is None or len(test.labels) != len(test.features):
-        raise InputError(f"{where}: needs one label per test image.")
+        raise InputError(f"{where}: needs one label per test image")
     return features, labels, classes

@@ -62,7 +62,7 @@ def load(
         return join(embedded.FILES, skip, first, "embedded")
     path = find_wordnet() if place == "wordnet" else Path(place).expanduser()
     if not path.exists():
-        raise InputError(f"there is no word list {path}; {_HELP}.")
+        raise InputError(f"there is no word list {path}; {_HELP}")
     if path.is_dir() and not (path / "data.noun").exists():
         return join(_text_files(path), skip, first, str(path))
     nouns, adjectives = (_database(path, name) for name in ("data.noun", "data.adj"))
@@ -84,12 +84,10 @@ def join(
     """
     order = {"nouns": ("noun", "adj"), "adjectives": ("adj", "noun")}.get(first)
     if order is None:
-        raise InputError(f"first must be 'nouns' or 'adjectives', got {first!r}.")
+        raise InputError(f"first must be 'nouns' or 'adjectives', got {first!r}")
     skip = [name for name in skip.split(",") if name] if isinstance(skip, str) else skip
     if unknown := set(skip) - set(files) - set(LEXICOGRAPHER_FILES.values()):
-        raise InputError(
-            f"cannot skip {', '.join(sorted(unknown))}; there are: {', '.join(files)}."
-        )
+        raise InputError(f"cannot skip {', '.join(sorted(unknown))}; there are: {', '.join(files)}")
     seen: set[str] = set()
     words: dict[str, list[str]] = {"noun": [], "adj": []}
     for kind in order:
@@ -100,7 +98,7 @@ def join(
                 seen.update(fresh)
     if not seen:
         raise InputError(
-            f"no word is left of {source or 'the files'}; skipped: {', '.join(skip) or 'none'}."
+            f"no word is left of {source or 'the files'}; skipped: {', '.join(skip) or 'none'}"
         )
     return Corpus(tuple(words["noun"]), tuple(words["adj"]), source)
 
@@ -144,7 +142,7 @@ def synsets(
             lost = head and not any(target < int(offset) for target in antonyms)
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"{source}, line {number}: not a line of WordNet's data files: {line[:60]!r}."
+                f"{source}, line {number}: not a line of WordNet's data files: {line[:60]!r}"
             ) from error
         for marker in ("(a)", "(p)", "(ip)"):
             word = word.removesuffix(marker)
@@ -173,7 +171,7 @@ def find_wordnet() -> Path:
         for found in (place, place.with_name(f"{place.name}.zip")):  # NLTK keeps the zip file
             if found.is_file() or (found / "data.noun").is_file():
                 return found
-    raise InputError(f"there is no WordNet in {', '.join(map(str, places))}; {_HELP}.")
+    raise InputError(f"there is no WordNet in {', '.join(map(str, places))}; {_HELP}")
 
 
 _SYSTEM = ("/usr/share/wordnet", "/usr/local/WordNet-3.0/dict")  # Debian's; Princeton's own
@@ -202,7 +200,7 @@ def _database(path: Path, name: str) -> list[str]:
             member = next((n for n in archive.namelist() if n.split("/")[-1] == name), name)
             return archive.read(member).decode("utf-8").splitlines()
     except (OSError, KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read WordNet's {name} in {path} ({error}); {_HELP}.") from error
+        raise InputError(f"cannot read WordNet's {name} in {path} ({error}); {_HELP}") from error
 
 
 def _text_files(folder: Path) -> dict[str, list[str]]:
@@ -213,8 +211,8 @@ def _text_files(folder: Path) -> dict[str, list[str]]:
             try:
                 lines = path.read_text("utf-8-sig").splitlines()
             except UnicodeDecodeError as error:
-                raise InputError(f"{path} is not a text file (UTF-8): {error.reason}.") from error
+                raise InputError(f"{path} is not a text file (UTF-8): {error.reason}") from error
             files[path.name.removesuffix(".txt")] = [w for line in lines if (w := line.strip())]
     if not files:
-        raise InputError(f"{folder} has no data.noun and no noun.*.txt or adj.*.txt; {_HELP}.")
+        raise InputError(f"{folder} has no data.noun and no noun.*.txt or adj.*.txt; {_HELP}")
     return files

@@ -87,14 +87,14 @@ def make(
       InputError: an unknown preset, an unreadable file, or a template without exactly one `{}`.
     """
     if preset not in PRESETS:
-        raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}.")
+        raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}")
     given = {"labels": labels, "noun": noun, "adjective": adjective}
     own: dict[str, Any]
     own = {kind: found for kind, value in given.items() if (found := _templates(value))}
     prompts = PRESETS[preset]._replace(**own)
     for template in (*prompts.labels, *prompts.noun, *prompts.adjective):
         if template.count("{}") != 1:
-            raise InputError(f"a prompt needs exactly one {{}} for the word, got {template!r}.")
+            raise InputError(f"a prompt needs exactly one {{}} for the word, got {template!r}")
     return prompts
 
 
@@ -129,8 +129,8 @@ def _lines(path: str) -> list[str]:
     try:
         lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the prompts in {path}: {error}.") from error
+        raise InputError(f"cannot read the prompts in {path}: {error}") from error
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
-        raise InputError(f"{path} has no prompt in it.")
+        raise InputError(f"{path} has no prompt in it")
     return lines

@@ -119,6 +119,6 @@ def unit(rows: np.ndarray, what: str) -> np.ndarray:
     if wrong.size:
         raise InputError(
             f"{what}: {wrong.size} of {len(rows)} embeddings are zero or not finite (the first is "
-            f"row {wrong[0]}); with float16, try another dtype."
+            f"row {wrong[0]}); with float16, try another dtype"
         )
     return rows / norm[:, None].astype(rows.dtype)

@@ -52,12 +52,12 @@ def mine_negatives(
     one_of(get_args(Convention), convention=convention)
     labels = checked_unit_rows(labels, "mine_negatives: labels")
     if not len(labels):
-        raise InputError("mine_negatives: there is no label.")
+        raise InputError("mine_negatives: there is no label")
     candidates = checked_unit_rows(candidates, "mine_negatives: candidates", width=labels.shape[1])
     total = len(candidates)
     keep = int(fraction * total) if count is None else count
     if not 0 <= keep <= total:
-        raise InputError(f"mine_negatives: count={count} must lie in 0..{total}, the candidates.")
+        raise InputError(f"mine_negatives: count={count} must lie in 0..{total}, the candidates")
     if not total:
         return np.zeros(0, np.int64)
     texts = jnp.asarray(labels, working_dtype(labels.dtype))
