@@ -1,4 +1,4 @@
-"""Norms, floors and precise products: the small numerics everything else relies on."""
+"""Norms with a floor and products in full precision, used by all other modules."""
 
 import contextlib
 
@@ -65,9 +65,9 @@ def checked_unit_rows(rows: Array, where: str, width: int | None = None) -> np.n
     """The rows on the host, unchanged, if their length is one up to float16's rounding.
 
     Args:
-      rows: (N, D).
-      where: what they are, for the message.
-      width: the D they must have; None takes any.
+      rows: array (N, D).
+      where: description of the rows for the error message.
+      width: required number of columns D; None accepts any.
 
     Raises:
       InputError: another shape, or rows of another length (the first is named).

@@ -20,8 +20,8 @@ def sinkhorn(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Ar
 
     Args:
       similarities: (N, P) cosine similarities.
-      epsilon: sharpness; smaller is harder.
-      iterations: column-row rounds.
+      epsilon: temperature of the assignment; a smaller value gives a harder assignment.
+      iterations: number of Sinkhorn iterations, each of which scales columns, then rows.
 
     Returns:
       (N, P) non-negative, rows summing to 1. Carries no gradient.

@@ -25,7 +25,7 @@ def map_rows(
       function: (block, ...) -> (block, ...), row i of the result from row i alone; jitted.
       rows: (N, ...) with N >= 1, or a tuple of such arrays, which `function` then gets as a tuple;
         narrower floats and integers are read as float32.
-      block: rows per call.
+      block: number of rows per call.
 
     Returns:
       (N, ...) on the host.

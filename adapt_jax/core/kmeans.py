@@ -35,11 +35,11 @@ def spherical(
     Memory is about two arrays (N, K); restarts run one after the other.
 
     Args:
-      key: decides the seeds.
+      key: random key, from which the initial centres are drawn.
       rows: (N, D) unit rows, finite, N >= K; a zero row counts towards any cluster.
-      num_clusters: K.
-      iterations: rounds of moving centres and assigning rows; 0 keeps the seeds.
-      restarts: independent seeds; the clustering with the largest objective is kept.
+      num_clusters: number of clusters K.
+      iterations: number of k-means iterations; 0 keeps the initial centres.
+      restarts: number of independent starts; the clustering with the largest objective is kept.
 
     Raises:
       ValueError: fewer rows than clusters.

@@ -39,8 +39,8 @@ class Registry(Generic[T]):
         """Makes one; the module of that name describes its hyper-parameters.
 
         Args:
-          name: its name, or a spec string: "knn" or "knn?k=50".
-          **hyper_parameters: those that are not in the spec string.
+          name: the implementation's name, or a spec string: "knn" or "knn?k=50".
+          **hyper_parameters: hyper-parameters that are not in the spec string.
 
         Raises:
           ValueError: the name is unknown (the known ones are listed), the spec string cannot be
