@@ -42,14 +42,16 @@ def make(
     percentile = low + (1 - F(Q)) * (high - low).
 
     Args:
-      variant: "a" multiplies the features by exp(ratio), "l" the logits by ratio**2.
+      variant: what is scaled: "a" multiplies the features by exp(ratio), "l" the logits by
+        ratio**2.
       low, high: range of the percentile, 0 < low <= high < 100; OpenOOD searches every pair of
         60, 65, ..., 95, 99.
-      feature_percent: k1 in percent of the D features, rounded down.
-      shift_percent: k2, likewise.
-      shift_weight: lambda.
-      pixel_fraction: o, share of pixel channels that move. Those without a gradient count but stay;
-        equals of the last one all move (the original picks among them as its sort happens to).
+      feature_percent: number k1 of features in percent of D, rounded down.
+      shift_percent: number k2 of shifts in percent of D, rounded down.
+      shift_weight: weight lambda of the shifts.
+      pixel_fraction: share o of the pixel channels that move. Those without a gradient count but
+        stay; equals of the last one all move (the original picks among them as its sort happens
+        to).
 
     State: Q of the validation images (N,), ascending; of at most 5,000 of them, drawn at random.
     Where the original divides by zero, 1 stands in: for k when the percentile leaves no feature,

@@ -1,4 +1,4 @@
-"""What every detector asks of its input, with messages that name the culprit.
+"""Checks that every detector makes of its input; the messages name what is wrong.
 
 Of arrays that are being traced only the shapes are checked: their values are not there yet.
 """
@@ -14,9 +14,9 @@ def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.nd
     """The features (N, D), checked: two-dimensional, not empty, finite, of the fitted width.
 
     Args:
-      outputs: of a network.
-      where: for the message: the detector's name and the step ("knn.fit").
-      width: D as fitted, if it is known.
+      outputs: the outputs of a network.
+      where: detector and step ("knn.fit"), for the error message.
+      width: number D of features that the detector was fitted on, if it is known.
 
     Raises:
       InputError: naming what is wrong, with counts.

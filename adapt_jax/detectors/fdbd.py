@@ -32,8 +32,8 @@ def make(*, centered: bool = True) -> Detector:
     """score = sum_k (l_c - l_k) / |W_c - W_k| / |f - mu|, c the predicted class.
 
     Args:
-      centered: divide by the distance to the training mean (the paper); else by |f|. OpenOOD
-        chooses by its OOD validation set.
+      centered: whether to divide by the distance to the training mean, as the paper does, or by
+        |f|. OpenOOD chooses with its OOD validation set.
 
     State: `Boundaries`. Needs the head and logits. `fit` raises InputError when two classes (named)
     have the same weights, `score` when the divisor is zero: the limit of the formula is infinite,

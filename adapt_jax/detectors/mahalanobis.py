@@ -32,8 +32,8 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
     """score = -min_c (f - mu_c)^T P (f - mu_c), without the factor 1/2 some codes carry.
 
     Args:
-      normalize: scale features to unit length first (ADAPT, CIDER, ReweightOOD); OpenOOD's `mds`
-        does not.
+      normalize: whether to scale features to unit length first, as ADAPT, CIDER and ReweightOOD
+        do; OpenOOD's `mds` does not.
       covariance: which matrix P is the pseudo-inverse of; see the module.
 
     State: `core.gaussian.Gaussians`, C of them. Needs labels; `fit` raises InputError when they are

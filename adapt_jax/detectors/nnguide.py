@@ -49,12 +49,12 @@ def make(
     A feature of zeros scores 0 (the original gives minus infinity).
 
     Args:
-      k: neighbours.
-      alpha: the share of the training images that form the bank, in (0, 1]; 1 takes them all.
-      bank: "random": floor(alpha N) of them, drawn without replacement; "first": the first
-        (floor(alpha N / batch_size) + 1) * batch_size, as OpenOOD does.
-      seed: of the random bank.
-      batch_size: of the first bank; 200 is OpenOOD's.
+      k: number of neighbours.
+      alpha: share of the training images that form the bank, in (0, 1]; 1 takes them all.
+      bank: which images form the bank: "random" draws floor(alpha N) of them without replacement,
+        "first" takes the first (floor(alpha N / batch_size) + 1) * batch_size, as OpenOOD does.
+      seed: seed of the random bank.
+      batch_size: batch size in the formula of the "first" bank; 200 is OpenOOD's.
 
     State: `Guide`. Needs logits; `fit` raises InputError when k exceeds the bank (the original then
     scores minus infinity everywhere).

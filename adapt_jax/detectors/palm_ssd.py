@@ -28,7 +28,7 @@ _CUTOFF = 1e-15  # numpy.linalg.pinv's default, relative to the largest
 
 
 def make() -> Detector:
-    """No hyper-parameters, no labels.
+    """PALM's score, which has no hyper-parameters and needs no labels.
 
     State: `core.gaussian.Gaussians`, one of them. `fit` raises InputError when all unit training
     features are identical.

@@ -40,8 +40,8 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
     """score = max_c softmax(l / T)_c, T from the likelihood of the validation labels.
 
     Args:
-      steps: L-BFGS steps at most, from T = 1.5 without line search.
-      learning_rate: share of a quasi-Newton step that is taken; both as torch.optim.LBFGS.
+      steps: maximum number of L-BFGS steps, from T = 1.5 and without line search.
+      learning_rate: share of a quasi-Newton step that is taken, as in torch.optim.LBFGS.
 
     State: `Temperature`; that of the largest likelihood in [0.01, 100] where the steps overshoot
     into negative ones. Needs logits, and val with labels, of some classes at least; `fit` raises
