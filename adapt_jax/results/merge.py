@@ -41,7 +41,7 @@ def merge(runs: Sequence[str]) -> list[Row]:
         try:
             rows = aggregate.aggregate(members)
         except InputError as e:
-            raise InputError(f"{label}: {e} To keep them apart, write label=RUN.") from e
+            raise InputError(f"{label}: {e}; to keep them apart, write label=RUN") from e
         if len(members) == 1:  # the deviation of one number is not 0, it is unknown
             rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
         searched = {d for member in members for d in member.get("searched", ())}
