@@ -27,8 +27,9 @@ def frozen(trainable: str | Sequence[str], head: str) -> frozenset[str]:
     """The stages that are left as they are when only those named in `trainable` train.
 
     Args:
-      trainable: "layer4,head" or ("layer4", "head"); nothing named means that everything trains.
-      head: the stage behind the encoder, "head" (projection) or "fc" (classifier).
+      trainable: stages that train, as "layer4,head" or ("layer4", "head"); an empty value means
+        that everything trains.
+      head: name of the stage after the encoder, "head" (projection) or "fc" (classifier).
 
     Raises:
       InputError: an unknown stage; the message lists the known ones.

@@ -2,8 +2,9 @@
 
 Such a file is an uncompressed zip (pytorch/pytorch torch/serialization.py): `data.pkl`, a pickle of
 names, shapes and strides, and one entry of raw bytes per storage. A pickle is a program that calls
-what it names. Here every name it may use stands for an immutable object of ours that calls nothing,
-and any other name is refused, so the program can only arrange names, shapes and numbers.
+the functions it names. Here each name that is allowed stands for an immutable object of this module
+that calls nothing, and any other name is refused, so the program can only arrange names, shapes and
+numbers.
 """
 
 import functools
@@ -49,7 +50,7 @@ class _StorageType(NamedTuple):
 
 
 class _Inert:
-    """Stands for something without a use here; called or given a state, it stays as it is."""
+    """Stands for an object that is not needed; calling it or setting its state changes nothing."""
 
     __slots__ = ()
 
