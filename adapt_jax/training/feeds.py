@@ -37,7 +37,7 @@ class Feed(Protocol):
         """Takes `count` steps within one epoch; metrics (count,) each, on the host."""
 
     def close(self) -> None:
-        """Lets go of whatever it holds."""
+        """Frees the images, threads and worker processes that the feed holds."""
 
 
 def make(

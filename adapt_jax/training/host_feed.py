@@ -94,7 +94,7 @@ class HostFeed:
             raise
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
-        """See `Feed`; raises InputError or TrainingFailed for an image that cannot be had."""
+        """See `Feed`; raises InputError or TrainingFailed for an image that cannot be read."""
         log: list[dict[str, jax.Array]] = []
         waits: list[float] = []
         for _ in range(count):
