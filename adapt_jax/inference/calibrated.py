@@ -1,4 +1,4 @@
-"""From outputs to score, decision and class: a detector, fitted and calibrated."""
+"""A fitted and calibrated detector: from outputs to score, decision and class."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ CLASSIFIER, NEAREST_MEAN = "classifier", "nearest class mean"
 
 
 class CalibratedDetector(NamedTuple):
-    """A fitted detector, and what it is calibrated on.
+    """A fitted detector, and the scores that it is calibrated on.
 
     spec, detector, state: the detector, as asked for, made and fitted.
     calibration (M,) float32: its scores of held-out ID images; `calibrated_on` says whose.

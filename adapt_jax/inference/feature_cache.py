@@ -26,11 +26,11 @@ def cached(
     """The outputs of a set: from `path` if it holds those of `key`, else computed and kept there.
 
     Args:
-      path: an npz file, written atomically by process 0.
-      key: what the outputs depend on: checkpoint, images, preprocessing.
+      path: path of an npz file, which process 0 writes atomically.
+      key: SHA-256 of what the outputs depend on: checkpoint, images, preprocessing.
       dataset: the images and, where known, their labels.
-      extract: from `make`.
-      anew: computes them whatever `path` holds.
+      extract: the forward pass, from `forward.make`.
+      anew: whether to compute the outputs even if `path` holds them.
     """
     known = None if anew else _read(path, key)
     if processes.all_of(known is not None):  # a pass over the images takes all processes

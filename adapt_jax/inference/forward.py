@@ -27,11 +27,11 @@ def make(
     Args:
       model: the network, run in evaluation mode.
       variables: its parameters and statistics, replicated over the mesh.
-      normalize: uint8 images -> network input.
+      normalize: function from uint8 images to the network's input.
       mesh: the devices the batch is split over.
-      batch_size: images per pass over all devices; rounded up to
-        a multiple of the devices; the last batch is padded.
-      watch: goes around the compiled pass, to profile it.
+      batch_size: number of images per pass over all devices, rounded up to a multiple of the number
+        of devices; the last batch is padded.
+      profile: function that wraps the compiled pass to profile it, see `profiling.trace.calls`.
     """
     return partial(make_for_any(model, normalize, mesh, batch_size, watch), variables)
 

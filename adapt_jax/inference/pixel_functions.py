@@ -1,4 +1,4 @@
-"""Running functions of a network and its pixels over image sets: what gradient detectors need."""
+"""Runs functions of a network and its pixels over image sets, as gradient detectors need it."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,11 +29,11 @@ def make(
     Args:
       model: the network, run in evaluation mode, with a linear classifier; computing in float32,
         because a perturbation of 0.001 vanishes in bfloat16.
-      variables: its parameters and statistics.
-      mean_std: what pixels are normalised with, on the scale 0..1.
+      variables: the network's parameters and statistics.
+      mean_std: channel means and deviations that pixels are normalised with, on the scale 0..1.
       mesh: the devices the batch is split over.
-      batch_size: images per call over all devices.
-      images: uint8 (N, H, W, 3) by name of the set.
+      batch_size: number of images per call over all devices.
+      images: images (N, H, W, 3) uint8, by name of the set.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
     normalize = augment.make_normalize(*mean_std)

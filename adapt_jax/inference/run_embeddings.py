@@ -1,4 +1,4 @@
-"""What the network of an evaluated run made of every image set, for its picture."""
+"""The embeddings of every image set of an evaluated run, for the embedding figure."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ def load(workdir: str | os.PathLike) -> Embeddings:
     """Reads what the last evaluation kept of its sets, and the prototypes of its checkpoint.
 
     Args:
-      workdir: of an evaluated training run.
+      workdir: folder of an evaluated training run.
 
     Returns:
       The embeddings for `report.figures.embeddings`.
