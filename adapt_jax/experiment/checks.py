@@ -19,9 +19,9 @@ def check_config(config, *, training: bool = True, given: Collection[str] = ()) 
     """Finds every mistake that can be found without reading images.
 
     Args:
-      config: of the run.
-      training: whether it is about to train; evaluating a run puts no demands on the batch.
-      given: the fields that were set by hand, each of which must have an effect.
+      config: the run's config.
+      training: whether the run is about to train; for an evaluation the batch size is not checked.
+      given: fields that were set by hand, each of which must have an effect.
 
     Raises:
       InputError: names the field, what is wrong with it and what to do.
