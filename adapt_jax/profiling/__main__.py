@@ -1,7 +1,7 @@
 """Draws a profile: `python -m adapt_jax.profiling WORKDIR/profile` writes two pictures into it.
 
-phases.png: time per phase, and the dearest operations. timeline.png: one step, every thread or
-stream a row, an operation in its phase's colour.
+phases.png: time per phase, and the most expensive operations. timeline.png: one step, with a row
+for every thread or stream and each operation in the colour of its phase.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""What a compiled program's text says: where its operations come from, and how often loops run."""
+"""Reads a compiled program's text: where operations come from, and how often loops run."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A recorded trace, read back: how long each operation of a compiled program took, and each step.
+"""Reads a recorded trace: how long each operation of a compiled program took, and each step.
 
 JAX writes one XSpace file per host. On GPUs and TPUs operations lie on the lines of the device's
 own plane, on CPUs on the lines of the threads that ran them.
@@ -28,7 +28,7 @@ class Event(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What a trace says of one program.
+    """The times of one program's operations in a trace.
 
     seconds: of every operation by name, all its executions and all threads or streams together.
     counts: how often each ran. starts: when, sorted.
@@ -53,9 +53,10 @@ def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorde
     """Reads a trace of steps of one program.
 
     Args:
-      path: an .xplane.pb file.
-      module: the program's name.
-      opcodes: of its instructions by name; what only waits for its body is left out.
+      path: path of an .xplane.pb file.
+      module: name of the program.
+      opcodes: opcodes of the program's instructions, by name; those that only wait for their body
+        are left out.
     """
     seconds: defaultdict[str, float] = defaultdict(float)
     starts: defaultdict[str, list] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What a trace and a compiled program say, as one page: WORKDIR/profile/summary.txt and .json.
+"""One page from a trace and a compiled program: WORKDIR/profile/summary.txt and .json.
 
 All figures of work (FLOPs, bytes, memory of the program) are those of one device: the compiler sees
 the program after it was split over the devices.
@@ -23,7 +23,7 @@ PROGRAM = "program.txt.gz"  # what was compiled, by which operations have names
 
 
 class Subject(NamedTuple):
-    """The program a step is, and what to say of it.
+    """The compiled program of a step, and its description.
 
     program: compiled; a loop over steps whose length is a run-time value counts as one step.
     what: the job in words. devices: likewise. dtype: the network's, which chooses the peak.
@@ -53,7 +53,7 @@ class Recording(NamedTuple):
 
 
 def write(recording: Recording, subject: Subject) -> dict[str, Any]:
-    """Sums up, writes what `profiling` promises, and returns what summary.json holds."""
+    """Writes the files that `profiling` describes, and returns the content of summary.json."""
     program = subject.program.as_text()
     (recording.folder / PROGRAM).write_bytes(gzip.compress(program.encode(), mtime=0))
     found = summarise(recording, subject, hlo.parse(program))
@@ -65,7 +65,7 @@ def write(recording: Recording, subject: Subject) -> dict[str, Any]:
 
 
 def summarise(recording: Recording, subject: Subject, program: hlo.Program) -> dict[str, Any]:
-    """Everything on the page, as JSON has it; None is not known."""
+    """The content of summary.json; unknown values are None."""
     device = jax.local_devices()[0]
     scopes = hlo.scopes(program)
     path = ops.newest(recording.folder)
@@ -145,7 +145,7 @@ def _work(subject: Subject, program, kind: str, seconds: float | None) -> dict[s
 
 
 def _memory(program, device) -> dict[str, int | None]:
-    """Bytes: what the compiler plans, what the device says was the most, and the host."""
+    """Memory in bytes: the compiler's plan, the device's peak and the host's peak."""
     planned = program.memory_analysis()
     stats = device.memory_stats() or {}
     return {
@@ -272,7 +272,7 @@ def _si(value: float) -> str:
 
 
 def tail(stack: str) -> str:
-    """The last parts of a name stack that say something."""
+    """The last informative parts of a name stack."""
     dull = ("while", "body", "closed_call", "cond", "branch_0_fun", "branch_1_fun")
     parts = [p for p in stack.split("/") if p not in dull and not p.startswith("jit(")]
     return "/".join(parts[-4:])

@@ -1,4 +1,4 @@
-"""When a trace is recorded: the steps START to STOP - 1 of a job, into one folder.
+"""Records a trace of the steps START to STOP - 1 of a job into one folder.
 
 As many steps just before START are timed without a trace: recording costs time, on CPUs much of it.
 """
@@ -140,11 +140,11 @@ def calls(
 ) -> Iterator[Callable[[Callable, Callable], Callable] | None]:
     """The same for a job that calls compiled functions itself: a step is one call of them.
 
-    Yields `watch(function, lower)`, which gives the function to call instead;
-    `lower(*same arguments)` is it before compilation. None if there is nothing to record.
+    Yields `profile(function, lower)`, which returns the function to call instead;
+    `lower(*same arguments)` is the function before compilation. None if there is nothing to record.
 
     Args:
-      steps, folder, say, unit: as for `Trace`.
+      steps, folder, report_progress, unit: arguments of `Trace`.
       **about: fields of `Subject` that describe the job.
     """
     if steps is None:
