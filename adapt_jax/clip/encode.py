@@ -14,7 +14,7 @@ from adapt_jax.core.checks import positive_int
 Put = Callable[[np.ndarray], jax.Array]
 Get = Callable[[jax.Array], np.ndarray]
 Progress = Callable[[int], None]
-Watch = Callable[[Callable, Callable], Callable]
+Profile = Callable[[Callable, Callable], Callable]
 _ROUND = 8  # text lengths are rounded up to a multiple of this
 _AHEAD = 2  # batches on the device while the host prepares the next
 
@@ -27,7 +27,7 @@ def encode_images(
     put: Put = jnp.asarray,
     get: Get = np.asarray,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    profile: Profile | None = None,
 ) -> np.ndarray:
     """`model.encode_image` of any number of images.
 
@@ -38,15 +38,15 @@ def encode_images(
       put: a host batch -> the devices, such as one that splits it over a mesh.
       get: the embeddings of a batch -> the host.
       progress: told how many images are done, after every batch.
-      watch: (function, what it is before compilation) -> the function to call instead.
+      profile: (function, what it is before compilation) -> the function to call instead.
 
     Returns:
       (N, embed_dim) float32, in order, not normalised.
     """
     positive_int(batch_size=batch_size)
     encode = model.encode_image
-    if watch is not None:
-        encode = watch(encode, model.lowered_image)
+    if profile is not None:
+        encode = profile(encode, model.lowered_image)
     parts: Iterable = images
     if isinstance(images, np.ndarray | jax.Array):
         parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))

@@ -26,8 +26,10 @@ def main() -> None:
         print(json.dumps([f._asdict() for f in findings], indent=1))
     else:
         console = terminal.console()
-        with terminal.doing(console) as say:
-            findings = job.diagnose(WORKDIR.value, images=not NO_IMAGES.value, say=say)
+        with terminal.doing(console) as report_progress:
+            findings = job.diagnose(
+                WORKDIR.value, images=not NO_IMAGES.value, report_progress=report_progress
+            )
         if findings and findings[0].what == learning.WHAT:
             console.print(findings[0].detail, style=STYLES[FAIL], highlight=False, markup=False)
         console.print(table(findings))

@@ -32,7 +32,7 @@ from adapt_jax.workdir import checkpoints, folders
 
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
 SPLITS = {"id_test": ID, "id_val": VAL}
-Say = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 LEARNING = "learning"  # what the finding of a network that has hardly learnt is about
 Counts = dict[str, dict[str, int | None]]  # set -> who says so -> images
 
@@ -54,13 +54,15 @@ class Run(NamedTuple):
     checkpoint: str | None
 
 
-def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None) -> list[Finding]:
+def diagnose(
+    workdir: str, *, images: bool = True, report_progress: ReportProgress = lambda text: None
+) -> list[Finding]:
     """Everything there is to say about a run.
 
     Args:
       workdir: of a trained run, evaluated or not.
       images: whether its image sets are read, too.
-      say: told what is being done.
+      report_progress: told what is being done.
 
     Raises:
       InputError: no run there, or another program is writing it.
@@ -72,22 +74,24 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
     if not (wrapped.is_own(known["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")
     with folders.read(path):
-        run, said = _open(path, known, images, say)
+        run, said = _open(path, known, images, report_progress)
         counted: Counts = {name: {} for name in run.roles}
         for split in (*run.plan.sets, *run.plan.splits):
             name = SPLITS.get(split.name, split.name)
             if run.plan.name and name in counted:
                 counted[name][f"suite {run.plan.name}"] = split.count
-        said += _features(run, counted, say)
+        said += _features(run, counted, report_progress)
         if run.data is not None:
-            said += _images(run, counted, say)
+            said += _images(run, counted, report_progress)
         if run.found["rows"]:
-            said += _scores(run, counted, say)
+            said += _scores(run, counted, report_progress)
     said += run_checks.counts({name: where for name, where in counted.items() if where})
     return sorted(said, key=lambda finding: finding.what != LEARNING)
 
 
-def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]]:
+def _open(
+    path, known: dict, images: bool, report_progress: ReportProgress
+) -> tuple[Run, list[Finding]]:
     """Reads what all checks need, and checks the checkpoint."""
     said: list[Finding] = []
     data = None
@@ -100,9 +104,9 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
     config = completed({**known, **found.get("config", {})})
     plan = image_sets.suite(config)
     if images:
-        say("reading images")
+        report_progress("reading images")
         try:
-            data = checks.load_data(config, say, checkpoints.class_names(path))
+            data = checks.load_data(config, report_progress, checkpoints.class_names(path))
         except InputError as e:
             remedy = "restore the images, or check the rest with --no_images"
             said.append(Finding(FAIL, "images", str(e), remedy))
@@ -113,7 +117,7 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
         facts = dict(now)
     if not facts:
         raise InputError(f"{path} has no data.json; leave --no_images out, or evaluate it again")
-    say("checkpoint")
+    report_progress("checkpoint")
     state, more = _checkpoint(path, record.recall(config, facts))
     checkpoint, recorded = None, found.get("checkpoint_sha256")
     if state is not None:
@@ -157,11 +161,11 @@ def _roles(plan: suites.Suite, search: bool) -> dict[str, str]:
     return roles | {s.name: shifted if s.group == shifted else "ood" for s in plan.sets}
 
 
-def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
+def _features(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     """The cached outputs, one set in memory at a time."""
     said, brief, classify = [], {}, None
     for name, role in run.roles.items():
-        say(f"features of {name}")
+        report_progress(f"features of {name}")
         arrays = feature_cache.stored(run.path / "features", run.checkpoint or "", name)
         if arrays is None:
             detail = "no outputs of this set are kept for this checkpoint, or they are damaged"
@@ -201,17 +205,17 @@ def _keys(run: Run, name: str) -> set[str]:
     return {feature_cache.key(run.checkpoint, dataset, mean_std, kind) for kind in kinds}
 
 
-def _images(run: Run, counted: Counts, say: Say) -> list[Finding]:
+def _images(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     said, brief = [], {}
     for name, dataset in run.data.evaluated().items():
-        say(f"images of {name}")
+        report_progress(f"images of {name}")
         brief[name] = set_checks.summarize_images(dataset.images)
         counted[name]["images"] = len(dataset.images)
         said += set_checks.images(name, run.roles[name], brief[name], brief["train"])
     return said + set_checks.overlaps({k: s.hashes for k, s in brief.items()}, run.roles)
 
 
-def _scores(run: Run, counted: Counts, say: Say) -> list[Finding]:
+def _scores(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     """results.json and the scores on disk, detector by detector."""
     found, rows = run.found, run.found["rows"]
     ood = [s.name for s in run.plan.sets if s.group != SHIFTED]
@@ -225,7 +229,7 @@ def _scores(run: Run, counted: Counts, say: Say) -> list[Finding]:
         )
     in_id = counted.setdefault("ID side of results", {})
     for detector in dict.fromkeys(r["detector"] for r in rows):
-        say(f"scores of {detector}")
+        report_progress(f"scores of {detector}")
         by_set = {}
         try:
             for name in (ID, *shifted, *ood):

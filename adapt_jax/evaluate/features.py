@@ -71,9 +71,9 @@ def evaluate_features(
         console.print("no val.npz: train.npz stands in for it")
         given[VAL] = train
     task = scoring.Task(train, head, given, groups)
-    with folders.locked(path), terminal.doing(console) as say:
+    with folders.locked(path), terminal.doing(console) as report_progress:
         with float64() if loaded.wide else contextlib.nullcontext():
-            scored = score_detectors(config, task, say)
+            scored = score_detectors(config, task, report_progress)
         shown = {name: found for name, found in sets.items() if name in (ID, *groups)}
         evaluation = Evaluation(
             title=f"features of {folder}",

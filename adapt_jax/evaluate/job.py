@@ -62,19 +62,21 @@ def evaluate(
     wants = [s.text for s in detectors.parse(config.detectors) if "val" in s.make().needs]
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
-    with terminal.doing(console) as say:
+    with terminal.doing(console) as report_progress:
         with profiling.calls(
             steps_range(profile, "--profile"),
             workdir / "profile" / "evaluate",
             terminal.printer(console),
             unit="batch",
             **derived.profile_subject(config, experiment.mesh, evaluating=True),
-        ) as watch:
-            arrays = network_outputs(experiment, workdir, variables, checkpoint, say, watch)
+        ) as profile_passes:
+            arrays = network_outputs(
+                experiment, workdir, variables, checkpoint, report_progress, profile_passes
+            )
         task = make_task(experiment, state, arrays)
-        say("accuracies")
+        report_progress("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
-        scored = score_detectors(config, task, say)
+        scored = score_detectors(config, task, report_progress)
     suite = image_sets.suite(config)
     facts = {
         "id": suite.id_test.source,

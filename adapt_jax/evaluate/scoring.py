@@ -59,7 +59,7 @@ def run(
     *,
     choose: Callable[[Spec, Task], dict[str, Any] | None] | None = None,
     resamples: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
 ) -> Scored:
     """Scores every set of a task with every detector, see `results.scoring.run`.
 
@@ -68,7 +68,7 @@ def run(
       task: the outputs.
       choose: searches hyper-parameters: `search.choose`, or None to take them as they are.
       resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
-      say: called with a line that says what is being done.
+      report_progress: called with a line that says what is being done.
 
     Raises:
       InputError: no detector at all could be used; says why.
@@ -84,4 +84,6 @@ def run(
             searched=found,
         )
 
-    return scoring.run(specs, fitted, task.groups, resamples=resamples, say=say)
+    return scoring.run(
+        specs, fitted, task.groups, resamples=resamples, report_progress=report_progress
+    )

@@ -55,7 +55,7 @@ def network_outputs(
     variables,
     checkpoint_sha256: str,
     report_progress: Callable[[str], None],
-    profile: forward.Watch | None = None,
+    profile: forward.Profile | None = None,
 ) -> dict[str, forward.Arrays]:
     """The outputs of every set of the run by name, from cache or network.
 
@@ -91,12 +91,12 @@ def network_outputs(
     return outputs
 
 
-def score_detectors(config, task: Task, say: Callable[[str], None]) -> Scored:
+def score_detectors(config, task: Task, report_progress: Callable[[str], None]) -> Scored:
     """Runs the detectors of a config on a task, searching and resampling as it says."""
     return scoring.run(
         detectors.parse(config.detectors),
         task,
         choose=search.choose if config.search else None,
         resamples=config.bootstrap,
-        say=say,
+        report_progress=report_progress,
     )

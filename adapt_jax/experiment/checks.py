@@ -56,8 +56,10 @@ def refuse_unused(given: Collection[str], reasons: Reasons, config) -> None:
 
 
 def load_data(
-    config, say: Callable[[str], None] = lambda text: None, class_names: Sequence[str] = ()
+    config,
+    report_progress: Callable[[str], None] = lambda text: None,
+    class_names: Sequence[str] = (),
 ) -> image_sets.Data:
     """Decodes every set of the config before any long work starts, see `image_sets.load`."""
     method = make_method(config, num_classes=2, num_images=None)
-    return image_sets.load(config, method, say, class_names)
+    return image_sets.load(config, method, report_progress, class_names)

@@ -51,7 +51,7 @@ def run(
     groups: Mapping[str, str],
     *,
     resamples: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
 ) -> Scored:
     """Scores every set with every detector.
 
@@ -63,7 +63,7 @@ def run(
       fit: makes a detector of `specs` ready to score.
       groups: the group of every set beside the ID test set; see `set_names.id_side`.
       resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
-      say: called with a line that says which detector is at work.
+      report_progress: called with a line that says which detector is at work.
 
     Returns:
       What became of every detector.
@@ -73,7 +73,7 @@ def run(
     """
     done = Scored([], {}, {}, {}, {}, {})
     for i, spec in enumerate(specs):
-        say(f"{spec.text} ({i + 1} of {len(specs)})")
+        report_progress(f"{spec.text} ({i + 1} of {len(specs)})")
         try:
             began = time.perf_counter()
             fitted = fit(spec)

@@ -8,7 +8,7 @@ _QUICK = 1.0  # what takes no longer needs no second one
 
 
 def reporter(
-    say: Callable[[str], None], what: str, total: int, unit: str = "images"
+    report_progress: Callable[[str], None], what: str, total: int, unit: str = "images"
 ) -> Callable[[int], None]:
     """`on_batch(count)`, to be called with the number done so far, of `total`.
 
@@ -22,15 +22,15 @@ def reporter(
     """
     began = time.perf_counter()
     said = began
-    say(f"{what}: {total:,} {unit}")
+    report_progress(f"{what}: {total:,} {unit}")
 
-    def done(count: int) -> None:
+    def on_batch(count: int) -> None:
         nonlocal said
         now = time.perf_counter()
         if now - said < EVERY and (count < total or now - began < _QUICK):
             return
         said = now
         speed = count / max(now - began, 1e-9)
-        say(f"{what}: {count:,} of {total:,} {unit}, {speed:,.0f} {unit}/s")
+        report_progress(f"{what}: {count:,} of {total:,} {unit}, {speed:,.0f} {unit}/s")
 
-    return done
+    return on_batch

@@ -29,7 +29,7 @@ _OPEN_CLIP = ("zero_shot_metadata.py", "IMAGENET_CLASSNAMES")
 
 
 def load(
-    place: str | os.PathLike, say: Callable[[str], None] = lambda text: None
+    place: str | os.PathLike, report_progress: Callable[[str], None] = lambda text: None
 ) -> tuple[str, ...]:
     """The names in order of the class index.
 
@@ -37,7 +37,7 @@ def load(
       place: "cifar10", "digits"; "imagenet" for the list in an installed open_clip; or a file: text
         with one name a line, codes beside it or not (see `codes`), .csv or .tsv with one column of
         names, or .json, a list or {"0": name, ...}, where name may be [id, name].
-      say: told what was left out of the lines.
+      report_progress: told what was left out of the lines.
 
     Raises:
       InputError: an unknown list, an unreadable file, names that are codes (see `words`), or codes
@@ -65,28 +65,30 @@ def load(
         found = codes.without(names, table=kind in (".csv", ".tsv"))
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
-    return _said(found, say)
+    return _said(found, report_progress)
 
 
-def words(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> tuple[str, ...]:
+def words(
+    names: Sequence[str], report_progress: Callable[[str], None] = lambda text: None
+) -> tuple[str, ...]:
     """A data set's class names with spaces for underscores, as CLIP's own examples write them.
 
     OpenOOD-VLM's frozen networks leave CIFAR-100's underscores in the prompts.
 
     Args:
       names: of the classes; codes beside all of them are left out, see `codes`.
-      say: told what was left out.
+      report_progress: told what was left out.
 
     Raises:
       InputError: none, all are numbers or WordNet ids, which say nothing to a text tower, or codes
         stand beside some.
     """
-    return _said(codes.without(_spaced(names), ordered=False), say)
+    return _said(codes.without(_spaced(names), ordered=False), report_progress)
 
 
-def _said(found: codes.Names, say: Callable[[str], None]) -> tuple[str, ...]:
+def _said(found: codes.Names, report_progress: Callable[[str], None]) -> tuple[str, ...]:
     if found.note:
-        say(found.note)
+        report_progress(found.note)
     return found.names
 
 

@@ -142,14 +142,14 @@ def cut(preprocessing: Preprocessing, model: clip.Model) -> partial:
 
 
 def open_sets(
-    sets: suites.Suite, transform: partial, say: Callable[[str], None]
+    sets: suites.Suite, transform: partial, report_progress: Callable[[str], None]
 ) -> tuple[dict[str, sources.Stream], dict[str, str]]:
     """Every set by name, "id" first, and the group of the others; no image is decoded.
 
     Args:
       sets: from `suite`.
       transform: from `cut`.
-      say: called with one line per set.
+      report_progress: called with one line per set.
 
     Raises:
       InputError: a source is wrong, or has another number of images than its protocol.
@@ -161,17 +161,19 @@ def open_sets(
         suites.check_count(one, len(stream.names) + stream.skipped, sets.name)
         opened[one.name] = stream
         count = f"{len(stream.names):,} images{note(stream.passed_over, stream.skipped)}"
-        say(f"{one.group or 'ID':<6} {one.name} = {one.source}: {count}")
+        report_progress(f"{one.group or 'ID':<6} {one.name} = {one.source}: {count}")
     return opened, {one.name: one.group for one in sets.sets}
 
 
-def listed_classes(place: str, id_source: str, say: Callable[[str], None]) -> Classes | None:
+def listed_classes(
+    place: str, id_source: str, report_progress: Callable[[str], None]
+) -> Classes | None:
     """The ID classes by a list of names, those of `id_source?classes=` only.
 
     Args:
       place: of the list, see `class_names.load`; "data" for names that the ID test set brings.
       id_source: the source of the ID test set.
-      say: told of codes beside the names, which are left out.
+      report_progress: told of codes beside the names, which are left out.
 
     Returns:
       None where the ID test set brings the names.
@@ -181,7 +183,7 @@ def listed_classes(place: str, id_source: str, say: Callable[[str], None]) -> Cl
     """
     if place == DATA:
         return None
-    names, picked = class_names.load(place, say), sources.parse(id_source).classes
+    names, picked = class_names.load(place, report_progress), sources.parse(id_source).classes
     if picked is not None and len(picked) != len(names):
         if picked[-1] >= len(names):
             raise InputError(
@@ -208,7 +210,7 @@ def labelled(
     listed: Classes | None,
     sets: suites.Suite,
     opened: Mapping[str, sources.Stream],
-    say: Callable[[str], None],
+    report_progress: Callable[[str], None],
 ) -> Labelled:
     """Matches the labels of all ID sets with the ID classes, now that the sets are open.
 
@@ -216,7 +218,7 @@ def labelled(
       listed: from `listed_classes`.
       sets: from `suite`.
       opened: from `open_sets`.
-      say: told of codes beside the names, which are left out, and the rule for every ID set.
+      report_progress: told of codes beside the names, which are left out, and the rule for every ID set.
 
     Raises:
       InputError: the ID test set brings no names, or a set has labels of other classes.
@@ -227,7 +229,7 @@ def labelled(
         if not found.class_names:
             lacking = found.flaw or "has no class names; give class_names a file of them"
             raise InputError(f"{source} {lacking}")
-        names = class_names.words(found.class_names, say)
+        names = class_names.words(found.class_names, report_progress)
         picked = sources.parse(source).classes
         own = classes.named(found.class_names, f"test_data {source}", picked)
     places = {ID: source} | {s.name: s.source for s in sets.sets if s.group == SHIFTED}
@@ -238,7 +240,7 @@ def labelled(
             place, stream.labels, stream.class_names, own, stream.flaw
         )
         rules[name], numbered[name] = rule, stream._replace(labels=labels)
-        say(f"{name}: {rule}")
+        report_progress(f"{name}: {rule}")
         if name == ID:
             _check_suite(sets.name, own, labels, f"{place}: {rule}")
             own = own._replace(aliases=(aliases,) if aliases else ())
@@ -257,7 +259,7 @@ def embed(
     encoder: Encoder,
     batch_size: int,
     workdir: pathlib.Path,
-    watch: Callable | None = None,
+    profile: Callable | None = None,
 ) -> dict[str, ImageSet]:
     """Every set's embeddings, from WORKDIR/features or network.
 
@@ -267,7 +269,7 @@ def embed(
       encoder: the CLIP.
       batch_size: number of images per pass over all devices.
       workdir: of the job.
-      watch: profiles the passes of CLIP; files are then written, not read.
+      profile: profiles the passes of CLIP; files are then written, not read.
 
     Raises:
       InputError: an image cannot be read; it is named.
@@ -280,12 +282,12 @@ def embed(
 
         def run(stream, name=name):
             count = len(stream.names)
-            rows = encoder.images(stream.blocks(), count, batch_size, name, watch)
+            rows = encoder.images(stream.blocks(), count, batch_size, name, profile)
             return {"embeddings": rows}
 
         path = feature_cache.path_of(pathlib.Path(workdir) / "features", name, key)
         found = _Images(stream, stream.labels)
-        arrays = feature_cache.cached(path, key, found, run, anew=watch is not None)
+        arrays = feature_cache.cached(path, key, found, run, anew=profile is not None)
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
     return sets
 

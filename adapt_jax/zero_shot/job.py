@@ -55,9 +55,9 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             chosen, wanted = plan.scoring(config), plan.embedding(config, printer)
             unused.refuse(given, plan.unused(config), config, default_config())
             path = _prepare(workdir, held)
-        say = _begin(path, console, held)
+        report_progress = _begin(path, console, held)
         with processes.together():
-            encode = encoder.load(wanted.clip, sharding.make_mesh(), say)
+            encode = encoder.load(wanted.clip, sharding.make_mesh(), report_progress)
             transform = image_features.cut(wanted.preprocessing, encode.model)
             opened, groups = image_features.open_sets(wanted.suite, transform, printer)
             names, opened, rules = image_features.labelled(
@@ -83,8 +83,8 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
         )
         try:
             text = text_features.build(words, encode, wanted.text_batch_size, path)
-            with profiled as watch:
-                sets = image_features.embed(opened, transform, encode, size, path, watch)
+            with profiled as profile:
+                sets = image_features.embed(opened, transform, encode, size, path, profile)
             noise = None
             if any(spec.make().starts_from_noise for spec in chosen.specs):
                 noise = image_features.embed_noise(encode, size, path)
@@ -105,7 +105,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             "unreadable_images": {k: s.skipped for k, s in opened.items() if s.skipped},
         }
         task = Task(text.bank, sets, groups, chosen.stream, noise)
-        return _finish(chosen, path, task, text, facts, console, say)
+        return _finish(chosen, path, task, text, facts, console, report_progress)
 
 
 def from_features(config, folder: str, workdir: str, *, given: Collection[str] = ()) -> dict:
@@ -139,7 +139,7 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
             count, width = found.embeddings.shape
             rule = f", {label_rules[name]}" if name in label_rules else ""
             console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
-        say = _begin(path, console, held)
+        report_progress = _begin(path, console, held)
         sha256 = loaded.sha256()
         processes.same("the embeddings", sha256)
         facts = {
@@ -160,9 +160,9 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
             devices=sharding.described(sharding.make_mesh()),
             dtype="float32",
             images=chosen.stream.batch_size,
-        ) as watch:
+        ) as profile:
             chosen = chosen._replace(config={**chosen.config, "ood": ood})
-            return _finish(chosen, path, task, text, facts, console, say, watch)
+            return _finish(chosen, path, task, text, facts, console, report_progress, profile)
 
 
 def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
@@ -188,17 +188,30 @@ def _bank_size(words: text_features.Words) -> str:
 
 
 def _finish(
-    chosen: plan.Scoring, path, task: Task, text: Text, facts: Mapping, console, say, watch=None
+    chosen: plan.Scoring,
+    path,
+    task: Task,
+    text: Text,
+    facts: Mapping,
+    console,
+    report_progress,
+    profile=None,
 ) -> dict:
     """Scores the sets and writes everything; returns what results.json holds."""
     task = scoring.mixed(task)
-    scored = scoring.run(chosen.specs, task, resamples=chosen.resamples, say=say, watch=watch)
-    say("classes")
+    scored = scoring.run(
+        chosen.specs,
+        task,
+        resamples=chosen.resamples,
+        report_progress=report_progress,
+        profile=profile,
+    )
+    report_progress("classes")
     predicted = {
         name: scoring.classify(task.bank.labels, found.embeddings)
         for name, found in task.sets.items()
     }
-    say("results")
+    report_progress("results")
     if processes.is_main():
         with replacing.whole_folder(path / "predictions") as folder:
             for name, found in task.sets.items():

@@ -103,12 +103,12 @@ def unused(config) -> Reasons:
     return found
 
 
-def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embedding:
+def embedding(config, report_progress: Callable[[str], None] = lambda text: None) -> Embedding:
     """Reads what makes embeddings of words and images; opens no image.
 
     Args:
       config: of the job.
-      say: called with a line that a person should read.
+      report_progress: called with a line that a person should read.
 
     Raises:
       InputError: names, words or sources that are not there or do not fit each other.
@@ -117,7 +117,9 @@ def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embeddi
     found = Embedding(
         clip=Source(**config.clip.to_dict()),
         suite=suite,
-        classes=image_features.listed_classes(config.class_names, suite.id_test.source, say),
+        classes=image_features.listed_classes(
+            config.class_names, suite.id_test.source, report_progress
+        ),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
         ),

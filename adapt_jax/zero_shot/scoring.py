@@ -79,8 +79,8 @@ def run(
     task: Task,
     *,
     resamples: int = 0,
-    say: Callable[[str], None],
-    watch: Callable | None = None,
+    report_progress: Callable[[str], None],
+    profile: Callable | None = None,
 ) -> Scored:
     """Scores every set of a task with every detector, see `results.scoring.run`.
 
@@ -88,32 +88,34 @@ def run(
       specs: the detectors.
       task: the embeddings.
       resamples: of the bootstrap behind the intervals in each row; 0 for none.
-      say: told what is being done, and how fast.
-      watch: profiles the steps, see `profiling.calls`.
+      report_progress: told what is being done, and how fast.
+      profile: profiles the steps, see `profiling.calls`.
 
     Raises:
       InputError: no detector at all could be used; says why.
     """
 
     def fitted(spec: Spec) -> scoring.Fitted:
-        return _fitted(spec, task, say, watch)
+        return _fitted(spec, task, report_progress, profile)
 
-    return scoring.run(specs, fitted, task.groups, resamples=resamples, say=say)
+    return scoring.run(
+        specs, fitted, task.groups, resamples=resamples, report_progress=report_progress
+    )
 
 
-def _fitted(spec: Spec, task: Task, say, watch) -> scoring.Fitted:
+def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
     detector: Any = spec.make()  # a StreamDetector
     step: Any = compiled(detector.step)
-    if watch is not None:
-        step = watch(step, step.lower)
+    if profile is not None:
+        step = profile(step, step.lower)
     width = task.bank.labels.shape[1]
     fresh = partial(detector.start, task.bank, task.noise)
     static = is_static(detector.step, fresh(), width)
 
     def seen(rows: np.ndarray, order: np.ndarray, what: str) -> np.ndarray:
-        done = progress.reporter(say, f"{spec.text}: {what}", len(rows))
-        return scores(step, fresh(), rows, order, task.settings.batch_size, done)
+        on_batch = progress.reporter(report_progress, f"{spec.text}: {what}", len(rows))
+        return scores(step, fresh(), rows, order, task.settings.batch_size, on_batch)
 
     return scoring.Fitted(
         partial(_scores_of_sets if static else _scores_of_streams, task, seen),

@@ -180,7 +180,7 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
     settings = words.mining
     for kind, candidates in words.candidates.items():
         found = encode(f"{kind}s", templates[kind], candidates)
-        encoder.say(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
+        encoder.report_progress(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
         kept = mine_negatives(
             found,
             labels,
