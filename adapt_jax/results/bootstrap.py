@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a metric would move with other test images of the same kind.
+"""Bootstrap intervals: the uncertainty of a metric due to the choice of test images.
 
 ID and OOD images are drawn anew, with replacement, each from their own set (Efron's percentile
 interval). It says nothing about other training seeds; several runs do.
@@ -21,8 +21,8 @@ def with_means(rows: Sequence[Row], scores: Sequence[tuple], resamples: int = 0)
 
     Args:
       rows: result rows of one detector, one per OOD set.
-      scores: for each row, what it compares: ID scores (N,) and OOD scores (M,).
-      resamples: how many times the images are drawn; 0 for no intervals.
+      scores: pairs of ID scores (N,) and OOD scores (M,), one per row.
+      resamples: number of bootstrap resamples; 0 for no intervals.
 
     Raises:
       InputError: one resample or less than none.

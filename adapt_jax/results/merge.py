@@ -55,8 +55,8 @@ def ties_between(runs: Sequence[str], metric: str = "auroc") -> list[str]:
     """Sentences about the rows of `merge` that do not differ, see `results.ties`.
 
     Args:
-      runs: as for `merge`.
-      metric: the one whose differences are tested.
+      runs: the runs, as in `merge`.
+      metric: the metric whose differences are tested.
     """
     by_label = _read(runs)
     folders = {label: [path for path, _ in found] for label, found in by_label.items()}
@@ -74,10 +74,10 @@ def text(
     """The rows as a table in one of `FORMATS`; csv and json hold every field, as fractions.
 
     Args:
-      rows: from `merge`.
-      kind: one of `FORMATS`.
-      columns: the metrics shown in markdown and latex.
-      keys: the fields that name a row there, with their headings.
+      rows: rows of the table, from `merge`.
+      kind: format of the table, one of `FORMATS`.
+      columns: metrics shown in markdown and latex.
+      keys: fields that name a row there, with their headings.
       notes: sentences shown with those tables.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tables as others publish them: a paper's in LaTeX, and the CSV of OpenOOD's leaderboard."""
+"""Tables for publication: in LaTeX for a paper, and the CSV of OpenOOD's leaderboard."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ def paper(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
     are subscripts.
 
     Args:
-      rows: from `merge.merge`.
-      columns: the metrics of each set.
+      rows: rows of the table, from `merge.merge`.
+      columns: metrics of each set.
     """
     names = [k for k in ("run", "detector") if len({r[k] for r in rows}) > 1] or ["run"]
     by_entry: dict[tuple, dict[tuple, Row]] = {}
@@ -58,7 +58,7 @@ def openood(rows: Sequence[Row]) -> str:
     that of the linear probe or else of the nearest class mean. Source: Jingkang50/OpenOOD (v1.5).
 
     Args:
-      rows: from `merge.merge`, of one method and one detector.
+      rows: rows of one method and one detector, from `merge.merge`.
 
     Raises:
       InputError: several methods or detectors, other groups than near and far, or no accuracy.

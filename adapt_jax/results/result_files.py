@@ -43,8 +43,8 @@ def write(
     """Writes `results.json` and `results.csv`, each whole or not at all; process 0 does.
 
     Args:
-      workdir: of the run.
-      header: what was evaluated, see `header`.
+      workdir: folder of the run.
+      header: head of the file, see `header`.
       rows: result rows, in the order of the table.
 
     Returns:

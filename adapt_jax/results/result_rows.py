@@ -43,12 +43,12 @@ def row(detector: str, ood: str, group: str, id_scores, ood_scores, **extra) -> 
     """One result row: `detector, ood, group`, then every column of `metrics.COLUMNS`.
 
     Args:
-      detector: its name.
+      detector: name of the detector.
       ood: name of the OOD set.
-      group: "near", "far", ...
-      id_scores: (N,) of the ID test set.
-      ood_scores: (M,) of the OOD set.
-      **extra: what else describes the row (stream order, batch size), before the metrics.
+      group: group of the OOD set: "near", "far", ...
+      id_scores: scores (N,) of the ID test set.
+      ood_scores: scores (M,) of the OOD set.
+      **extra: further fields of the row (stream order, batch size), which stand before the metrics.
 
     Raises:
       InputError: degenerate scores, or a set called "mean".

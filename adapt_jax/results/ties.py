@@ -1,4 +1,4 @@
-"""Which rows of a table do not really differ: tests of their scores, as sentences for people.
+"""Rows of a table whose difference is not significant: tests of their scores, as sentences.
 
 The rows of a group (near, far, ...) are one family: every pair is tested on the same images with
 `metrics.comparison`, and all p-values are corrected together.
@@ -21,7 +21,7 @@ Runs = Sequence[Mapping[str, np.ndarray]]
 
 
 class Ties(NamedTuple):
-    """What the tests of one group of OOD sets found.
+    """The results of the tests of one group of OOD sets.
 
     metric, group: what was compared.
     tied: the groups of names that are not distinguishable, best first, each of two names or more.
@@ -42,11 +42,12 @@ def find(
     """Tests all pairs, group by group.
 
     Args:
-      scores: a row's name, which ends in its detector, -> one mapping per seed, of set names to
+      scores: scores by row name, which ends in its detector: one mapping per seed from set names to
         the scores (N,) of the same images in the same order; "id" is the ID test set. Names that
         differ in the detector only are of the same trained networks, seed by seed.
-      groups: OOD set -> "near", "far", ...
-      metric: "auroc", by DeLong's closed form, or one of `metrics.resampling.COLUMNS`.
+      groups: group of each OOD set: "near", "far", ...
+      metric: metric to test: "auroc", by DeLong's closed form, or one of
+        `metrics.resampling.COLUMNS`.
     """
     found = []
     for group in dict.fromkeys(groups.values()):
@@ -98,9 +99,9 @@ def of_runs(
     """The sentences of finished runs, or the reason why their differences cannot be tested.
 
     Args:
-      folders: a method's label -> the folders of its runs, one per seed, all with the same images.
+      folders: folders of the runs by label of the method, one per seed, all with the same images.
       rows: result rows of any of them, for the detectors and the groups of the sets.
-      metric: see `find`.
+      metric: metric to test, see `find`.
     """
     groups = {r["ood"]: r["group"] for r in rows if r["ood"] != tables.MEAN}
     images: dict[str, np.ndarray] = {}
