@@ -1,4 +1,4 @@
-"""Results of several configs, one next to the other: rows, table, Markdown, CSV, JSON, figure."""
+"""Results of several configs side by side: rows, table, Markdown, CSV, JSON, figure."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def content(
     differences: Mapping[str, Mapping[str, Any]],
     overrides: Sequence[str],
 ) -> dict[str, Any]:
-    """What compare.json holds.
+    """The content of compare.json.
 
     `rows`: a config's name and method in front of its `aggregate.aggregate` rows: per detector and
     set, and per detector and group (`"ood": "mean"`), each metric's mean over the seeds, its
@@ -39,11 +39,11 @@ def content(
     and `means`, its rows per group. `ties`: sentences about rows that do not differ.
 
     Args:
-      by_label: a config's name -> contents of results.json, one per seed.
-      files: a config's name -> its file.
-      folders: a config's name -> the folders of its runs, one per seed.
-      differences: fields in which the configs differ -> {config: value}.
-      overrides: what was set for all of them.
+      by_label: contents of results.json, one per seed, by name of the config.
+      files: config file by name of the config.
+      folders: folders of the runs, one per seed, by name of the config.
+      differences: values {config: value} of the fields in which the configs differ.
+      overrides: fields that were changed in all configs.
     """
     rows, runs = [], []
     for label, found in by_label.items():

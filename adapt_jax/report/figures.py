@@ -46,8 +46,8 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
     """Scores of ID and OOD images, one panel per OOD set, with the threshold that keeps 95 % of ID.
 
     Args:
-      workdir: of an evaluated run, trained or zero-shot.
-      detector: as results.json names it; the first one by default.
+      workdir: folder of an evaluated run, trained or zero-shot.
+      detector: name of the detector in results.json; the first one by default.
 
     Raises:
       InputError: the run has no results, or none of this detector.
@@ -83,7 +83,7 @@ def embeddings(found: Embeddings) -> Figure:
     """Two principal components of ID images and prototypes, with OOD sets laid over them.
 
     Args:
-      found: vectors of all sets; those of a trained run from `inference.run_embeddings.load`.
+      vectors: embeddings of all sets; those of a trained run from `inference.run_embeddings.load`.
     """
     markers = dict(zip(dict.fromkeys(found.groups.values()), _MARKERS * len(found.groups)))
     ood = {name: (markers[group], found.vectors[name]) for name, group in found.groups.items()}
@@ -118,9 +118,9 @@ def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) 
     stream, of all detectors. A tenth without both kinds of images has none.
 
     Args:
-      workdir: of a zero-shot run.
+      workdir: folder of a zero-shot run.
       ood: name of the OOD set.
-      detectors: as results.json names them; all by default.
+      detectors: names of detectors in results.json; all by default.
 
     Raises:
       InputError: no such run, set or detector, or none of the detectors adapts.

@@ -25,7 +25,7 @@ _NOT_CURVES = ("step", "epoch", "time")
 
 
 class Example(NamedTuple):
-    """An image worth a look: uint8 (H, W[, 1 or 3]), its file name, score and set."""
+    """An example image: uint8 (H, W[, 1 or 3]), its file name, score and set."""
 
     image: np.ndarray
     name: str
@@ -42,9 +42,9 @@ def write(
     """Writes `report.html` and returns its path.
 
     Args:
-      workdir: of the run.
-      evaluation: what was found; parts of it may be missing.
-      header: of the results, see `result_files.header`.
+      workdir: folder of the run.
+      evaluation: the evaluation; parts of it may be missing.
+      header: head of the results, see `result_files.header`.
       history: records of metrics.jsonl; every numeric field becomes a curve.
     """
     rows, scores = evaluation.scored.rows, evaluation.scored.scores
@@ -111,12 +111,12 @@ def extremes(
     """The images a detector gets most wrong, by caption.
 
     Args:
-      detector: its name, for the captions.
-      scores: set name -> (N,), this detector's, the ID test set under "id".
-      images: set name -> uint8 images, or a function from an index to an image, in the order of
-        the scores; sets may be missing or None.
-      names: set name -> file name of each image; missing ones are numbered.
-      count: images per caption.
+      detector: name of the detector, for the captions.
+      scores: the detector's scores (N,) by set, the ID test set under "id".
+      images: images by set, uint8 or a function from an index to an image, in the order of the
+        scores; sets may be missing or None.
+      names: file names of the images by set; missing ones are numbered.
+      count: number of images per caption.
     """
 
     def take(chosen: list[tuple[float, str, int]]) -> list[Example]:

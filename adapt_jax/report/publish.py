@@ -1,4 +1,4 @@
-"""From scored detectors to what a run's folder and the console show; shared by every evaluation."""
+"""Writes an evaluation to the run's folder and shows it on the console, for every command."""
 
 import contextlib
 import pathlib
@@ -25,9 +25,9 @@ def write(workdir: pathlib.Path, evaluation: Evaluation, console) -> dict[str, A
     Every process calls it; process 0 writes, and what an earlier evaluation wrote is replaced.
 
     Args:
-      workdir: of the run.
-      evaluation: what was found.
-      console: where the table goes.
+      workdir: folder of the run.
+      evaluation: the evaluation to write.
+      console: the console that shows the table.
 
     Returns:
       What results.json holds.
