@@ -60,7 +60,7 @@ def load(folder: str) -> Loaded:
     """Reads a folder of outputs.
 
     Args:
-      folder: as the head of this file says.
+      folder: folder of npz files, laid out as described at the head of this file.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
@@ -111,7 +111,7 @@ def read(path: pathlib.Path) -> OutputSet:
     """One file of outputs.
 
     Args:
-      path: the npz file.
+      path: path of the npz file.
 
     Raises:
       InputError: it is damaged, or its arrays do not fit each other.

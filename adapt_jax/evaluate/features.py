@@ -31,12 +31,12 @@ def evaluate_features(
     """Scores the sets of a folder and writes results as for a run.
 
     Args:
-      folder: as the head of this file says.
-      workdir: where results go.
-      detectors: "all" by default.
+      folder: folder of npz files, see `evaluate.feature_files`.
+      workdir: folder that results are written to.
+      detectors: spec strings of the detectors; "all" by default.
       full_spectrum: whether shifted sets count as ID.
       search: whether hyper-parameters are chosen on `val` and `ood_val`.
-      bootstrap: resamples behind intervals.
+      bootstrap: number of bootstrap resamples behind intervals.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.

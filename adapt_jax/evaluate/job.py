@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
-    """Every accuracy on the ID test images that can be had; {} where they have no labels.
+    """Every accuracy on the ID test images that can be computed; {} where they have no labels.
 
     Under full-spectrum evaluation these are the test set and its covariate-shifted versions.
     """
@@ -138,12 +138,13 @@ def evaluate_run(
     """Evaluates a finished (or stopped) run again, or a network that was made elsewhere.
 
     Args:
-      workdir: of the run, or an export; of a network, the folder that its results, and what
-        `predict` and `export` need, go to.
-      model: a network from `adapt_jax.wrap`, or "package.module:factory", a function that returns
+      workdir: folder of the run, or of an export; with `model`, the folder for its results and for
+        the files that `predict` and `export` need.
+      model: network from `adapt_jax.wrap`, or "package.module:factory", a function that returns
         one; `train_data`, `test_data` and `ood` are then needed as well, the first time.
-      out: where results go; by default to the run. An export stays as it is, so it needs one.
-      profile: see `evaluate`.
+      out: folder that results are written to; by default the run's. An export is never changed, so
+        it needs one.
+      profile: batches to trace, see `evaluate`.
       **changes: fields of its config that are different this time: `detectors`, `ood`,
         `val_data`, `ood_val_data`, `eval_checkpoint`, `linear_probe`, `full_spectrum`, `search`,
         `bootstrap`. None and "" leave a field as it is.

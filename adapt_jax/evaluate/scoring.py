@@ -1,4 +1,4 @@
-"""Detectors on the outputs of a network: what they are given, how they are fitted and scored."""
+"""Detectors on the outputs of a network: their inputs, fitting and scoring."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ OnImages = Callable[[Callable], Callable[..., np.ndarray]]
 
 
 class Task(NamedTuple):
-    """What detectors are given.
+    """The inputs of detectors.
 
     train: what they are fitted on; `head`: the classifier, where there is one.
     sets: outputs by name: "id" is the ID test set, "val" held-out ID images, "ood_val" OOD images
@@ -66,9 +66,9 @@ def run(
     Args:
       specs: the detectors.
       task: the outputs.
-      choose: searches hyper-parameters: `search.choose`, or None to take them as they are.
+      choose: function that searches hyper-parameters, `search.choose`; None keeps those of `specs`.
       resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
-      report_progress: called with a line that says what is being done.
+      report_progress: function called with a line about the current step.
 
     Raises:
       InputError: no detector at all could be used; says why.

@@ -1,4 +1,4 @@
-"""From a run's checkpoint to what detectors are given: outputs of every set."""
+"""From a run's checkpoint to the inputs of detectors: the network's outputs of every set."""
 
 import pathlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from adapt_jax.training.train_state import TrainState
 
 
 def make_task(experiment: Experiment, state: TrainState, arrays) -> Task:
-    """What detectors are given: outputs of every set, the head, and the network for gradients.
+    """The inputs of detectors: outputs of every set, the head, and the network for gradients.
 
     Args:
       experiment: the run, with its image sets.
@@ -63,9 +63,10 @@ def network_outputs(
       experiment: the run, with its image sets.
       workdir: the folder whose `features/` holds the cache.
       variables: the network's parameters and statistics.
-      checkpoint_sha256: their digest.
-      report_progress: told which set is being read.
-      profile: profiles the passes, see `forward.make`; the cache is then written, not read.
+      checkpoint_sha256: SHA-256 of these variables.
+      report_progress: function called with a line about the set that is read.
+      profile: function that profiles the passes, see `forward.make`; the cache is then written,
+        not read.
     """
     config, parts, mean_std = experiment.config, experiment.parts, experiment.eval_mean_std
     normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
@@ -92,7 +93,7 @@ def network_outputs(
 
 
 def score_detectors(config, task: Task, report_progress: Callable[[str], None]) -> Scored:
-    """Runs the detectors of a config on a task, searching and resampling as it says."""
+    """Runs the detectors of a config on a task, with the search and bootstrap it asks for."""
     return scoring.run(
         detectors.parse(config.detectors),
         task,
