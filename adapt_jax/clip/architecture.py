@@ -1,4 +1,4 @@
-"""What a CLIP is made of: one frozen description per tower, and the released models."""
+"""The architecture of a CLIP: one frozen record per tower, and the released models."""
 
 import dataclasses
 

@@ -32,13 +32,15 @@ def encode_images(
     """`model.encode_image` of any number of images.
 
     Args:
-      model: parameters where they are needed; `model.placed(...)` copies them to all devices.
-      images: (N, H, W, 3) uint8 or normalised floats, or an iterable of such arrays of any length.
-      batch_size: images per call; the last batch is padded.
-      put: a host batch -> the devices, such as one that splits it over a mesh.
-      get: the embeddings of a batch -> the host.
-      progress: told how many images are done, after every batch.
-      profile: (function, what it is before compilation) -> the function to call instead.
+      model: the model, with its parameters on the devices; `model.placed(...)` copies them there.
+      images: images (N, H, W, 3), uint8 or normalised floats, or an iterable of such arrays of any
+        length.
+      batch_size: number of images per call; the last batch is padded.
+      put: function that moves a host batch to the devices, such as one that splits it over a mesh.
+      get: function that moves the embeddings of a batch to the host.
+      progress: function called with the number of images done so far, after every batch.
+      profile: function (function, its version before compilation) -> the function to call instead,
+        for profiling.
 
     Returns:
       (N, embed_dim) float32, in order, not normalised.
@@ -68,8 +70,8 @@ def encode_texts(
     Texts of similar length share a batch: 70,000 short prompts cost a fraction of those cut to 77.
 
     Args:
-      model, batch_size, put, get, progress: as for `encode_images`.
-      token_ids: (N, L) integers, L of any length if only padding lies beyond the context.
+      model, batch_size, put, get, progress: arguments as in `encode_images`.
+      token_ids: integers (N, L), L of any length if only padding lies beyond the context.
 
     Returns:
       (N, embed_dim) float32, in order, not normalised.

@@ -1,4 +1,4 @@
-"""Images -> what a CLIP image tower was trained on, pixel for pixel as the official programs.
+"""Preprocessing of images for a CLIP image tower, with exactly the pixels of the official programs.
 
 Pillow does the resizing, on uint8: `jax.image.resize` does not round like it. Batches travel to the
 device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
@@ -36,7 +36,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Variant(NamedTuple):
-    """What the programs do differently."""
+    """The points in which the programs differ."""
 
     filter: Image.Resampling = Image.Resampling.BICUBIC
     rgb_first: bool = False
@@ -79,10 +79,10 @@ def pixels_uint8(
 
     Args:
       image: a PIL image, or uint8 (H, W) or (H, W, 3).
-      size: of the tower's input.
-      variant: a key of `VARIANTS`.
-      resize: what the shorter side becomes before the cut; by default `size`. Where a variant
-        squashes images, nothing is cut.
+      size: height and width of the tower's input.
+      variant: name of the variant, a key of `VARIANTS`.
+      resize: length of the shorter side before the centre crop; by default `size`. A variant that
+        squashes images does not crop them.
 
     Raises:
       InputError: an unknown variant, pixels that `core.image_files.standard` refuses, an array that

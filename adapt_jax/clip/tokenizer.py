@@ -41,11 +41,12 @@ def tokenize(
 
     Args:
       texts: one text (B = 1) or B of them.
-      context_length: 77 in every released model. The text tower is causal and reads its result at
-        the end token, so columns that are zero in every row can be cut off without any effect.
-      truncate: cut longer texts, keeping the end token last (open_clip always does; OpenAI's
-        raises like this one).
-      special: what counts as a literal start and end token inside a text, `OPEN_CLIP` or `OPENAI`.
+      context_length: number of columns, 77 in every released model. The text tower is causal and
+        reads its result at the end token, so columns that are zero in every row can be cut off
+        without any effect.
+      truncate: whether to cut longer texts, keeping the end token last. open_clip always does;
+        OpenAI's tokenizer raises, as this one does by default.
+      special: strings that count as start and end token inside a text, `OPEN_CLIP` or `OPENAI`.
 
     Raises:
       InputError: a text is too long, or not a string; it is named.

@@ -23,7 +23,7 @@ def architecture_of(shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
     """The architecture that OpenAI's program builds for an archive with these tensors.
 
     Args:
-      shapes: of every tensor of the archive, by name.
+      shapes: shape of every tensor of the archive, by name.
 
     Raises:
       InputError: another layout, a tensor that is needed for this is missing, or heads are not 64

@@ -40,12 +40,12 @@ def load(
         shards, or flax_model.msgpack) or OpenCLIP (open_clip_config.json and
         open_clip_model.safetensors); one weights file with its configuration beside it, or with
         none in OpenAI's layout; or the name of a repository on the Hugging Face hub, `org/name`.
-      revision: of the repository: a commit, to get the same weights for ever. Default: the current
-        one; `Model.source` says which it was.
-      dtype: "float32", "bfloat16" or "float16", which the towers compute in.
-      architecture: instead of the one in the files: ours, a key of `RELEASED`, or the path or
-        content of a JSON file of theirs. Of weights without any, released models are recognised by
-        their tensors, and `Model.guess` says so.
+      revision: commit of the repository, to get the same weights for ever. By default the current
+        one, which `Model.source` names.
+      dtype: dtype that the towers compute in: "float32", "bfloat16" or "float16".
+      architecture: architecture to use instead of that of the files: an `Architecture`, a key of
+        `RELEASED`, or the path or content of a JSON file of Hugging Face or OpenCLIP. Released
+        models without a configuration are recognised by their tensors; see `Model.guess`.
 
     Raises:
       InputError: nothing there, only a pickle, a model that is not a CLIP or has unsupported
