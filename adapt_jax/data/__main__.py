@@ -3,9 +3,9 @@
 list                               all suites and archives, and what is on this machine
 list openood_cifar10               its sets, counts and sources
 download openood_cifar10 mnist     suites and archives, into $ADAPT_JAX_DATA or ./data
-download SUITE --list-urls         only says what to fetch from where
-verify openood_cifar10             every file a list names is there, every count is right
-verify folder:birds/train          every image of any source can be decoded
+download SUITE --list-urls         only prints the URLs and where their files belong
+verify openood_cifar10             checks that every listed file exists and every count is right
+verify folder:birds/train          checks that every image of a source can be decoded
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Folders of arrays that another program made, one npz file per set: NAME.npz, GROUP/NAME.npz.
 
-Which arrays a file holds is for the reader to say: features and logits of a network
+The caller decides which arrays a file must contain: features and logits of a network
 (`evaluate.feature_files`), or embeddings of CLIP (`zero_shot.feature_files`). Pickled arrays are
 not read. float64 stays float64, narrower numbers are read as float32; bfloat16, which NumPy's files
 keep as two bytes without a meaning, is recognised as that.
@@ -54,10 +54,10 @@ def walk(
     """Finds the files of a folder; reads none.
 
     Args:
-      folder: the folder.
-      needed: sets without a group that must be there.
-      optional: sets without a group that may be there.
-      beside: names of files that are no sets.
+      folder: path of the folder.
+      needed: names of the sets without a group that must exist.
+      optional: names of the sets without a group that may exist.
+      beside: names of files that are not sets.
 
     Raises:
       InputError: a needed file is missing, two sets have one name or one that means something
@@ -110,9 +110,9 @@ def rows(path: pathlib.Path, found: Mapping[str, np.ndarray], key: str) -> np.nd
     """The rows (N, D), N >= 1, float32 or float64, that a set's file must have.
 
     Args:
-      path: the file, for messages.
-      found: its arrays.
-      key: which of them.
+      path: path of the file, for error messages.
+      found: arrays of the file, by name.
+      key: name of the array to return.
 
     Raises:
       InputError: there is no such array, or it is no matrix of finite real numbers.
@@ -197,7 +197,7 @@ def sha256(contents: Iterable[tuple[str, np.ndarray]]) -> str:
     """SHA-256 of arrays, what stands in for that of a checkpoint.
 
     Args:
-      contents: what is written in front of an array's shape and type, and the array.
+      contents: pairs of a text and an array, which are hashed in this order.
     """
     digest = hashlib.sha256()
     for what, array in contents:

@@ -1,4 +1,4 @@
-"""The images a detector sees one after the other: which, in what order, in batches of what size.
+"""Streams of images: which images a detector sees, in what order and in what batch size.
 
 Every OOD set makes a stream of its own, with the ID test set (YBZh/OpenOOD-VLM).
 """
@@ -44,10 +44,10 @@ def make(
     """Settings without mistakes.
 
     Args:
-      order: in which ID and OOD images are seen, one of `ORDERS`.
-      batch_size: number of images that are seen at a time.
-      mix: "all", or a ratio of ID to OOD images such as "10:1".
-      seed: decides which images a mix takes, and their order.
+      order: order of ID and OOD images, one of `ORDERS`.
+      batch_size: number of images per batch.
+      mix: share of ID and OOD images: "all", or a ratio such as "10:1".
+      seed: seed that decides which images a mix takes, and their order.
       full_spectrum: whether covariate-shifted ID sets are in the streams, too.
 
     Raises:

@@ -65,15 +65,15 @@ def make(
     image comes back as `make_normalize` gives it, bit for bit.
 
     Args:
-      image_size: S.
-      mean, std: (3,), of pixels as fractions of 255.
-      views: V.
+      image_size: height and width S of the result in pixels.
+      mean, std: channel means and deviations (3,) of pixels as fractions of 255.
+      views: number of views V per image.
       crop_scale, crop_ratio: ranges of the crop's area (fraction) and width / height.
-      flip, jitter_probability, grayscale: probabilities.
-      brightness, contrast, saturation: x draws a factor from max(0, 1-x) .. 1+x.
-      hue: x draws a shift from -x .. x turns.
-      cropped: whether the crops come ready, as images (B, V, S, S, 3); see `crops`.
-      dtype: of the result; the work is done in float32.
+      flip, jitter_probability, grayscale: probabilities of these steps.
+      brightness, contrast, saturation: strengths; x draws a factor from max(0, 1-x) .. 1+x.
+      hue: strength of the hue shift; x draws a shift from -x .. x turns.
+      cropped: whether the images are crops (B, V, S, S, 3) already, see `host_crops`.
+      dtype: dtype of the result; the work is done in float32.
 
     Raises:
       InputError: an argument out of its range.

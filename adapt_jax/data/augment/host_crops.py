@@ -1,4 +1,4 @@
-"""Random resized crops from whole images, on the host: what training sees of sets that stay files.
+"""Random resized crops from whole images, on the host, for training sets that stay files.
 
 torchvision's RandomResizedCrop (bilinear, antialiased) with Pillow, V boxes of one decoded image.
 A large JPEG is decoded at a half, a quarter or an eighth of its size where every box stays at least
