@@ -37,7 +37,7 @@ def load(
       place: "cifar10", "digits"; "imagenet" for the list in an installed open_clip; or a file: text
         with one name a line, codes beside it or not (see `codes`), .csv or .tsv with one column of
         names, or .json, a list or {"0": name, ...}, where name may be [id, name].
-      report_progress: told what was left out of the lines.
+      report_progress: function called with a line about what was left out of the lines.
 
     Raises:
       InputError: an unknown list, an unreadable file, names that are codes (see `words`), or codes
@@ -76,8 +76,8 @@ def words(
     OpenOOD-VLM's frozen networks leave CIFAR-100's underscores in the prompts.
 
     Args:
-      names: of the classes; codes beside all of them are left out, see `codes`.
-      report_progress: told what was left out.
+      names: names of the classes; codes beside all of them are left out, see `codes`.
+      report_progress: function called with a line about what was left out.
 
     Raises:
       InputError: none, all are numbers or WordNet ids, which say nothing to a text tower, or codes

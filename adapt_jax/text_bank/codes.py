@@ -34,7 +34,7 @@ def without(lines: Sequence[str], *, ordered: bool = True, table: bool = False) 
     """The names in lines that may have codes beside them.
 
     Args:
-      lines: one per class, none empty.
+      lines: lines, one per class, none empty.
       ordered: whether their order is that of the classes, so that numbers must follow it. Those of
         class folders need not: a folder's images come with its name.
       table: whether they are the lines of a CSV or TSV file.

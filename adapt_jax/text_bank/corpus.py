@@ -48,12 +48,13 @@ def load(
     """Reads the candidates.
 
     Args:
-      place: "embedded"; "wordnet" to look for its database in the usual places; or a path: a folder
-        with data.noun and data.adj, NLTK's wordnet.zip, or a folder of official text files.
+      place: source of the words: "embedded"; "wordnet" to look for its database in the usual
+        places; or a path: a folder with data.noun and data.adj, NLTK's wordnet.zip, or a folder of
+        official text files.
       skip: files to leave out, as a comma-separated string or a collection.
-      first: "nouns" or "adjectives": what a word that is both becomes. The official program takes
-        files in the order of a directory listing, so either.
-      lost_heads: derive like the official parser (see `synsets`).
+      first: kind of a word that is both, "nouns" or "adjectives". The official program takes files
+        in the order of a directory listing, so it may be either.
+      lost_heads: whether to leave out the same words as the official parser, see `synsets`.
 
     Raises:
       InputError: nothing there; the message says where it looked and how to get WordNet.
@@ -121,10 +122,10 @@ def synsets(
     repeats within a file, none of one letter.
 
     Args:
-      lines: of data.noun or data.adj, as text.
-      source: what errors call them.
-      lost_heads: in adj.all, leave out head synsets without a direct antonym earlier in the file.
-        NegLabel's parser lost the line that opens each antonym cluster; this imitates it.
+      lines: lines of data.noun or data.adj, as text.
+      source: name of the file for error messages.
+      lost_heads: whether to leave out, in adj.all, head synsets without a direct antonym earlier in
+        the file. NegLabel's parser lost the line that opens each antonym cluster; this imitates it.
 
     Raises:
       InputError: a line is not in WordNet's format; it is named.

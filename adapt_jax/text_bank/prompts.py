@@ -74,14 +74,14 @@ def make(
     noun: str | Sequence[str] = (),
     adjective: str | Sequence[str] = (),
 ) -> Prompts:
-    """A preset, with what is given in place of its own templates.
+    """A preset of templates, some of which may be replaced.
 
     Args:
-      preset: a key of `PRESETS`.
-      labels: one template or several for the ID labels, or `file:PATH` with one template a line
+      preset: name of the preset, a key of `PRESETS`.
+      labels: template or templates for the ID labels, or `file:PATH` with one template a line
         (such as OpenAI's 80 for ImageNet).
-      noun: the same for the noun negatives.
-      adjective: the same for the adjective negatives.
+      noun: template or templates for the noun negatives.
+      adjective: template or templates for the adjective negatives.
 
     Raises:
       InputError: an unknown preset, an unreadable file, or a template without exactly one `{}`.
@@ -107,10 +107,10 @@ def ensemble(features: Iterable[np.ndarray], unit_first: bool = True) -> np.ndar
     """Averages templates: text features (C, D) of each -> (C, D) unit rows.
 
     Args:
-      features: one array per template; taken one after the other, so that a generator need not hold
-        them all.
-      unit_first: whether each feature counts with unit length, as in almost all CLIP programs; CSP
-        averages what the text tower gives.
+      features: arrays (C, D), one per template; read one after the other, so that a generator need
+        not hold them all.
+      unit_first: whether each feature is scaled to unit length first, as in almost all CLIP
+        programs; CSP averages the outputs of the text tower.
     """
     parts = (l2_normalize(jnp.asarray(part)) if unit_first else part for part in features)
     total: Any = functools.reduce(operator.add, parts)
