@@ -1,9 +1,9 @@
-"""Job: is a finished run what it seems? Checks its files against each other and against its images.
+"""Job: checks the files of a finished run against each other and against its images.
 
     python -m adapt_jax.doctor --workdir=runs/mine [--no_images] [--json]
 
-Says OK, WARN or FAIL with numbers and what to do, see `checkup` and `checkup_sets`. Exit code 1
-if anything is FAIL. The network is not run; nothing is changed.
+Each check reports OK, WARN or FAIL with numbers and what to do, see `run_checks` and `set_checks`.
+Exit code 1 if anything is FAIL. The network is not run; nothing is changed.
 """
 
 import json

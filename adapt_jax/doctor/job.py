@@ -1,9 +1,9 @@
-"""Job: is a finished run what it seems? Checks its files against each other and against its images.
+"""Job: checks the files of a finished run against each other and against its images.
 
     python -m adapt_jax.doctor --workdir=runs/mine [--no_images] [--json]
 
-Says OK, WARN or FAIL with numbers and what to do, see `checkup` and `checkup_sets`. Exit code 1
-if anything is FAIL. The network is not run; nothing is changed.
+Each check reports OK, WARN or FAIL with numbers and what to do, see `run_checks` and `set_checks`.
+Exit code 1 if anything is FAIL. The network is not run; nothing is changed.
 """
 
 import pathlib
@@ -38,10 +38,10 @@ Counts = dict[str, dict[str, int | None]]  # set -> who says so -> images
 
 
 class Run(NamedTuple):
-    """What a folder holds: the config its results were made with, results, images, state.
+    """The content of a run's folder: the config its results were made with, results, images, state.
 
-    `plan`: the sets; `roles`: of the sets by name, see `checkup_sets`; `checkpoint`: the digest,
-    else that of the results; data and state are None where they cannot be had.
+    `plan`: the sets; `roles`: of the sets by name, see `set_checks`; `checkpoint`: its SHA-256,
+    else that of the results; data and state are None where they cannot be read.
     """
 
     path: pathlib.Path
@@ -57,12 +57,12 @@ class Run(NamedTuple):
 def diagnose(
     workdir: str, *, images: bool = True, report_progress: ReportProgress = lambda text: None
 ) -> list[Finding]:
-    """Everything there is to say about a run.
+    """The findings of all checks of a run.
 
     Args:
-      workdir: of a trained run, evaluated or not.
-      images: whether its image sets are read, too.
-      report_progress: told what is being done.
+      workdir: folder of a trained run, evaluated or not.
+      images: whether to read its image sets, too.
+      report_progress: function called with a line about the current check.
 
     Raises:
       InputError: no run there, or another program is writing it.
@@ -132,7 +132,7 @@ def _open(
 
 
 def _checkpoint(path: pathlib.Path, experiment: Experiment):
-    """The state the config evaluates, None if it cannot be read, and what to say about it."""
+    """The state the config evaluates, None if it cannot be read, and findings about it."""
     remedy = "restore its folder, or train again"
     warned: list[str] = []
     try:

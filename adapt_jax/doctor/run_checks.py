@@ -1,8 +1,8 @@
-"""What can be wrong with a finished run although it printed numbers: checks on plain arrays.
+"""Checks of a finished run's network, results and scores, on plain arrays.
 
 Each check returns findings: one sentence with the numbers it saw and, unless all is well, what to
-do. The thresholds are where one should look twice, not laws. Nothing here reads files or runs a
-network, `doctor` does. Here: the network, its results and scores; `checkup_sets` has features and
+do. A value beyond a threshold deserves a closer look but is not necessarily a mistake. Nothing here
+reads files or runs a network; `doctor.job` does. `set_checks` has the checks of features and
 images.
 """
 
@@ -214,10 +214,10 @@ def scores(
     """Whether one detector's scores rank images, and give the recorded metrics.
 
     Args:
-      detector: its name.
-      id_scores: (N,) of ID test images.
-      found: (M,) by OOD set.
-      recorded: result row by OOD set.
+      detector: name of the detector.
+      id_scores: scores (N,) of ID test images.
+      ood_scores: scores (M,) of each OOD set, by name.
+      recorded: result row of each OOD set, by name.
     """
     what, derived, problems = f"scores of {detector}", {}, []
     for name, values in {ID: id_scores, **found}.items():

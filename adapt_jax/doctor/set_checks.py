@@ -1,4 +1,4 @@
-"""What can be wrong with image sets and with what the network made of them, see `checkup`.
+"""Checks of image sets and of the features that the network computed from them.
 
 Sets have roles: "train", the ID sets "id" and "val" that must be like it, "shifted" (ID that must
 not), "ood" and "ood_val".
