@@ -89,8 +89,8 @@ def pixels_uint8(
         is no image, a `resize` below `size`, or an image too elongated to be scaled.
     """
     if variant not in VARIANTS:
-        known = ", ".join(VARIANTS)
-        raise InputError(f"unknown preprocessing variant {variant!r}; known: {known}")
+        variants = ", ".join(VARIANTS)
+        raise InputError(f"unknown preprocessing variant {variant!r}; known: {variants}")
     rule = VARIANTS[variant]
     resize = size if resize is None else resize
     positive_int(size=size, resize=resize)

@@ -73,10 +73,10 @@ def encode(text: str, special: tuple[str, str] = OPEN_CLIP) -> list[int]:
     """The ids of one text of any length, without start and end."""
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     text = " ".join(text.split()).lower()
-    known = dict(zip(special, (START, END)))
+    special_ids = dict(zip(special, (START, END)))
     ids: list[int] = []
     for piece in _pattern(special).findall(text):
-        ids.extend((known[piece],) if piece in known else _merge(piece))
+        ids.extend((special_ids[piece],) if piece in special_ids else _merge(piece))
     return ids
 
 

@@ -49,5 +49,5 @@ def top_k_mask(values: jax.Array, k: int) -> jax.Array:
     width = values.shape[1]
     if k == 0 or k >= width:
         return jnp.ones(values.shape, bool)
-    _, chosen = jax.lax.top_k(values, k)  # (N, k)
-    return jax.nn.one_hot(chosen, width, dtype=jnp.int8).sum(axis=1) > 0
+    _, largest = jax.lax.top_k(values, k)  # (N, k)
+    return jax.nn.one_hot(largest, width, dtype=jnp.int8).sum(axis=1) > 0

@@ -53,11 +53,11 @@ def spherical(
         assignment, closeness = _assigned(rows, centres)
         return Clusters(centres, assignment, jnp.mean(closeness))
 
-    found = jax.lax.map(run, jax.random.split(key, restarts))
+    candidates = jax.lax.map(run, jax.random.split(key, restarts))
     # The first of the best: two seeds often lead to one clustering with its clusters in another
     # order, and rounding must not decide between them.
-    best = jnp.argmax(found.objective >= jnp.max(found.objective) - _SAME)
-    return jax.tree.map(lambda x: x[best], found)
+    best = jnp.argmax(candidates.objective >= jnp.max(candidates.objective) - _SAME)
+    return jax.tree.map(lambda x: x[best], candidates)
 
 
 def _seeds(key: jax.Array, rows: jax.Array, num_clusters: int) -> jax.Array:

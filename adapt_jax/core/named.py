@@ -62,10 +62,10 @@ def listed(names: Iterable[str]) -> str:
 
 def flatten(**trees: Any) -> dict[str, np.ndarray]:
     """Every array of the trees, on the host, under "tree.key.field"; contiguous."""
-    found = {}
+    named = {}
     for path, leaf in jax.tree.leaves_with_path(trees):
-        found[name(path)] = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
-    return found
+        named[name(path)] = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
+    return named
 
 
 def unflatten(arrays: Mapping[str, np.ndarray], like: Mapping[str, Any], where: str) -> Any:

@@ -75,13 +75,13 @@ def mixed(id_count: int, ood_counts: Mapping[str, int], settings: Settings) -> d
         return {"id": id_count, **ood_counts}
     own, other = _ratio(settings.mix)
     unit = min([id_count / own, *(count / other for count in ood_counts.values())])
-    found = {"id": int(unit * own)} | dict.fromkeys(ood_counts, int(unit * other))
-    if not all(found.values()):
+    counts = {"id": int(unit * own)} | dict.fromkeys(ood_counts, int(unit * other))
+    if not all(counts.values()):
         raise InputError(
             f"stream.mix={settings.mix!r} leaves no image of one side: there are {id_count} ID "
             f"images and {min(ood_counts.values())} in the smallest OOD set"
         )
-    return found
+    return counts
 
 
 def draw(total: int, count: int, settings: Settings) -> np.ndarray:

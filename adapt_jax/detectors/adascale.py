@@ -112,8 +112,8 @@ def make(
 
         gradient, features = jax.grad(top_logit, has_aux=True)(pixels)
         rows = gradient.reshape(len(gradient), -1)
-        chosen = _smallest(jnp.abs(rows), int(rows.shape[1] * pixel_fraction))
-        step = jnp.where(chosen, _STEP * jnp.sign(rows), 0).reshape(pixels.shape)
+        smallest = _smallest(jnp.abs(rows), int(rows.shape[1] * pixel_fraction))
+        step = jnp.where(smallest, _STEP * jnp.sign(rows), 0).reshape(pixels.shape)
         perturbed, _ = network.forward(pixels + step)
         k1, k2 = (int(features.shape[1] * p / 100) for p in (feature_percent, shift_percent))
         largest = lax.top_k(features, max(k1, k2))[1]

@@ -81,8 +81,8 @@ def make(
         if bank == "first" or size == count:
             features, logits = features[:size], logits[:size]
         else:
-            chosen = np.random.default_rng(seed).choice(count, size, replace=False)
-            features, logits = features[chosen], logits[chosen]
+            drawn = np.random.default_rng(seed).choice(count, size, replace=False)
+            features, logits = features[drawn], logits[drawn]
         energy = map_rows(_energy, logits, _BLOCK)[:, None]
         rows = in_blocks(features, lambda part, where: unit_rows(part) * energy[where])
         penalty = np.zeros(rows.shape[:2], rows.dtype)

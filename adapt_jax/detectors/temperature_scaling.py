@@ -99,12 +99,12 @@ def _nll(lead: np.ndarray, temperature: float) -> tuple[float, float]:
 
 def _optimum(lead: np.ndarray) -> float:
     """The T in [0.01, 100] of the largest likelihood, which has one peak in log T."""
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log_t: _nll(lead, np.exp(log_t))[0],
         bounds=np.log((0.01, 100.0)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def _lbfgs(function, x: float, steps: int, rate: float) -> float:

@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
     path: pathlib.Path
     config: Any
-    found: Mapping[str, Any]
+    results: Mapping[str, Any]
     plan: suites.Suite
     roles: Mapping[str, str]
     data: image_sets.Data | None
@@ -70,11 +70,11 @@ def diagnose(
     path = pathlib.Path(workdir or "").expanduser()
     if not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    known = checkpoints.recall_config(path)
-    if not (wrapped.is_own(known["model"]["name"]) or checkpoints.has_checkpoint(path)):
+    config = checkpoints.recall_config(path)
+    if not (wrapped.is_own(config["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")
     with folders.read(path):
-        run, said = _open(path, known, images, report_progress)
+        run, said = _open(path, config, images, report_progress)
         counted: Counts = {name: {} for name in run.roles}
         for split in (*run.plan.sets, *run.plan.splits):
             name = SPLITS.get(split.name, split.name)
@@ -83,25 +83,25 @@ def diagnose(
         said += _features(run, counted, report_progress)
         if run.data is not None:
             said += _images(run, counted, report_progress)
-        if run.found["rows"]:
+        if run.results["rows"]:
             said += _scores(run, counted, report_progress)
     said += run_checks.counts({name: where for name, where in counted.items() if where})
     return sorted(said, key=lambda finding: finding.what != LEARNING)
 
 
 def _open(
-    path, known: dict, images: bool, report_progress: ReportProgress
+    path, run_config: dict, images: bool, report_progress: ReportProgress
 ) -> tuple[Run, list[Finding]]:
     """Reads what all checks need, and checks the checkpoint."""
     said: list[Finding] = []
     data = None
-    found: dict[str, Any] = {"rows": []}
+    results: dict[str, Any] = {"rows": []}
     try:
-        found = result_files.read(path)
+        results = result_files.read(path)
     except InputError as e:
         status = FAIL if (path / "results.json").exists() else WARN
         said.append(Finding(status, "results", str(e), run_checks.EVALUATE))
-    config = completed({**known, **found.get("config", {})})
+    config = completed({**run_config, **results.get("config", {})})
     plan = image_sets.suite(config)
     if images:
         report_progress("reading images")
@@ -119,14 +119,21 @@ def _open(
         raise InputError(f"{path} has no data.json; leave --no_images out, or evaluate it again")
     report_progress("checkpoint")
     state, more = _checkpoint(path, record.recall(config, facts))
-    checkpoint, recorded = None, found.get("checkpoint_sha256")
+    checkpoint, recorded = None, results.get("checkpoint_sha256")
     if state is not None:
         checkpoint = checkpoints.digest(
             to_host({"params": state.params, "batch_stats": state.batch_stats})
         )
         more += run_checks.identity(checkpoint, recorded) if recorded else []
     run = Run(
-        path, config, found, plan, _roles(plan, config.search), data, state, checkpoint or recorded
+        path,
+        config,
+        results,
+        plan,
+        _roles(plan, config.search),
+        data,
+        state,
+        checkpoint or recorded,
     )
     return run, said + more
 
@@ -177,7 +184,7 @@ def _features(run: Run, counted: Counts, report_progress: ReportProgress) -> lis
             said.append(Finding(FAIL, f"features of {name}", detail, run_checks.EVALUATE))
         brief[name] = set_checks.summarize_features(arrays["features"])
         said += set_checks.features(name, role, brief[name])
-        if name == "train" and (signs := learning.signs(arrays, run.found["rows"])):
+        if name == "train" and (signs := learning.signs(arrays, run.results["rows"])):
             said.append(Finding(FAIL, LEARNING, signs, learning.REMEDY))
         labels = arrays.get("labels")
         if labels is None or brief[name].broken:
@@ -217,15 +224,15 @@ def _images(run: Run, counted: Counts, report_progress: ReportProgress) -> list[
 
 def _scores(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     """results.json and the scores on disk, detector by detector."""
-    found, rows = run.found, run.found["rows"]
+    results, rows = run.results, run.results["rows"]
     ood = [s.name for s in run.plan.sets if s.group != SHIFTED]
     shifted = [s.name for s in run.plan.sets if s.group == SHIFTED]
-    failed, unfit = found.get("failed", {}), found.get("unfit", {})
+    failed, unfit = results.get("failed", {}), results.get("unfit", {})
     specs = [s.text for s in detectors.parse(run.config.detectors) if s.text not in unfit]
     said = run_checks.rows(rows, specs, ood, failed)
-    if run.data is not None and "lists_sha256" in found:
+    if run.data is not None and "lists_sha256" in results:
         said += run_checks.unchanged(
-            found["lists_sha256"], image_sets.protocol_hash(run.data), "names of test images"
+            results["lists_sha256"], image_sets.protocol_hash(run.data), "names of test images"
         )
     in_id = counted.setdefault("ID side of results", {})
     for detector in dict.fromkeys(r["detector"] for r in rows):

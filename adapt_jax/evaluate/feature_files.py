@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
     @property
     def wide(self) -> bool:
         """Whether any set is of float64."""
-        arrays = (x for found in self.sets.values() for x in found.outputs[:2] if x is not None)
+        arrays = (x for one in self.sets.values() for x in one.outputs[:2] if x is not None)
         return any(x.dtype == np.float64 for x in arrays)
 
 
@@ -70,8 +70,8 @@ def load(folder: str) -> Loaded:
     )
     sets = {name: read(path) for name, path in files.paths.items()}
     first = sets["train"].outputs
-    for name, found in sets.items():
-        _check_alike(files.paths[name], found.outputs, first)
+    for name, output_set in sets.items():
+        _check_alike(files.paths[name], output_set.outputs, first)
     head = _head(pathlib.Path(folder).expanduser() / "head.npz", first)
     own, rules = _classes(files.paths["train"], first, head), {}
     for name in ("train", VAL, *id_side(files.groups)):

@@ -95,7 +95,7 @@ def evaluate(
     }
     prototypes = getattr(state.method_state, "prototypes", None)
     sets = {name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)}
-    found = Evaluation(
+    evaluation = Evaluation(
         title=f"{derived.trained_by(config)} on {config.train_data}, {config.model.name}",
         facts=facts,
         config=config.to_dict(),
@@ -106,7 +106,7 @@ def evaluate(
         class_names=data.train.class_names,
         prototypes=None if prototypes is None else np.asarray(prototypes),
     )
-    results = publish.write(workdir, found, console)
+    results = publish.write(workdir, evaluation, console)
     if signs := learning.signs(arrays["train"], results["rows"]):
         console.print(f"{signs}; {learning.REMEDY}", highlight=False, markup=False)
     trackers.summarise(workdir, results, terminal.printer(console))
@@ -122,14 +122,14 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
     if "labels" not in train or any(test.labels is None for test in tests):
         return {}
     test = outputs.joined(tests)
-    found = {}
+    accuracies = {}
     if test.logits is not None:
-        found["id_accuracy"] = float(np.mean(test.logits.argmax(axis=1) == test.labels))
+        accuracies["id_accuracy"] = float(np.mean(test.logits.argmax(axis=1) == test.labels))
     train = outputs.as_outputs(train)
-    found["nearest_mean_accuracy"] = probes.nearest_mean_accuracy(train, test)
+    accuracies["nearest_mean_accuracy"] = probes.nearest_mean_accuracy(train, test)
     if linear_probe:
-        found["linear_probe_accuracy"] = probes.linear_probe_accuracy(train, test)
-    return found
+        accuracies["linear_probe_accuracy"] = probes.linear_probe_accuracy(train, test)
+    return accuracies
 
 
 def evaluate_run(
@@ -165,14 +165,14 @@ def evaluate_run(
             held.enter_context(folders.locked(path))
             if name:
                 checkpoints.remember_config(path, config.to_dict())
-            known = bundle if bundle.is_export(source) else checkpoints
+            owner = bundle if bundle.is_export(source) else checkpoints
             data = checks.load_data(
                 config,
                 lambda text: console.print(text, highlight=False, markup=False),
-                known.class_names(source),
+                owner.class_names(source),
             )
             experiment = record.make(config, data)
-            known.check_data(source, experiment.facts)
+            owner.check_data(source, experiment.facts)
         folders.check_shared(path)
         held.enter_context(terminal.failures(path))
         return evaluate(experiment, path, restore(experiment, source), profile=profile)

@@ -75,13 +75,13 @@ def run(
     """
 
     def fitted(spec: Spec) -> scoring.Fitted:
-        found = choose(spec, task) if choose else None
-        chosen = found["chosen"] if found else {}
-        score = fit(spec.make(**chosen), task)
+        searched = choose(spec, task) if choose else None
+        best = searched["chosen"] if searched else {}
+        score = fit(spec.make(**best), task)
         return scoring.Fitted(
             lambda: {name: score(name) for name in (ID, *task.groups)},
-            fields={"searched": chosen} if found else {},
-            searched=found,
+            fields={"searched": best} if searched else {},
+            searched=searched,
         )
 
     return scoring.run(

@@ -31,7 +31,9 @@ def make_task(experiment: Experiment, state: TrainState, arrays) -> Task:
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     head = parts.model.classifier(variables)
     train = training_outputs(arrays["train"], parts.method, state.method_state)
-    sets = {name: as_outputs(found) for name, found in arrays.items() if name != "train"}
+    sets = {
+        name: as_outputs(output_arrays) for name, output_arrays in arrays.items() if name != "train"
+    }
     images = {name: dataset.images for name, dataset in data.evaluated().items()}
     if VAL not in sets:  # the job has said so
         sets[VAL], images[VAL] = train, data.train.images

@@ -32,9 +32,9 @@ def cached(
       extract: the forward pass, from `forward.make`.
       anew: whether to compute the outputs even if `path` holds them.
     """
-    known = None if anew else _read(path, key)
-    if processes.all_of(known is not None):  # a pass over the images takes all processes
-        return _labelled(known, dataset)
+    stored_arrays = None if anew else _read(path, key)
+    if processes.all_of(stored_arrays is not None):  # a pass over the images takes all processes
+        return _labelled(stored_arrays, dataset)
     arrays = _labelled(extract(dataset.images), dataset)
     if processes.is_main():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def remember(
 
 def recall(folder: pathlib.Path, checkpoint: str) -> dict[str, tuple[str, Arrays]]:
     """The outputs the last evaluation used, by set: (source, arrays); {} of another checkpoint."""
-    found = {}
+    outputs_by_set = {}
     for name, entry in _index(folder, checkpoint).get("sets", {}).items():
         arrays = _read(path_of(folder, name, checkpoint), entry["key"])
         if arrays is not None:
-            found[name] = entry["source"], arrays
-    return found
+            outputs_by_set[name] = entry["source"], arrays
+    return outputs_by_set
 
 
 def dtype(folder: pathlib.Path, checkpoint: str) -> str | None:

@@ -52,12 +52,12 @@ def make(
                 return function(network, normalize(batch))
 
         def over(name: str, limit: int | None = None) -> np.ndarray:
-            chosen, parts = images[name], []
-            if limit is not None and limit < len(chosen):  # sets are often sorted by class
-                some = np.random.default_rng(0).choice(len(chosen), limit, replace=False)
-                chosen = chosen[np.sort(some)]
-            for start in range(0, len(chosen), batch_size):
-                batch = np.asarray(chosen[start : start + batch_size])
+            selected, parts = images[name], []
+            if limit is not None and limit < len(selected):  # sets are often sorted by class
+                some = np.random.default_rng(0).choice(len(selected), limit, replace=False)
+                selected = selected[np.sort(some)]
+            for start in range(0, len(selected), batch_size):
+                batch = np.asarray(selected[start : start + batch_size])
                 missing = batch_size - len(batch)
                 padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))
                 values = call(variables, sharding.shard_batch(mesh, padded))

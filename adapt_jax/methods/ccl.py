@@ -130,9 +130,9 @@ def make(
         if num_images is not None and len(embeddings) != num_images:
             raise ValueError(f"embeddings of {len(embeddings)} images, num_images is {num_images}")
         rows = l2_normalize(embeddings)
-        found = kmeans.spherical(key, rows, num_clusters, kmeans_iterations, kmeans_restarts)
+        clusters = kmeans.spherical(key, rows, num_clusters, kmeans_iterations, kmeans_restarts)
         new = CclState(
-            found.centres.astype(state.centres.dtype), found.assignment, state.refreshes + 1
+            clusters.centres.astype(state.centres.dtype), clusters.assignment, state.refreshes + 1
         )
         new = jax.lax.stop_gradient(new)
         if len(state.assignment) != len(embeddings):

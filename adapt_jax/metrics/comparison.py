@@ -95,8 +95,8 @@ def bootstrap(
         with different runs.
     """
     if metric not in resampling.COLUMNS:
-        known = ", ".join(resampling.COLUMNS)
-        raise InputError(f"metric {metric!r} cannot be resampled; take one of {known}")
+        names = ", ".join(resampling.COLUMNS)
+        raise InputError(f"metric {metric!r} cannot be resampled; take one of {names}")
     if resamples < 2:
         raise InputError(f"a covariance needs at least 2 resamples, got {resamples}")
     id_scores, ood_scores = _checked(id_scores, ood_scores)
@@ -189,9 +189,9 @@ def pairwise(
         difference(estimate, members[a], members[b], paired_seeds=networks[a] == networks[b])
         for a, b in zip(*(side.tolist() for side in upper))
     ]
-    found = np.ones((len(members),) * 2)
-    found[upper] = holm([t.p_value for t in tested])
-    return np.minimum(found, found.T)
+    p_values = np.ones((len(members),) * 2)
+    p_values[upper] = holm([t.p_value for t in tested])
+    return np.minimum(p_values, p_values.T)
 
 
 def holm(p_values) -> np.ndarray:

@@ -75,8 +75,8 @@ def augrc(scores, losses) -> float:
       scores: (N,) finite, N >= 2, larger = accepted earlier.
       losses: (N,) of accepting each image.
     """
-    found = risks(scores, losses)
-    return _area(found * np.arange(1, found.size + 1) / found.size)
+    selective_risks = risks(scores, losses)
+    return _area(selective_risks * np.arange(1, selective_risks.size + 1) / selective_risks.size)
 
 
 def coverage_at_risk(scores, losses, risk: float = 0.05) -> float:
@@ -87,8 +87,10 @@ def coverage_at_risk(scores, losses, risk: float = 0.05) -> float:
       losses: (N,) of accepting each image.
       risk: the largest mean loss allowed.
     """
-    found = risks(scores, losses)
-    return float(np.max(np.flatnonzero(found <= risk) + 1, initial=0) / found.size)
+    selective_risks = risks(scores, losses)
+    return float(
+        np.max(np.flatnonzero(selective_risks <= risk) + 1, initial=0) / selective_risks.size
+    )
 
 
 def risk_at_coverage(scores, losses, coverage: float = 0.8) -> float:
@@ -104,8 +106,8 @@ def risk_at_coverage(scores, losses, coverage: float = 0.8) -> float:
     """
     if not 0 < coverage <= 1:
         raise InputError(f"coverage lies in (0, 1], got {coverage}")
-    found = risks(scores, losses)
-    return float(found[int(np.ceil(found.size * coverage)) - 1])
+    selective_risks = risks(scores, losses)
+    return float(selective_risks[int(np.ceil(selective_risks.size * coverage)) - 1])
 
 
 def _area(curve: np.ndarray) -> float:

@@ -35,15 +35,15 @@ def frozen(trainable: str | Sequence[str], head: str) -> frozenset[str]:
       InputError: an unknown stage; the message lists the known ones.
     """
     parts = trainable.split(",") if isinstance(trainable, str) else trainable
-    chosen = {part.strip() for part in parts} - {""}
-    known = (*ENCODER, head)
-    for name in sorted(chosen - set(known)):
-        close = difflib.get_close_matches(name, known, n=1)
+    wanted = {part.strip() for part in parts} - {""}
+    stages = (*ENCODER, head)
+    for name in sorted(wanted - set(stages)):
+        close = difflib.get_close_matches(name, stages, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(
-            f"trainable names {name!r}{hint}, but the stages of this network are {', '.join(known)}"
+            f"trainable names {name!r}{hint}, but this network has the stages {', '.join(stages)}"
         )
-    return frozenset(known) - chosen if chosen else frozenset()
+    return frozenset(stages) - wanted if wanted else frozenset()
 
 
 def select(params: dict, stages: frozenset[str]) -> dict:

@@ -45,8 +45,8 @@ class Recorded(NamedTuple):
 
 def newest(folder: pathlib.Path) -> pathlib.Path | None:
     """The file of the last trace in `folder`; None where there is none."""
-    found = pathlib.Path(folder).glob("plugins/profile/*/*.xplane.pb")
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    files = pathlib.Path(folder).glob("plugins/profile/*/*.xplane.pb")
+    return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorded:
@@ -70,7 +70,7 @@ def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorde
         seconds[event.op] += event.own
         starts[event.op].append(event.start)
         spans.append((event.start, event.end))
-    counts = {op: len(found) for op, found in starts.items()}
+    counts = {op: len(times) for op, times in starts.items()}
     return Recorded(
         dict(seconds), counts, {k: sorted(v) for k, v in starts.items()}, elsewhere, _busy(spans)
     )
@@ -120,7 +120,7 @@ def lines(path: pathlib.Path) -> list[list[Event]]:
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
     devices = sorted((p for p in planes if p.name.startswith("/device:")), key=lambda p: p.name)
     by_plane = ([line for line in _of_plane(plane) if line] for plane in devices)
-    first = next((found for found in by_plane if found), None)
+    first = next((events for events in by_plane if events), None)
     if first is None:
         first = [line for p in planes if p.name == "/host:CPU" for line in _of_plane(p) if line]
     return first

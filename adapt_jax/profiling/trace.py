@@ -121,11 +121,11 @@ class Trace:
         before = self._untraced, self._untraced_seconds
         recorded = summary.Recording(self._folder, self._unit, steps, self._traced, *before)
         try:
-            found = summary.write(recorded, self._subject)
+            page = summary.write(recorded, self._subject)
         except Exception as e:  # whatever a backend does not tell, the job goes on
             self._report_progress(f"profile: recorded in {self._folder}, but not summed up: {e!r}")
             return
-        self._report_progress(summary.text(found).rstrip())
+        self._report_progress(summary.text(page).rstrip())
         self._report_progress(f"profile: {self._folder / 'summary.txt'}")
 
 

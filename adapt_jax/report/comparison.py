@@ -132,15 +132,15 @@ def figure(content: Mapping[str, Any]) -> Figure:
             for d, detector in enumerate(detectors):
                 style = {"color": f"C{d % 10}", "marker": _MARKERS[d % len(_MARKERS)]}
                 shift = (d - (len(detectors) - 1) / 2) * gap
-                chosen = {"detector": detector, "group": group}
+                selected = {"detector": detector, "group": group}
                 seeds = [
                     (labels.index(run["config"]) + shift, 100 * r["auroc"])
                     for run in content["runs"]
-                    for r in _matching(run["means"], chosen)
+                    for r in _matching(run["means"], selected)
                 ]
                 y, x = np.array(seeds).reshape(-1, 2).T
                 ax.scatter(x, y, s=14, alpha=0.35, linewidths=0, **style)
-                bold = list(_matching(means, chosen))
+                bold = list(_matching(means, selected))
                 ax.errorbar(
                     [100 * r["auroc"] for r in bold],
                     [labels.index(r["config"]) + shift for r in bold],
@@ -199,5 +199,5 @@ def _in_order(content: Mapping[str, Any], *, of_groups: bool) -> Iterator[Row]:
         yield r if r["runs"] > 1 else {k: v for k, v in r.items() if not k.endswith("_std")}
 
 
-def _matching(rows: Sequence[Row], chosen: Mapping[str, str]) -> Iterator[Row]:
-    return (r for r in rows if all(r[k] == v for k, v in chosen.items()))
+def _matching(rows: Sequence[Row], selected: Mapping[str, str]) -> Iterator[Row]:
+    return (r for r in rows if all(r[k] == v for k, v in selected.items()))

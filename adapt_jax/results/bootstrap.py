@@ -42,10 +42,10 @@ def _interval(drawn: np.ndarray) -> dict[str, float]:
     if not len(drawn):
         return {}
     low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL], axis=0)
-    found: dict[str, float] = {}
+    interval: dict[str, float] = {}
     for name, a, b in zip(resampling.COLUMNS, low, high):
-        found |= {f"{name}_low": float(a), f"{name}_high": float(b)}
-    return found
+        interval |= {f"{name}_low": float(a), f"{name}_high": float(b)}
+    return interval
 
 
 def _draws(id_scores, ood_scores, resamples: int, stream: int) -> np.ndarray:

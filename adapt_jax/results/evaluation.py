@@ -81,7 +81,7 @@ def pictured(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.nda
       arrays: the outputs by set, the ID test set under "id".
     """
     key = "embeddings" if "embeddings" in arrays[ID] else "features"
-    return {name: found[key] for name, found in arrays.items()}
+    return {name: output_arrays[key] for name, output_arrays in arrays.items()}
 
 
 def prototype_rows(prototypes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

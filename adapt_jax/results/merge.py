@@ -121,10 +121,10 @@ def _read(runs: Sequence[str]) -> dict[str, list[tuple[pathlib.Path, dict[str, A
             equals, place = "", text
         path = pathlib.Path(place if equals else text).expanduser()
         path = path.parent if path.name == "results.json" else path
-        found = result_files.read(path)
-        first = first or (path, found)
-        _check_same(*first, path, found)
-        by_label.setdefault(label if equals else _label(found), []).append((path, found))
+        results = result_files.read(path)
+        first = first or (path, results)
+        _check_same(*first, path, results)
+        by_label.setdefault(label if equals else _label(results), []).append((path, results))
     return by_label
 
 
@@ -143,8 +143,8 @@ def _accuracy(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {}
 
 
-def _label(found: Mapping[str, Any]) -> str:
-    return f"{found['method']}, {found['model']}"
+def _label(results: Mapping[str, Any]) -> str:
+    return f"{results['method']}, {results['model']}"
 
 
 def _check_same(path, found, other_path, other) -> None:
@@ -186,10 +186,10 @@ def main() -> None:
         rows, keys = merge(arguments[1:]), KEYS
         shown = columns.value or (published.COLUMNS if kind.value == "paper" else tables.COLUMNS)
         if detectors.value:
-            known = dict.fromkeys(r["detector"] for r in rows)
+            names = dict.fromkeys(r["detector"] for r in rows)
             rows = [r for r in rows if r["detector"] == detectors.value]
             if not rows:
-                raise InputError(f"no rows of {detectors.value!r}; there are {', '.join(known)}")
+                raise InputError(f"no rows of {detectors.value!r}; there are {', '.join(names)}")
         if groups.value:
             rows = [r for r in rows if r["ood"] == MEAN]
             keys = {k: heading for k, heading in KEYS.items() if k != "ood"}

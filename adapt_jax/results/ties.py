@@ -49,7 +49,7 @@ def find(
       metric: metric to test: "auroc", by DeLong's closed form, or one of
         `metrics.resampling.COLUMNS`.
     """
-    found = []
+    ties = []
     for group in dict.fromkeys(groups.values()):
         sets = [name for name, of in groups.items() if of == group]
         names = [n for n, runs in scores.items() if all({ID, *sets} <= run.keys() for run in runs)]
@@ -73,8 +73,8 @@ def find(
         over = "images and seeds" if min(map(len, members)) > 1 else "images"
         shown = [" / ".join(part for part in name if part) for name in names]
         named = [tuple(shown[i] for i in tie) for tie in tied if len(tie) > 1]
-        found.append(Ties(metric, group, named, count, over))
-    return found
+        ties.append(Ties(metric, group, named, count, over))
+    return ties
 
 
 def sentences(ties: Sequence[Ties]) -> list[str]:
@@ -114,8 +114,8 @@ def of_runs(
                 if not all((place / f"{ID}.npz").exists() for place in places):
                     adaptive |= {detector: None} if places[0].is_dir() else {}
                     continue
-                found = [_scores(place, groups, images) for place in places]
-                scores[label if len(folders) > 1 else "", detector] = found
+                scores_of_runs = [_scores(place, groups, images) for place in places]
+                scores[label if len(folders) > 1 else "", detector] = scores_of_runs
     except InputError as e:
         return [f"differences were not tested: {e}"]
     if not scores and not adaptive:
@@ -139,11 +139,11 @@ def _scores(
     """
     # Sets that no row is about are covariate-shifted ID images.
     shifted = sorted(p.stem for p in folder.glob("*.npz") if p.stem not in (ID, *groups))
-    found = {}
+    scores_by_set = {}
     for name in (ID, *shifted, *groups):
         loaded = load_scores(folder / f"{name}.npz")
         if not np.array_equal(images.setdefault(name, loaded.names), loaded.names):
             raise InputError(f"the images of set {name} in {folder} are not those of other runs")
-        found[name] = loaded.scores
-    own = np.concatenate([found[name] for name in (ID, *shifted)])
-    return {name: found[name] for name in groups} | {ID: own}
+        scores_by_set[name] = loaded.scores
+    own = np.concatenate([scores_by_set[name] for name in (ID, *shifted)])
+    return {name: scores_by_set[name] for name in groups} | {ID: own}

@@ -49,8 +49,8 @@ def load(
         return _spaced(_from_open_clip())
     path = Path(place).expanduser()
     if not path.is_file():
-        known = ", ".join((*LISTS, "imagenet"))
-        raise InputError(f"no class names called {place!r} and no such file; known: {known}.")
+        places = ", ".join((*LISTS, "imagenet"))
+        raise InputError(f"no class names called {place!r} and no such file; known: {places}.")
     stand_ins.refuse_stand_in(path)
     kind = path.suffix.lower()
     try:
@@ -62,10 +62,10 @@ def load(
     if kind == ".json" and not any(codes.WORDNET.match(name) for name in names):
         return names
     try:
-        found = codes.without(names, table=kind in (".csv", ".tsv"))
+        class_names = codes.without(names, table=kind in (".csv", ".tsv"))
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
-    return _said(found, report_progress)
+    return _said(class_names, report_progress)
 
 
 def words(
@@ -86,10 +86,10 @@ def words(
     return _said(codes.without(_spaced(names), ordered=False), report_progress)
 
 
-def _said(found: codes.Names, report_progress: Callable[[str], None]) -> tuple[str, ...]:
-    if found.note:
-        report_progress(found.note)
-    return found.names
+def _said(class_names: codes.Names, report_progress: Callable[[str], None]) -> tuple[str, ...]:
+    if class_names.note:
+        report_progress(class_names.note)
+    return class_names.names
 
 
 def _spaced(names: Iterable[str]) -> tuple[str, ...]:
@@ -115,9 +115,9 @@ def _from_json(content) -> list[str]:
 
 def _from_open_clip() -> Sequence[str]:
     """Reads open_clip's list without importing it, which would import torch."""
-    found = importlib.util.find_spec("open_clip")
+    spec = importlib.util.find_spec("open_clip")
     file, variable = _OPEN_CLIP
-    path = Path(found.origin).with_name(file) if found and found.origin else None
+    path = Path(spec.origin).with_name(file) if spec and spec.origin else None
     if path and path.is_file():
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == variable:

@@ -169,9 +169,9 @@ def find_wordnet() -> Path:
     nltk += [Path(root, "nltk_data") for root in _SHARED]
     places += [Path(root, "corpora/wordnet") for root in dict.fromkeys(nltk)]
     for place in places:
-        for found in (place, place.with_name(f"{place.name}.zip")):  # NLTK keeps the zip file
-            if found.is_file() or (found / "data.noun").is_file():
-                return found
+        for candidate in (place, place.with_name(f"{place.name}.zip")):  # NLTK keeps the zip file
+            if candidate.is_file() or (candidate / "data.noun").is_file():
+                return candidate
     raise InputError(f"there is no WordNet in {', '.join(map(str, places))}; {_HELP}")
 
 

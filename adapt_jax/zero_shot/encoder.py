@@ -33,7 +33,7 @@ class Encoder(NamedTuple):
     """A model whose parameters are on every device of a mesh; batches are split over it.
 
     fingerprint: SHA-256 of all that its embeddings depend on.
-    report_progress: told what is being encoded and how fast.
+    report_progress: function called with a line about progress and speed.
     """
 
     model: clip.Model
@@ -85,9 +85,9 @@ def load(source: Source, mesh: Mesh, report_progress: Callable[[str], None]) -> 
     """Loads a CLIP and puts it on every device.
 
     Args:
-      source: where its files are.
+      source: location of its files.
       mesh: the devices.
-      report_progress: called with a line that says what is being done.
+      report_progress: function called with a line about the current step.
 
     Raises:
       InputError: see `clip.load`; or the model needs another tokenizer.

@@ -72,7 +72,7 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
     """The sets of an evaluation: `id_test` and, in `sets`, those to be told from it.
 
     Args:
-      ood: a suite's name, or "group/name=source,...".
+      ood: name of a suite, or "group/name=source,...".
       test_data: source of the ID images; "" where the suite fixes it.
       full_spectrum: whether covariate-shifted sets count as ID; else they are left out.
 
@@ -80,14 +80,14 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
       InputError: there is no ID set or there are two, or no OOD set, or full_spectrum without
         shifted sets.
     """
-    found = suites.resolve(ood)
-    if found.id_test.source and test_data:
-        raise InputError(f"config field test_data has no effect here: {fixed_by(found)}")
-    if not found.id_test.source:
-        found = found._replace(id_test=suites.Expected(test_data))
-    if not found.id_test.source:
+    protocol = suites.resolve(ood)
+    if protocol.id_test.source and test_data:
+        raise InputError(f"config field test_data has no effect here: {fixed_by(protocol)}")
+    if not protocol.id_test.source:
+        protocol = protocol._replace(id_test=suites.Expected(test_data))
+    if not protocol.id_test.source:
         raise InputError("config field test_data is empty; name the source of the ID images")
-    kept = tuple(s for s in found.sets if full_spectrum or s.group != SHIFTED)
+    kept = tuple(s for s in protocol.sets if full_spectrum or s.group != SHIFTED)
     groups = {s.group for s in kept}
     if not groups - {SHIFTED}:
         raise InputError("config field ood names no OOD set")
@@ -95,14 +95,14 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
         raise InputError(
             f"full_spectrum needs covariate-shifted ID sets, {SHIFTED}/name=source; there are none"
         )
-    return found._replace(sets=kept)
+    return protocol._replace(sets=kept)
 
 
-def fixed_by(found: suites.Suite) -> str:
+def fixed_by(protocol: suites.Suite) -> str:
     """Why the test_data of a config is not used."""
     return (
-        f"suite {found.name} fixes the ID test set, {found.id_test.source}; name the OOD sets "
-        "themselves in ood to evaluate another"
+        f"suite {protocol.name} fixes the ID test set, {protocol.id_test.source}; name the OOD "
+        "sets themselves in ood to evaluate another"
     )
 
 
@@ -147,9 +147,9 @@ def open_sets(
     """Every set by name, "id" first, and the group of the others; no image is decoded.
 
     Args:
-      sets: from `suite`.
-      transform: from `cut`.
-      report_progress: called with one line per set.
+      sets: the sets, from `suite`.
+      transform: function that prepares an image, from `cut`.
+      report_progress: function called with one line per set.
 
     Raises:
       InputError: a source is wrong, or has another number of images than its protocol.
@@ -171,9 +171,9 @@ def listed_classes(
     """The ID classes by a list of names, those of `id_source?classes=` only.
 
     Args:
-      place: of the list, see `class_names.load`; "data" for names that the ID test set brings.
-      id_source: the source of the ID test set.
-      report_progress: told of codes beside the names, which are left out.
+      place: source of the list, see `class_names.load`; "data" for the names of the ID test set.
+      id_source: source of the ID test set.
+      report_progress: function called with a line about codes beside the names, which are left out.
 
     Returns:
       None where the ID test set brings the names.
@@ -215,23 +215,24 @@ def labelled(
     """Matches the labels of all ID sets with the ID classes, now that the sets are open.
 
     Args:
-      listed: from `listed_classes`.
-      sets: from `suite`.
-      opened: from `open_sets`.
-      report_progress: told of codes beside the names, which are left out, and the rule for every ID set.
+      listed: the listed classes, from `listed_classes`.
+      sets: the sets, from `suite`.
+      opened: the opened sets, from `open_sets`.
+      report_progress: function called with a line about codes beside the names, which are left out,
+        and about the rule for every ID set.
 
     Raises:
       InputError: the ID test set brings no names, or a set has labels of other classes.
     """
-    source, found = sets.id_test.source, opened[ID]
+    source, id_set = sets.id_test.source, opened[ID]
     own, names = listed, () if listed is None else listed.names
     if own is None:
-        if not found.class_names:
-            lacking = found.flaw or "has no class names; give class_names a file of them"
+        if not id_set.class_names:
+            lacking = id_set.flaw or "has no class names; give class_names a file of them"
             raise InputError(f"{source} {lacking}")
-        names = class_names.words(found.class_names, report_progress)
+        names = class_names.words(id_set.class_names, report_progress)
         picked = sources.parse(source).classes
-        own = classes.named(found.class_names, f"test_data {source}", picked)
+        own = classes.named(id_set.class_names, f"test_data {source}", picked)
     places = {ID: source} | {s.name: s.source for s in sets.sets if s.group == SHIFTED}
     numbered, rules = dict(opened), {}
     for name, place in places.items():
@@ -264,12 +265,12 @@ def embed(
     """Every set's embeddings, from WORKDIR/features or network.
 
     Args:
-      opened: from `open_sets`.
-      transform: from `cut`.
-      encoder: the CLIP.
+      opened: the opened sets, from `open_sets`.
+      transform: function that prepares an image, from `cut`.
+      encoder: the CLIP encoder.
       batch_size: number of images per pass over all devices.
-      workdir: of the job.
-      profile: profiles the passes of CLIP; files are then written, not read.
+      workdir: folder of the job.
+      profile: function that profiles the passes of CLIP; files are then written, not read.
 
     Raises:
       InputError: an image cannot be read; it is named.
@@ -286,8 +287,8 @@ def embed(
             return {"embeddings": rows}
 
         path = feature_cache.path_of(pathlib.Path(workdir) / "features", name, key)
-        found = _Images(stream, stream.labels)
-        arrays = feature_cache.cached(path, key, found, run, anew=profile is not None)
+        images = _Images(stream, stream.labels)
+        arrays = feature_cache.cached(path, key, images, run, anew=profile is not None)
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
     return sets
 
@@ -296,9 +297,9 @@ def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> np.
     """Embeddings of TANL's noise images (15, D), from WORKDIR/features or network.
 
     Args:
-      encoder: the CLIP.
+      encoder: the CLIP encoder.
       batch_size: number of images per pass over all devices.
-      workdir: of the job.
+      workdir: folder of the job.
     """
     images = noise_images.make(encoder.model.image_size)
     key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()

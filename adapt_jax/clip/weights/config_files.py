@@ -146,9 +146,9 @@ def _hf_tower(fields, name, defaults):
     given = fields.get(f"{name}_config_dict") or fields.get(f"{name}_config") or {}
     tower = defaults | dict(given)
     if tower["hidden_act"] not in _HF_ACTIVATIONS:
-        known = ", ".join(_HF_ACTIVATIONS)
+        names = ", ".join(_HF_ACTIVATIONS)
         raise InputError(
-            f"{name}_config.hidden_act {tower['hidden_act']!r} is not supported; known: {known}"
+            f"{name}_config.hidden_act {tower['hidden_act']!r} is not supported; known: {names}"
         )
     return tower | {"hidden_act": _HF_ACTIVATIONS[tower["hidden_act"]]}
 

@@ -79,8 +79,8 @@ def _side(positions):
 
 def _count(shapes, pattern):
     """1 + the largest number among names that start with `pattern`: a gap shows up as missing."""
-    found = [int(m[1]) for m in (re.match(pattern, name) for name in shapes) if m]
-    return 1 + max(found, default=-1)
+    numbers = [int(m[1]) for m in (re.match(pattern, name) for name in shapes) if m]
+    return 1 + max(numbers, default=-1)
 
 
 def _heads(width):

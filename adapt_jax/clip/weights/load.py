@@ -109,12 +109,12 @@ def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
 
 
 def _weights_in(folder):
-    found = [folder / name for name in weights_names(folder) if (folder / name).is_file()]
-    known = (*_HF_WEIGHTS, *_OC_WEIGHTS)
-    others = [file for file in folder.glob("*.safetensors") if file.name not in known]
-    if not found and len(others) != 1:
+    present = [folder / name for name in weights_names(folder) if (folder / name).is_file()]
+    readable = (*_HF_WEIGHTS, *_OC_WEIGHTS)
+    others = [file for file in folder.glob("*.safetensors") if file.name not in readable]
+    if not present and len(others) != 1:
         raise InputError(_nothing_in(folder))
-    return (found or others)[0]
+    return (present or others)[0]
 
 
 def _config_beside(weights):
@@ -142,5 +142,5 @@ def _nothing_in(folder):
             f"{folder} has weights ({', '.join(several[:3])}) but no {_HF_CONFIG} or {_OC_CONFIG} "
             "of a CLIP that belongs to them; add it, or give the path of one weights file"
         )
-    known = ", ".join((*_HF_WEIGHTS, *_OC_WEIGHTS))
-    return f"{folder} has no CLIP weights that we read; known names: {known}"
+    readable = ", ".join((*_HF_WEIGHTS, *_OC_WEIGHTS))
+    return f"{folder} has no CLIP weights that we read; known names: {readable}"

@@ -49,10 +49,10 @@ class Crops(NamedTuple):
             out = np.empty((self.views, self.size, self.size, 3), np.uint8)
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         width, height = image_files.upright_size(image)
-        chosen = self.boxes(step, index, height, width)
-        shrink = _draft(image, int(chosen[:, 2:].min()), self.size)
+        boxes = self.boxes(step, index, height, width)
+        shrink = _draft(image, int(boxes[:, 2:].min()), self.size)
         image = image_files.standard(image)
-        for view, box in zip(out, chosen, strict=True):
+        for view, box in zip(out, boxes, strict=True):
             view[:] = self._view(image, box, shrink)
         return out
 
