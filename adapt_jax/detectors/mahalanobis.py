@@ -34,7 +34,7 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
     Args:
       normalize: whether to scale features to unit length first, as ADAPT, CIDER and ReweightOOD
         do; OpenOOD's `mds` does not.
-      covariance: which matrix P is the pseudo-inverse of; see the module.
+      covariance: covariance that P is the pseudo-inverse of, "total" or "within"; see the module.
 
     State: `core.gaussian.Gaussians`, C of them. Needs labels; `fit` raises InputError when they are
     missing, when a class has no image, or when all features of every class are identical.

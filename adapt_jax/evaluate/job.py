@@ -45,8 +45,8 @@ def evaluate(
       experiment: the run, with its image sets.
       workdir: the folder the results go to.
       state: the trained state.
-      profile: "START:STOP" traces these batches of the network's passes over all sets, which are
-        then made anew.
+      profile: batches "START:STOP" of the network's passes to trace; all sets then go through the
+        network again.
 
     Returns:
       What results.json holds.

@@ -26,7 +26,7 @@ def make(
 
     Args:
       model: the network, run in evaluation mode.
-      variables: its parameters and statistics, replicated over the mesh.
+      variables: the network's parameters and statistics, replicated over the mesh.
       normalize: function from uint8 images to the network's input.
       mesh: the devices the batch is split over.
       batch_size: number of images per pass over all devices, rounded up to a multiple of the number

@@ -35,8 +35,8 @@ def ood_metrics(id_scores, ood_scores) -> dict[str, float | int]:
     """Compares ID with OOD scores; computed in float64 on the host.
 
     Args:
-      id_scores: (N,) any real dtype, larger = more in-distribution.
-      ood_scores: (M,) likewise.
+      id_scores: scores (N,) of any real dtype, larger = more in-distribution.
+      ood_scores: scores (M,) of any real dtype, larger = more in-distribution.
 
     Returns:
       The keys of `COLUMNS`: fractions in [0, 1] as float, counts as int.

@@ -34,9 +34,10 @@ def load(
     """The names in order of the class index.
 
     Args:
-      place: "cifar10", "digits"; "imagenet" for the list in an installed open_clip; or a file: text
-        with one name a line, codes beside it or not (see `codes`), .csv or .tsv with one column of
-        names, or .json, a list or {"0": name, ...}, where name may be [id, name].
+      place: source of the names: "cifar10", "digits"; "imagenet" for the list in an installed
+        open_clip; or a file: text with one name a line, codes beside it or not (see `codes`), .csv
+        or .tsv with one column of names, or .json, a list or {"0": name, ...}, where name may be
+        [id, name].
       report_progress: function called with a line about what was left out of the lines.
 
     Raises:
