@@ -78,8 +78,8 @@ def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variable
     """The network of a PyTorch state dict, all of it.
 
     Args:
-      state: the state dict, name -> array in PyTorch's layouts. Prefixes and counters of wrappers are
-        dropped, see `core/wrappers.py`; `num_batches_tracked` is ignored.
+      state: the state dict, name -> array in PyTorch's layouts. Prefixes and counters of wrappers
+        are dropped, see `core/wrappers.py`; `num_batches_tracked` is ignored.
       template: variables of the model, or their shapes (`jax.eval_shape(model.init, key)`); says
         which tensors there must be, their shapes and the dtypes of the result.
 
