@@ -117,7 +117,7 @@ def fetch(arguments) -> None:
             failed.append(error)
             print(f"{archive.name}: {redacted(str(error))}", file=sys.stderr)
     if failed:
-        raise InputError(f"{len(failed)} of {len(archives)} archives are missing; see above.")
+        raise InputError(f"{len(failed)} of {len(archives)} archives are missing; see above")
 
 
 def verify(arguments) -> None:
@@ -159,7 +159,7 @@ def verify(arguments) -> None:
         if suite is not None:
             _hashes(suite, names)
     if wrong:
-        raise InputError(f"{wrong} of {checked} checks failed; see above.")
+        raise InputError(f"{wrong} of {checked} checks failed; see above")
 
 
 def _hashes(suite: suites.Suite, names: dict) -> None:
@@ -180,14 +180,14 @@ def _find(name: str) -> tuple[suites.Suite | None, list[Archive]]:
         return None, [ARCHIVES[name]]
     close = difflib.get_close_matches(name, [*suites.SUITES, *ARCHIVES], n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise InputError(f"no suite or archive is called {name!r}{hint}; see `list`.")
+    raise InputError(f"no suite or archive is called {name!r}{hint}; see `list`")
 
 
 def _digest(text: str, archives: dict) -> tuple[str, str]:
     name, _, digest = text.partition("=")
     if name not in archives or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
         raise InputError(
-            f"--sha256={text}: expected NAME=HEX, 64 digits, NAME one of {', '.join(archives)}."
+            f"--sha256={text}: expected NAME=HEX, 64 digits, NAME one of {', '.join(archives)}"
         )
     return name, digest
 

@@ -140,11 +140,11 @@ def made(image: Callable, index, name: str, transform: Callable) -> np.ndarray:
         with opened:
             return transform(opened)
     except InputError as error:
-        raise InputError(f"cannot use image {name}: {error}.") from error
+        raise InputError(f"cannot use image {name}: {error}") from error
     except Exception as error:
         # PIL's decoders raise whatever a broken file makes them stumble over: OSError,
         # SyntaxError, struct.error, DecompressionBombError, ...
         raise InputError(
             f"cannot read image {name} ({type(error).__name__}: {error}); replace or remove it, or "
-            "leave out such images with ?unreadable=skip."
+            "leave out such images with ?unreadable=skip"
         ) from error

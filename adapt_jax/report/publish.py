@@ -92,7 +92,7 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     reasons: dict[str, list[str]] = {}
     for detector, reason in scored.unfit.items():
         what = reason.removeprefix(f"{detector.partition('?')[0]}.fit: ")
-        reasons.setdefault(what.removesuffix("."), []).append(detector)
+        reasons.setdefault(what, []).append(detector)
     for reason, left in reasons.items():
         notes.append(f"left out: {', '.join(left)}: {reason}")
     accuracies = {k: v for k, v in header.items() if k.endswith("accuracy")}

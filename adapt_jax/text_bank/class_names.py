@@ -51,14 +51,14 @@ def load(
     path = Path(place).expanduser()
     if not path.is_file():
         places = ", ".join((*LISTS, "imagenet"))
-        raise InputError(f"no class names called {place!r} and no such file; known: {places}.")
+        raise InputError(f"no class names called {place!r} and no such file; known: {places}")
     stand_ins.refuse_stand_in(path)
     kind = path.suffix.lower()
     try:
         text = path.read_text("utf-8-sig")
         names = _from_json(json.loads(text)) if kind == ".json" else text.splitlines()
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"cannot read class names from {place}: {error!r}.") from error
+        raise InputError(f"cannot read class names from {place}: {error!r}") from error
     names = _spaced(name for name in names if name.strip())
     if kind == ".json" and not any(codes.WORDNET.match(name) for name in names):
         return names
@@ -96,11 +96,11 @@ def _said(class_names: codes.Names, report_progress: Callable[[str], None]) -> t
 def _spaced(names: Iterable[str]) -> tuple[str, ...]:
     names = tuple(name.replace("_", " ").strip() for name in names)
     if not names:
-        raise InputError("there are no class names.")
+        raise InputError("there are no class names")
     if all(re.fullmatch(r"n?\d+", name) for name in names):
         raise InputError(
             f"class names such as {names[0]!r} are codes, not words; "
-            "give a file of names, one per line in the order of the classes."
+            "give a file of names, one per line in the order of the classes"
         )
     return names
 
@@ -125,5 +125,5 @@ def _from_open_clip() -> Sequence[str]:
                 return ast.literal_eval(node.value)
     raise InputError(
         "ImageNet's class names are not here; `pip install open_clip_torch` brings OpenAI's list "
-        f"(its {variable}), or give a file with one name per line."
+        f"(its {variable}), or give a file with one name per line"
     )
