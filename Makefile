@@ -5,7 +5,7 @@ VENV ?= .venv
 WORKDIR ?= runs/demo
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-zero-shot notebooks test lint docs format clean
+.PHONY: demo demo-zero-shot notebooks test test-quick lint docs format clean
 
 demo: $(VENV)/.core
 	$(BIN)/python -m adapt_jax.train --config=configs/digits_adapt.py --workdir=$(WORKDIR)
@@ -21,6 +21,11 @@ notebooks: $(VENV)/.test
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What needs no training, for work in progress.
+test-quick: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/core tests/metrics tests/config tests/results \
+	  tests/report tests/text_bank tests/test_architecture.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -53,10 +53,11 @@ def compare(
 
     Args:
       configs: config files; their names without .py must differ.
-      seeds: of the runs.
+      seeds: seeds of the runs.
       workdir: folder of all runs and of the comparison.
-      overrides: "key=value,..." for all configs, see `cli.override`.
-      allow_different: accept configs whose results differ by more than method and optimiser.
+      overrides: changes "key=value,..." of all configs, see `cli.override`.
+      allow_different: whether to accept configs whose results differ by more than method and
+        optimiser.
 
     Returns:
       What compare.json holds.
@@ -66,43 +67,43 @@ def compare(
       TrainingFailed: a run lost its loss; the finished ones are kept.
     """
     console = terminal.console()
-    chosen = _load(configs, overrides)
+    config_by_name = _load(configs, overrides)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
-    differing = _differences(chosen, Effect.NOTHING, but=("method", "seed"))
-    recipe = _differences(chosen, Effect.RESULT, but=_OF_THE_METHOD)
+    differing = _differences(config_by_name, Effect.NOTHING, but=("method", "seed"))
+    recipe = _differences(config_by_name, Effect.RESULT, but=_OF_THE_METHOD)
     if recipe and not allow_different:
         raise InputError(
             f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
             "--set=key=value, or give --allow_different"
         )
-    for config in chosen.values():
+    for config in config_by_name.values():
         checks.check_config(config)
         trackers.check(config.tracking)
         pretrained.check(config)
         if not config.ood.strip():
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
-    in_vain = [unused.reasons(config) for config in chosen.values()]
+    in_vain = [unused.reasons(config) for config in config_by_name.values()]
     everywhere = {k: why for k, why in in_vain[0].items() if all(k in r for r in in_vain)}
-    checks.refuse_unused(cli.overridden(overrides), everywhere, next(iter(chosen.values())))
+    checks.refuse_unused(cli.overridden(overrides), everywhere, next(iter(config_by_name.values())))
     path = folders.prepare(workdir)
-    runs = _runs(path, chosen, seeds)
-    found = [finished(run) for run in runs]
-    _check_unfinished([run for run, result in zip(runs, found) if result is None])
+    runs = _runs(path, config_by_name, seeds)
+    results = [finished(run) for run in runs]
+    _check_unfinished([run for run, result in zip(runs, results) if result is None])
 
     if differing:
         console.print(f"note: the configs differ in {_shown(differing)}", highlight=False)
     for i, run in enumerate(runs):
         line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
-        if found[i] is None:
+        if results[i] is None:
             console.print(f"{line} in {run.workdir}", highlight=False)
-            found[i] = train.train(run.config, str(run.workdir))
+            results[i] = train.train(run.config, str(run.workdir))
         else:
             console.print(f"{line} is finished", highlight=False)
 
     by_label: dict[str, list[dict]] = {}
     run_folders: dict[str, list[pathlib.Path]] = {}
-    for run, result in zip(runs, found):
+    for run, result in zip(runs, results):
         by_label.setdefault(run.label, []).append(result)
         run_folders.setdefault(run.label, []).append(run.workdir)
     content = comparison.content(
@@ -124,14 +125,14 @@ def compare(
 def finished(run: Run) -> dict | None:
     """The run's results if it was trained to its end and evaluated as its config says, or None."""
     try:
-        found = result_files.read(run.workdir)
+        results = result_files.read(run.workdir)
     except InputError:
         return None
-    if changed(found.get("config", {}), run.config.to_dict(), Effect.ROWS):
+    if changed(results.get("config", {}), run.config.to_dict(), Effect.ROWS):
         return None
     # Somebody may have evaluated a stopped run by hand. The best state is never the proof.
-    ended = found["step"] == found["total_steps"] or run.config.eval_checkpoint == "best"
-    return found if ended else None
+    ended = results["step"] == results["total_steps"] or run.config.eval_checkpoint == "best"
+    return results if ended else None
 
 
 def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
@@ -142,13 +143,13 @@ def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     """
     if not paths:
         raise InputError("--configs=A.py,B.py,... is needed; see configs/")
-    chosen = {}
+    config_by_name = {}
     for path in paths:
         stem = _stem(path)
-        if stem in chosen:
+        if stem in config_by_name:
             raise InputError(f"--configs has two files called {stem}; results go by that name")
-        chosen[stem] = cli.override(config_files.load_config(path), overrides)
-    return chosen
+        config_by_name[stem] = cli.override(config_files.load_config(path), overrides)
+    return config_by_name
 
 
 def _stem(path: str) -> str:
@@ -157,14 +158,14 @@ def _stem(path: str) -> str:
     return "_".join(filter(None, [pathlib.Path(file).stem, argument]))
 
 
-def _runs(path: pathlib.Path, chosen: dict[str, Any], seeds: Sequence[int]) -> list[Run]:
+def _runs(path: pathlib.Path, config_by_name: dict[str, Any], seeds: Sequence[int]) -> list[Run]:
     """Seed by seed, so that a stopped comparison has seen every config."""
-    stems = list(chosen)
+    stems = list(config_by_name)
     # "digits_adapt" and "digits_palm" are "adapt" and "palm" in tables.
     shared = os.path.commonprefix(stems).rfind("_") + 1 if len(stems) > 1 else 0
     runs = []
     for seed in seeds:
-        for stem, config in chosen.items():
+        for stem, config in config_by_name.items():
             config = copy.deepcopy(config)
             config.seed = seed
             runs.append(Run(stem[shared:], seed, config, path / stem / f"seed{seed}"))
@@ -184,10 +185,10 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
 
 
 def _differences(
-    chosen: dict[str, Any], at_least: Effect, *, but: Sequence[str]
+    config_by_name: dict[str, Any], at_least: Effect, *, but: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Field -> {config: value} where configs differ outside the sections `but`, see `changed`."""
-    as_dicts = {stem: config.to_dict() for stem, config in chosen.items()}
+    as_dicts = {stem: config.to_dict() for stem, config in config_by_name.items()}
     first, *others = as_dicts.values()
     differing = {key for other in others for key in changed(first, other, at_least)}
     keys = sorted(k for k in differing if k.split(".")[0] not in but)

@@ -1,4 +1,4 @@
-"""What a CLIP is made of: one frozen description per tower, and the released models."""
+"""The architecture of a CLIP: one frozen record per tower, and the released models."""
 
 import dataclasses
 
@@ -22,8 +22,8 @@ def _validate(tower, **counts):
             f"{tower.heads} attention heads"
         )
     if tower.activation not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
-        raise InputError(f"unknown activation {tower.activation!r}; known: {known}")
+        activations = ", ".join(ACTIVATIONS)
+        raise InputError(f"unknown activation {tower.activation!r}; known: {activations}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,12 +135,12 @@ class Architecture:
                 f"CLIP's images are resized to {self.resize}, less than the "
                 f"{self.vision.image_size} cut out of them"
             )
-        for what, value, known in (
+        for what, value, choices in (
             ("preprocessing", self.preprocessing, VARIANTS),
             ("position kernel", self.position_kernel, POSITION_KERNELS),
         ):
-            if value not in known:
-                raise InputError(f"unknown {what} {value!r}; known: {', '.join(known)}")
+            if value not in choices:
+                raise InputError(f"unknown {what} {value!r}; known: {', '.join(choices)}")
 
 
 def _released(embed_dim, image_size, text_width, vision, text_layers=12, activation="quick_gelu"):

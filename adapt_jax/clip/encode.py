@@ -14,7 +14,7 @@ from adapt_jax.core.checks import positive_int
 Put = Callable[[np.ndarray], jax.Array]
 Get = Callable[[jax.Array], np.ndarray]
 Progress = Callable[[int], None]
-Watch = Callable[[Callable, Callable], Callable]
+Profile = Callable[[Callable, Callable], Callable]
 _ROUND = 8  # text lengths are rounded up to a multiple of this
 _AHEAD = 2  # batches on the device while the host prepares the next
 
@@ -27,26 +27,28 @@ def encode_images(
     put: Put = jnp.asarray,
     get: Get = np.asarray,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    profile: Profile | None = None,
 ) -> np.ndarray:
     """`model.encode_image` of any number of images.
 
     Args:
-      model: parameters where they are needed; `model.placed(...)` copies them to all devices.
-      images: (N, H, W, 3) uint8 or normalised floats, or an iterable of such arrays of any length.
-      batch_size: images per call; the last batch is padded.
-      put: a host batch -> the devices, such as one that splits it over a mesh.
-      get: the embeddings of a batch -> the host.
-      progress: told how many images are done, after every batch.
-      watch: (function, what it is before compilation) -> the function to call instead.
+      model: the model, with its parameters on the devices; `model.placed(...)` copies them there.
+      images: images (N, H, W, 3), uint8 or normalised floats, or an iterable of such arrays of any
+        length.
+      batch_size: number of images per call; the last batch is padded.
+      put: function that moves a host batch to the devices, such as one that splits it over a mesh.
+      get: function that moves the embeddings of a batch to the host.
+      progress: function called with the number of images done so far, after every batch.
+      profile: function (function, its version before compilation) -> the function to call instead,
+        for profiling.
 
     Returns:
       (N, embed_dim) float32, in order, not normalised.
     """
     positive_int(batch_size=batch_size)
     encode = model.encode_image
-    if watch is not None:
-        encode = watch(encode, model.lowered_image)
+    if profile is not None:
+        encode = profile(encode, model.lowered_image)
     parts: Iterable = images
     if isinstance(images, np.ndarray | jax.Array):
         parts = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
@@ -68,8 +70,8 @@ def encode_texts(
     Texts of similar length share a batch: 70,000 short prompts cost a fraction of those cut to 77.
 
     Args:
-      model, batch_size, put, get, progress: as for `encode_images`.
-      token_ids: (N, L) integers, L of any length if only padding lies beyond the context.
+      model, batch_size, put, get, progress: arguments as in `encode_images`.
+      token_ids: integers (N, L), L of any length if only padding lies beyond the context.
 
     Returns:
       (N, embed_dim) float32, in order, not normalised.

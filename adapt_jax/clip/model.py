@@ -1,4 +1,4 @@
-"""CLIP as pure functions of its parameters, and `Model`: parameters with all one needs to use them.
+"""CLIP as pure functions of its parameters, and `Model`: parameters with their configuration.
 
 Parameters are a plain dict {"logit_scale", "visual", "text"} of float32 arrays. `logit_scale` is a
 logarithm, as everywhere.
@@ -41,11 +41,12 @@ def image_features(
     """Image embeddings, not normalised.
 
     Args:
-      params: of the whole model; only "visual" is read.
-      architecture: static; of the whole model.
-      pixels: (B, H, W, 3) float, normalised with the model's mean and std; or uint8, which is
-        normalised here. Other sizes than the model's have a ViT's positions interpolated.
-      dtype: to compute in; static. float32 products are true float32 on every device.
+      params: parameters of the whole model; only "visual" is read.
+      architecture: architecture of the whole model; static.
+      pixels: pixels (B, H, W, 3), floats that are normalised with the model's mean and std; or
+        uint8, which is normalised here. For another size than the model's, a ViT's positions are
+        interpolated.
+      dtype: dtype to compute in; static. float32 products are true float32 on every device.
 
     Returns:
       (B, embed_dim), float32 or wider.
@@ -131,7 +132,7 @@ class Model:
         )
 
     def lowered_image(self, pixels: jax.Array) -> jax.stages.Lowered:
-        """What `encode_image` runs for these pixels, before compilation."""
+        """The program that `encode_image` runs for these pixels, before compilation."""
         return _image_features.lower(
             self.params, self.architecture, jnp.asarray(pixels), dtype=self.dtype
         )
@@ -154,7 +155,7 @@ class Model:
         return dataclasses.replace(self, params=place(self.params))
 
     def fingerprint(self) -> str:
-        """SHA-256 of all that embeddings depend on: architecture, dtype, parameters."""
+        """SHA-256 of everything that embeddings depend on: architecture, dtype, parameters."""
         digest = hashlib.sha256(f"{self.architecture} {self.dtype}".encode())
         for leaf in jax.tree.leaves(self.params):
             digest.update(np.asarray(leaf).tobytes())
@@ -162,7 +163,7 @@ class Model:
 
     @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by: the exponential of the parameter, 100 for OpenAI's."""
+        """The factor of the cosines: the exponential of the parameter, 100 for OpenAI's."""
         return math.exp(float(self.params["logit_scale"]))
 
     @property
@@ -172,22 +173,22 @@ class Model:
 
     @property
     def image_size(self) -> int:
-        """Height and width it was made for."""
+        """Height and width of the images the model was trained on."""
         return self.architecture.vision.image_size
 
     @property
     def context_length(self) -> int:
-        """Tokens a text may have at most."""
+        """Largest number of tokens of a text."""
         return self.architecture.text.context_length
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """To be subtracted from pixels in [0, 1]."""
+        """Channel means, which are subtracted from pixels in [0, 1]."""
         return self.architecture.mean
 
     @property
     def std(self) -> tuple[float, float, float]:
-        """To divide by afterwards."""
+        """Channel standard deviations, which pixels are then divided by."""
         return self.architecture.std
 
 

@@ -1,4 +1,4 @@
-"""Images -> what a CLIP image tower was trained on, pixel for pixel as the official programs.
+"""Preprocessing of images for a CLIP image tower, with exactly the pixels of the official programs.
 
 Pillow does the resizing, on uint8: `jax.image.resize` does not round like it. Batches travel to the
 device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
@@ -36,7 +36,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Variant(NamedTuple):
-    """What the programs do differently."""
+    """The points in which the programs differ."""
 
     filter: Image.Resampling = Image.Resampling.BICUBIC
     rgb_first: bool = False
@@ -79,23 +79,23 @@ def pixels_uint8(
 
     Args:
       image: a PIL image, or uint8 (H, W) or (H, W, 3).
-      size: of the tower's input.
-      variant: a key of `VARIANTS`.
-      resize: what the shorter side becomes before the cut; by default `size`. Where a variant
-        squashes images, nothing is cut.
+      size: height and width of the tower's input.
+      variant: name of the variant, a key of `VARIANTS`.
+      resize: length of the shorter side before the centre crop; by default `size`. A variant that
+        squashes images does not crop them.
 
     Raises:
       InputError: an unknown variant, pixels that `core.image_files.standard` refuses, an array that
         is no image, a `resize` below `size`, or an image too elongated to be scaled.
     """
     if variant not in VARIANTS:
-        known = ", ".join(VARIANTS)
-        raise InputError(f"unknown preprocessing variant {variant!r}; known: {known}.")
+        variants = ", ".join(VARIANTS)
+        raise InputError(f"unknown preprocessing variant {variant!r}; known: {variants}")
     rule = VARIANTS[variant]
     resize = size if resize is None else resize
     positive_int(size=size, resize=resize)
     if resize < size:
-        raise InputError(f"resize={resize} is smaller than the image size {size} cut out of it.")
+        raise InputError(f"resize={resize} is smaller than the image size {size} cut out of it")
     image = _as_image(image)
     if rule.rgb_first:
         image = image.convert("RGB")
@@ -123,7 +123,7 @@ def normalize(pixels: Pixels, mean: Sequence[float] = MEAN, std: Sequence[float]
     channel_statistics(mean, std)
     if pixels.dtype != np.uint8 or pixels.shape[-1] != 3:
         raise InputError(
-            f"pixels must be uint8 with 3 channels last, got {pixels.dtype} {pixels.shape}."
+            f"pixels must be uint8 with 3 channels last, got {pixels.dtype} {pixels.shape}"
         )
     xp = np if isinstance(pixels, np.ndarray) else jnp
     shape = (1,) * (pixels.ndim - 1) + (3,)
@@ -135,12 +135,11 @@ def _as_image(image: Image.Image | np.ndarray) -> Image.Image:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or image.ndim < 2:
             raise InputError(
-                "an image array must be uint8 (H, W) or (H, W, 3), "
-                f"got {image.dtype} {image.shape}."
+                f"an image array must be uint8 (H, W) or (H, W, 3), got {image.dtype} {image.shape}"
             )
         image = Image.fromarray(image)
     if not min(image.size):
-        raise InputError(f"an image of {image.size[0]} x {image.size[1]} pixels is empty.")
+        raise InputError(f"an image of {image.size[0]} x {image.size[1]} pixels is empty")
     return standard(image)
 
 
@@ -148,5 +147,5 @@ def _resized(image: Image.Image, size: tuple[int, int], resampling) -> Image.Ima
     if image.size == size:
         return image
     if Image.MAX_IMAGE_PIXELS and size[0] * size[1] > Image.MAX_IMAGE_PIXELS:
-        raise InputError(f"{image.size[0]} x {image.size[1]} is too elongated to become {size}.")
+        raise InputError(f"{image.size[0]} x {image.size[1]} is too elongated to become {size}")
     return image.resize(size, resampling)

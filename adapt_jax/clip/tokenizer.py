@@ -41,27 +41,28 @@ def tokenize(
 
     Args:
       texts: one text (B = 1) or B of them.
-      context_length: 77 in every released model. The text tower is causal and reads its result at
-        the end token, so columns that are zero in every row can be cut off without any effect.
-      truncate: cut longer texts, keeping the end token last (open_clip always does; OpenAI's
-        raises like this one).
-      special: what counts as a literal start and end token inside a text, `OPEN_CLIP` or `OPENAI`.
+      context_length: number of columns, 77 in every released model. The text tower is causal and
+        reads its result at the end token, so columns that are zero in every row can be cut off
+        without any effect.
+      truncate: whether to cut longer texts, keeping the end token last. open_clip always does;
+        OpenAI's tokenizer raises, as this one does by default.
+      special: strings that count as start and end token inside a text, `OPEN_CLIP` or `OPENAI`.
 
     Raises:
       InputError: a text is too long, or not a string; it is named.
     """
     if context_length < 2:
-        raise InputError(f"context_length must be at least 2, got {context_length}.")
+        raise InputError(f"context_length must be at least 2, got {context_length}")
     texts = [texts] if isinstance(texts, str) else list(texts)
     tokens = np.zeros((len(texts), context_length), np.int32)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InputError(f"text {row} is {text!r:.60}, not a string.")
+            raise InputError(f"text {row} is {text!r:.60}, not a string")
         ids = encode(text, special)
         if len(ids) > context_length - 2 and not truncate:
             raise InputError(
                 f"text {row} ({text[:60]!r}...) has {len(ids) + 2} tokens, more than the "
-                f"{context_length} of the model; shorten it or pass truncate=True."
+                f"{context_length} of the model; shorten it or pass truncate=True"
             )
         ids = [START, *ids[: context_length - 2], END]
         tokens[row, : len(ids)] = ids
@@ -72,10 +73,10 @@ def encode(text: str, special: tuple[str, str] = OPEN_CLIP) -> list[int]:
     """The ids of one text of any length, without start and end."""
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     text = " ".join(text.split()).lower()
-    known = dict(zip(special, (START, END)))
+    special_ids = dict(zip(special, (START, END)))
     ids: list[int] = []
     for piece in _pattern(special).findall(text):
-        ids.extend((known[piece],) if piece in known else _merge(piece))
+        ids.extend((special_ids[piece],) if piece in special_ids else _merge(piece))
     return ids
 
 

@@ -135,7 +135,7 @@ def method_params(method: str) -> dict:
     return methods.defaults(method) | optional
 
 
-def completed(known: dict) -> ConfigDict:
+def completed(recorded: dict) -> ConfigDict:
     """A finished run's config, the fields that are younger than the run at their defaults.
 
     Raises:
@@ -159,7 +159,7 @@ def completed(known: dict) -> ConfigDict:
                 merged[key] = fill(given[key], default, f"{key}.")
         return merged
 
-    return ConfigDict(fill(known, default_config(known["method"]["name"]).to_dict()))
+    return ConfigDict(fill(recorded, default_config(recorded["method"]["name"]).to_dict()))
 
 
 def inherit(file: str, sibling: str, *, method: str) -> ConfigDict:

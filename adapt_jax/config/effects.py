@@ -75,15 +75,15 @@ def changed(
     """The fields in which two configs differ and that decide at least so much.
 
     Args:
-      a: a config as a dict.
-      b: the other one.
-      at_least: fields that decide less are left out.
+      a: first config, as a dict.
+      b: second config, as a dict.
+      at_least: smallest effect of the fields to compare.
 
     Returns:
       Both values by field ("model.width"); None stands for a field that one of them lacks.
     """
-    found = {k: v for k, v in differences(a, b).items() if effect(k) >= at_least}
+    changes = {k: v for k, v in differences(a, b).items() if effect(k) >= at_least}
     best = "best" in (a.get("eval_checkpoint"), b.get("eval_checkpoint"))
     if at_least > Effect.NOTHING and not best:
-        found.pop("checkpoint_every", None)  # it decides which states the best is chosen from
-    return found
+        changes.pop("checkpoint_every", None)  # it decides which states the best is chosen from
+    return changes

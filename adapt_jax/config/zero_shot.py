@@ -90,8 +90,8 @@ def default_config() -> ConfigDict:
 
 def check_fields(config) -> None:
     """Raises InputError unless the config has exactly these fields, its counts in range."""
-    given, known = flatten(config.to_dict()), flatten(default_config().to_dict())
-    for key in sorted(given.keys() ^ known.keys()):
+    given, defaults = flatten(config.to_dict()), flatten(default_config().to_dict())
+    for key in sorted(given.keys() ^ defaults.keys()):
         word = "has no field" if key in given else "lacks the field"
         raise InputError(
             f"the zero-shot config {word} {key!r}; see adapt_jax/config/zero_shot.py for all of "

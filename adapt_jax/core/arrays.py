@@ -1,4 +1,4 @@
-"""Norms, floors and precise products: the small numerics everything else relies on."""
+"""Norms with a floor and products in full precision, used by all other modules."""
 
 import contextlib
 
@@ -65,24 +65,24 @@ def checked_unit_rows(rows: Array, where: str, width: int | None = None) -> np.n
     """The rows on the host, unchanged, if their length is one up to float16's rounding.
 
     Args:
-      rows: (N, D).
-      where: what they are, for the message.
-      width: the D they must have; None takes any.
+      rows: array (N, D).
+      where: description of the rows for the error message.
+      width: required number of columns D; None accepts any.
 
     Raises:
       InputError: another shape, or rows of another length (the first is named).
     """
-    found = np.asarray(rows)
-    if found.ndim != 2 or found.shape[1] != (found.shape[1] if width is None else width):
-        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {found.shape}")
-    norms = _norms(found)
+    checked = np.asarray(rows)
+    if checked.ndim != 2 or checked.shape[1] != (checked.shape[1] if width is None else width):
+        raise InputError(f"{where} must have shape (N, {width or 'D'}), got {checked.shape}")
+    norms = _norms(checked)
     wrong = np.flatnonzero(~(np.abs(norms - 1) <= UNIT_TOLERANCE))
     if wrong.size:
         raise InputError(
-            f"{where} must be unit rows, but {wrong.size} of {len(found)} are not "
+            f"{where} must be unit rows, but {wrong.size} of {len(checked)} are not "
             f"(row {wrong[0]} has norm {norms[wrong[0]]:.4g}); normalise them"
         )
-    return found
+    return checked
 
 
 def _norms(rows: np.ndarray) -> np.ndarray:

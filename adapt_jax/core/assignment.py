@@ -20,8 +20,8 @@ def sinkhorn(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Ar
 
     Args:
       similarities: (N, P) cosine similarities.
-      epsilon: sharpness; smaller is harder.
-      iterations: column-row rounds.
+      epsilon: temperature of the assignment; a smaller value gives a harder assignment.
+      iterations: number of Sinkhorn iterations, each of which scales columns, then rows.
 
     Returns:
       (N, P) non-negative, rows summing to 1. Carries no gradient.
@@ -49,5 +49,5 @@ def top_k_mask(values: jax.Array, k: int) -> jax.Array:
     width = values.shape[1]
     if k == 0 or k >= width:
         return jnp.ones(values.shape, bool)
-    _, chosen = jax.lax.top_k(values, k)  # (N, k)
-    return jax.nn.one_hot(chosen, width, dtype=jnp.int8).sum(axis=1) > 0
+    _, largest = jax.lax.top_k(values, k)  # (N, k)
+    return jax.nn.one_hot(largest, width, dtype=jnp.int8).sum(axis=1) > 0

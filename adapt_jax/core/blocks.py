@@ -22,10 +22,11 @@ def map_rows(
     is for the caller to say how many there are at a time.
 
     Args:
-      function: (block, ...) -> (block, ...), row i of the result from row i alone; jitted.
-      rows: (N, ...) with N >= 1, or a tuple of such arrays, which `function` then gets as a tuple;
-        narrower floats and integers are read as float32.
-      block: rows per call.
+      function: jitted function (block, ...) -> (block, ...); row i of the result depends on row i
+        alone.
+      rows: array (N, ...) with N >= 1, or a tuple of such arrays, which `function` then gets as a
+        tuple; narrower floats and integers are read as float32.
+      block: number of rows per call.
 
     Returns:
       (N, ...) on the host.

@@ -1,4 +1,4 @@
-"""Range checks of hyper-parameters, in one voice."""
+"""Range checks of hyper-parameters, which all raise the same kind of message."""
 
 import math
 from collections.abc import Sequence
@@ -49,8 +49,8 @@ def channel_statistics(mean: Sequence[float], std: Sequence[float]) -> None:
     """Raises InputError unless these can normalise pixels that were divided by 255.
 
     Args:
-      mean: of each channel, three numbers from 0 to 1.
-      std: deviation of each channel, three numbers above 0 and up to 1.
+      mean: mean of each channel, three numbers from 0 to 1.
+      std: standard deviation of each channel, three numbers above 0 and up to 1.
     """
     shift, scale = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     if shift.shape != (3,) or scale.shape != (3,) or not np.isfinite([shift, scale]).all():

@@ -37,10 +37,10 @@ def gaussians(means: np.ndarray, center: np.ndarray, whiten: np.ndarray, dtype) 
     """Rounds float64 statistics to `dtype` for the device.
 
     Args:
-      means: (C, D), in feature coordinates.
-      center: (D,), any point near the data.
-      whiten: (D, r), from `whitening`.
-      dtype: of the arrays returned.
+      means: class means (C, D), in feature coordinates.
+      center: a point (D,) near the data.
+      whiten: whitening matrix (D, r), from `whitening`.
+      dtype: dtype of the returned arrays.
     """
     center = np.asarray(center, dtype)
     # Relative to the rounded centre, which is the one the features will be taken from.
@@ -52,11 +52,11 @@ def pooled(features, labels, num_classes: int, where: str, normalize: bool = Fal
     """A Gaussian per class, all with the covariance around their own means, divisor N.
 
     Args:
-      features: (N, D).
-      labels: (N,) int in 0..C-1; zeros with C = 1: one Gaussian for everything.
-      num_classes: C.
-      where: for the message: the detector's name and the step ("rmds.fit").
-      normalize: scale rows to unit length first.
+      features: array (N, D).
+      labels: integers (N,) in 0..C-1; zeros with C = 1 give one Gaussian for everything.
+      num_classes: number of classes C.
+      where: detector and step ("rmds.fit"), for the error message.
+      normalize: whether to scale rows to unit length first.
 
     Raises:
       InputError: the covariance is zero.
@@ -82,7 +82,7 @@ def _gaussians(features, labels, means, cov, where: str) -> Gaussians:
     share = np.bincount(labels, minlength=len(means)) / len(labels)
     if np.trace(cov) <= len(cov) * EPS**2 * (share @ np.sum(means**2, axis=1)):
         raise InputError(
-            f"{where}: the covariance is zero: all features around each mean are identical."
+            f"{where}: the covariance is zero: all features around each mean are identical"
         )
     return gaussians(means, share @ means, whitening(cov), working_dtype(features.dtype))
 
@@ -128,11 +128,12 @@ def covariance(
     """Covariance of the (unit) rows around their means: (D, D) float64, divisor N - ddof.
 
     Args:
-      features: (N, D).
-      means: (C, D) float64.
-      labels: (N,) int, which mean each row is taken from; zeros with C = 1: the total covariance.
-      normalize: scale rows to unit length first.
-      ddof: 0 for the biased estimate, 1 for numpy.cov's.
+      features: array (N, D).
+      means: class means (C, D), float64.
+      labels: integers (N,), the mean that each row is compared with; zeros with C = 1 give the
+        total covariance.
+      normalize: whether to scale rows to unit length first.
+      ddof: 0 for the biased estimate, 1 for that of numpy.cov.
     """
     scatter = np.zeros((features.shape[1],) * 2)
     for part, rows in _float64_blocks(features, normalize):

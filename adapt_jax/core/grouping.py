@@ -44,9 +44,10 @@ def id_share(labels: jax.Array, negatives: jax.Array, groups: jax.Array) -> jax.
     With P the log-sum-exp of the ID logits and Q_g that of group g: mean_g sigmoid(P - Q_g).
 
     Args:
-      labels: (C, B) logits, images last, so that picking a group copies whole rows.
-      negatives: (M, B) logits.
-      groups: (G, S) integer, rows of `negatives`.
+      labels: logits (C, B) of the ID labels; images are last, so that picking a group copies
+        whole rows.
+      negatives: logits (M, B) of the negative labels.
+      groups: integers (G, S), the rows of `negatives` in each group.
 
     Returns:
       (B,) in [0, 1].

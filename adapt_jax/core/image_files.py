@@ -65,7 +65,8 @@ def standard(image: Image.Image) -> Image.Image:
     """The image decoded, upright and with 8 bits per channel, in its own colour mode.
 
     Args:
-      image: in any state; best as `opened` returned it, when its file still says how deep it is.
+      image: a PIL image, best as `opened` returned it, because its file then still says how
+        many bits a pixel has.
 
     Raises:
       InputError: floating-point pixels, integers beyond 16 bits, or 16-bit colours of which next to

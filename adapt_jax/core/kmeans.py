@@ -35,11 +35,11 @@ def spherical(
     Memory is about two arrays (N, K); restarts run one after the other.
 
     Args:
-      key: decides the seeds.
+      key: random key, from which the initial centres are drawn.
       rows: (N, D) unit rows, finite, N >= K; a zero row counts towards any cluster.
-      num_clusters: K.
-      iterations: rounds of moving centres and assigning rows; 0 keeps the seeds.
-      restarts: independent seeds; the clustering with the largest objective is kept.
+      num_clusters: number of clusters K.
+      iterations: number of k-means iterations; 0 keeps the initial centres.
+      restarts: number of independent starts; the clustering with the largest objective is kept.
 
     Raises:
       ValueError: fewer rows than clusters.
@@ -53,11 +53,11 @@ def spherical(
         assignment, closeness = _assigned(rows, centres)
         return Clusters(centres, assignment, jnp.mean(closeness))
 
-    found = jax.lax.map(run, jax.random.split(key, restarts))
+    candidates = jax.lax.map(run, jax.random.split(key, restarts))
     # The first of the best: two seeds often lead to one clustering with its clusters in another
     # order, and rounding must not decide between them.
-    best = jnp.argmax(found.objective >= jnp.max(found.objective) - _SAME)
-    return jax.tree.map(lambda x: x[best], found)
+    best = jnp.argmax(candidates.objective >= jnp.max(candidates.objective) - _SAME)
+    return jax.tree.map(lambda x: x[best], candidates)
 
 
 def _seeds(key: jax.Array, rows: jax.Array, num_clusters: int) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Arrays by name, as weights files hold them: checked against a model, to trees and back."""
+"""Named arrays, as weights files hold them: checks against a model, conversion to trees."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,11 +22,11 @@ def check(
     """Refuses named arrays that are not exactly those that are wanted.
 
     Args:
-      arrays: what there is.
-      shapes: the wanted shape of every array that there must be; None takes any.
-      what: what does not fit what, for the message.
-      advice: what to do then.
-      dtypes: of the arrays that must have a certain one.
+      arrays: the named arrays.
+      shapes: required shape of every array, by name; None accepts any shape.
+      what: beginning of the error message: which file does not fit which model.
+      advice: end of the error message: what to do.
+      dtypes: required dtypes, by name, of the arrays that must have a certain one.
 
     Raises:
       InputError: names the arrays that are missing, unused, or of the wrong shape or dtype, the
@@ -62,19 +62,19 @@ def listed(names: Iterable[str]) -> str:
 
 def flatten(**trees: Any) -> dict[str, np.ndarray]:
     """Every array of the trees, on the host, under "tree.key.field"; contiguous."""
-    found = {}
+    named = {}
     for path, leaf in jax.tree.leaves_with_path(trees):
-        found[name(path)] = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
-    return found
+        named[name(path)] = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
+    return named
 
 
 def unflatten(arrays: Mapping[str, np.ndarray], like: Mapping[str, Any], where: str) -> Any:
     """The trees `like`, with the arrays of their names in place of its leaves.
 
     Args:
-      arrays: from a file.
-      like: trees by name; leaves with a shape and a dtype insist on theirs.
-      where: the file, for the message.
+      arrays: the named arrays of a file.
+      like: trees by name; where a leaf has a shape and a dtype, the array must have the same.
+      where: the file, for the error message.
 
     Raises:
       InputError: see `check`.

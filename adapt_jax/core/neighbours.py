@@ -1,6 +1,7 @@
 """Exact search for the nearest rows of a bank, block by block.
 
-Nothing of size queries x bank is built: blocks of the bank stream past, a running top-k survives.
+An array of size queries x bank is never built: the search goes through the bank block by block and
+keeps the k best rows so far.
 (XLA's `top_k` sorts whole rows on CPU; over 50,000 columns at once it is 15 times slower.)
 """
 
@@ -36,10 +37,10 @@ def make_bank(
     """Puts (unit) rows (N, D), N >= 1, on the device; keeps float64, widens what is below float32.
 
     Args:
-      rows: of the bank.
-      block: rows the search looks at together.
-      normalize: scale rows to unit length first.
-      mesh: splits the blocks over its one axis, for `kth_squared_distance` with the same mesh.
+      rows: the rows (N, D) to search among.
+      block: number of rows per block of the search.
+      normalize: whether to scale rows to unit length first.
+      mesh: devices to split the blocks over; `kth_squared_distance` needs the same mesh.
     """
     dtype = working_dtype(rows.dtype)
 
@@ -111,10 +112,10 @@ def largest_products(
     """The k largest `q . row - penalty` of each query, and which rows they belong to.
 
     Args:
-      queries: (B, D).
-      rows: (M, S, D), of which at least k have a finite penalty.
-      penalty: (M, S), infinite for padding.
-      k: how many.
+      queries: rows (B, D) to find neighbours of.
+      rows: rows (M, S, D) in M blocks, of which at least k have a finite penalty.
+      penalty: number (M, S) to subtract from each row's product, infinite for padding.
+      k: number of products to return per query.
 
     Returns:
       values (B, k), largest first, and indices (B, k) int32 into the M * S rows.

@@ -59,10 +59,10 @@ def weighted_sums(weights: jax.Array, features: jax.Array, labels: jax.Array, nu
     """Samples summed into prototypes of their class: u[k, c] = sum over y_r = c of w[r, k] f_r.
 
     Args:
-      weights: (N, K) weight of each sample for the prototypes of its own class.
-      features: (N, D).
-      labels: (N,) int.
-      num_classes: C.
+      weights: weight (N, K) of each sample for the prototypes of its own class.
+      features: array (N, D).
+      labels: integers (N,).
+      num_classes: number of classes C.
 
     Returns:
       (K, C, D); exactly zero for prototypes no sample has weight on.
@@ -99,7 +99,7 @@ def contrast(prototypes: jax.Array, temperature: jax.Array | float) -> jax.Array
 
     Args:
       prototypes: (K, C, D) unit rows, K * C >= 2.
-      temperature: scalar.
+      temperature: temperature t, a scalar.
 
     Returns:
       () loss, differentiable in `prototypes`.

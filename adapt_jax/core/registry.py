@@ -39,8 +39,8 @@ class Registry(Generic[T]):
         """Makes one; the module of that name describes its hyper-parameters.
 
         Args:
-          name: its name, or a spec string: "knn" or "knn?k=50".
-          **hyper_parameters: those that are not in the spec string.
+          name: the implementation's name, or a spec string: "knn" or "knn?k=50".
+          **hyper_parameters: hyper-parameters that are not in the spec string.
 
         Raises:
           ValueError: the name is unknown (the known ones are listed), the spec string cannot be
@@ -76,18 +76,18 @@ class Registry(Generic[T]):
         specs: dict[str, Spec] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
             if part == ALL:
-                found = [Spec(name, name, {}, self, named=False) for name in self.names()]
+                requested = [Spec(name, name, {}, self, named=False) for name in self.names()]
             else:
-                found = [Spec(part, *self._split(part), self)]
-            for spec in found:
+                requested = [Spec(part, *self._split(part), self)]
+            for spec in requested:
                 if spec.named and spec.text in specs and specs[spec.text].named:
                     raise InputError(f"{self.kind} {part!r} is named twice")
                 spec.make()
                 if spec.named or spec.text not in specs:
                     specs[spec.text] = spec
         if not specs:
-            known = ", ".join(self.names())
-            raise InputError(f"config field detectors is empty; known: {known}, or {ALL!r}")
+            names = ", ".join(self.names())
+            raise InputError(f"config field detectors is empty; known: {names}, or {ALL!r}")
         return tuple(specs.values())
 
     def parameters(self, name: str) -> Mapping[str, inspect.Parameter]:
@@ -97,9 +97,9 @@ class Registry(Generic[T]):
           ValueError: the name is unknown; the message lists the known ones.
         """
         if name not in self.factories:
-            known = ", ".join(self.names())
+            names = ", ".join(self.names())
             hint = _hint(name, self.factories)
-            raise ValueError(f"unknown {self.kind} {name!r}{hint}; known: {known}")
+            raise ValueError(f"unknown {self.kind} {name!r}{hint}; known: {names}")
         return inspect.signature(self.factories[name]).parameters
 
     def defaults(self, name: str) -> dict[str, Any]:

@@ -18,8 +18,8 @@ def moving_average(
     Args:
       prototypes: (C, D) unit rows.
       features: (N, D) unit rows.
-      labels: (N,) int in 0..C-1.
-      momentum: in [0, 1].
+      labels: integers (N,) in 0..C-1.
+      momentum: momentum of the moving average, in [0, 1].
 
     Returns:
       (C, D), differentiable in both arguments through every step.

@@ -18,7 +18,7 @@ def stand_in(start: bytes) -> str:
     """What a file is instead of what its name says, as the end of a sentence; "" if nothing known.
 
     Args:
-      start: its first `START` bytes.
+      start: the first `START` bytes of the file.
     """
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(_POINTER):

@@ -1,23 +1,23 @@
-"""Images in, arrays out: where data sets come from and how they are augmented on the device.
+"""Data sets: where they come from, how they are decoded, and how they are augmented.
 
 | file | what |
 | --- | --- |
 | sources.py | a source string ("digits", "folder:DIR", "tfds:cifar10:test", ...) -> a `Dataset` |
-| base.py | `Dataset`, `Source`, and what a family of sources hands over |
-| embedded.py | digits, photos: images that come with a dependency |
-| folders.py | folder, list: image files |
-| arrays.py | npz, mat |
-| tfds_source.py | tfds: TensorFlow Datasets, read without TensorFlow |
-| prepare_tfds.py | the one place where TensorFlow may run: its own process, once per TFDS set |
+| base.py | `Dataset`, `Source`, and the `Listing` that each format returns |
+| formats/embedded.py | digits, photos: images that come with a dependency |
+| formats/folders.py | folder, list: image files |
+| formats/arrays.py | npz, mat |
+| formats/tfds.py | tfds: TensorFlow Datasets, read without TensorFlow |
+| formats/prepare_tfds.py | the only module that may use TensorFlow, in its own process |
 | decode.py | image files and arrays -> square uint8 RGB, with the rules written down |
 | cache.py | decoded arrays kept on disk |
 | lazy.py | sets that are not decoded beforehand, with the indexing of an array |
-| crops.py, boxes.py | random crops from whole images, on the host; where they lie |
-| workers.py, worker.py | the processes that make them while a network trains |
-| suites.py | which sets a benchmark has: names, groups, sources, counts |
-| catalogue.py | the archives they are made of |
-| download.py, extract.py, store.py | fetching, unpacking and remembering them; `__main__.py` |
-| augment.py, resample.py, jitter.py | random crop, flip, colour jitter and normalisation in JAX |
+| feature_folders.py | folders of arrays that another program made |
+| suites.py | the sets of a benchmark: names, groups, sources, counts |
+| streams.py | the order in which streaming detectors see images |
+| download/ | fetching, unpacking and recording the archives of the suites; `__main__.py` |
+| augment/ | random crop, flip, colour jitter and normalisation, in JAX or on the host |
+| workers/ | the processes that decode and crop images while a network trains |
 
 Importing this package imports NumPy only; `augment` brings JAX.
 """

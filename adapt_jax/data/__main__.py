@@ -3,9 +3,9 @@
 list                               all suites and archives, and what is on this machine
 list openood_cifar10               its sets, counts and sources
 download openood_cifar10 mnist     suites and archives, into $ADAPT_JAX_DATA or ./data
-download SUITE --list-urls         only says what to fetch from where
-verify openood_cifar10             every file a list names is there, every count is right
-verify folder:birds/train          every image of any source can be decoded
+download SUITE --list-urls         only prints the URLs and where their files belong
+verify openood_cifar10             checks that every listed file exists and every count is right
+verify folder:birds/train          checks that every image of a source can be decoded
 """
 
 import argparse
@@ -90,10 +90,10 @@ def show(arguments) -> None:
 def fetch(arguments) -> None:
     """Downloads and unpacks."""
     root = catalogue.data_root()
-    chosen = {archive.name: archive for name in arguments.names for archive in _find(name)[1]}
-    digests = dict(_digest(text, chosen) for text in arguments.sha256)
+    archives = {archive.name: archive for name in arguments.names for archive in _find(name)[1]}
+    digests = dict(_digest(text, archives) for text in arguments.sha256)
     if arguments.list_urls:
-        for archive in chosen.values():
+        for archive in archives.values():
             where = root / store.INBOX / archive.filename
             print(f"{archive.url} -> {where}" if archive.url else f"{archive.by_hand}")
         return
@@ -101,7 +101,7 @@ def fetch(arguments) -> None:
         if name in suites.SUITES and name not in NEEDS:
             print(f"{name}: TensorFlow Datasets prepares its sets when they are first used")
     failed = []
-    for archive in chosen.values():
+    for archive in archives.values():
         if store.present(archive, root):
             print(f"{archive.name}: is in {store.place(archive, root)}")
             continue
@@ -117,7 +117,7 @@ def fetch(arguments) -> None:
             failed.append(error)
             print(f"{archive.name}: {redacted(str(error))}", file=sys.stderr)
     if failed:
-        raise InputError(f"{len(failed)} of {len(chosen)} archives are missing; see above.")
+        raise InputError(f"{len(failed)} of {len(archives)} archives are missing; see above")
 
 
 def verify(arguments) -> None:
@@ -159,7 +159,7 @@ def verify(arguments) -> None:
         if suite is not None:
             _hashes(suite, names)
     if wrong:
-        raise InputError(f"{wrong} of {checked} checks failed; see above.")
+        raise InputError(f"{wrong} of {checked} checks failed; see above")
 
 
 def _hashes(suite: suites.Suite, names: dict) -> None:
@@ -180,14 +180,14 @@ def _find(name: str) -> tuple[suites.Suite | None, list[Archive]]:
         return None, [ARCHIVES[name]]
     close = difflib.get_close_matches(name, [*suites.SUITES, *ARCHIVES], n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise InputError(f"no suite or archive is called {name!r}{hint}; see `list`.")
+    raise InputError(f"no suite or archive is called {name!r}{hint}; see `list`")
 
 
-def _digest(text: str, chosen: dict) -> tuple[str, str]:
+def _digest(text: str, archives: dict) -> tuple[str, str]:
     name, _, digest = text.partition("=")
-    if name not in chosen or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
+    if name not in archives or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
         raise InputError(
-            f"--sha256={text}: expected NAME=HEX, 64 digits, NAME one of {', '.join(chosen)}."
+            f"--sha256={text}: expected NAME=HEX, 64 digits, NAME one of {', '.join(archives)}"
         )
     return name, digest
 

@@ -93,13 +93,13 @@ def blocks(
     The cores work on the next block while the caller uses one.
 
     Args:
-      image: `image(i)` opens image i, as in `Listing`.
-      names: what errors call the images.
-      indices: which ones, in order.
-      size: of the squares.
-      progress: called as progress(done, total).
-      resize: as in `fit`.
-      transform: an opened image -> (size, size, 3) uint8, instead of `fit`.
+      image: function that opens image i, as in `Listing`.
+      names: names of the images, for error messages.
+      indices: indices of the images to decode, in order.
+      size: height and width of the squares.
+      progress: function called as progress(done, total).
+      resize: length of the shorter side, as in `fit`.
+      transform: function from an opened image to (size, size, 3) uint8, used instead of `fit`.
 
     Raises:
       InputError: the first image, in order, that cannot be read; it is named.
@@ -140,11 +140,11 @@ def made(image: Callable, index, name: str, transform: Callable) -> np.ndarray:
         with opened:
             return transform(opened)
     except InputError as error:
-        raise InputError(f"cannot use image {name}: {error}.") from error
+        raise InputError(f"cannot use image {name}: {error}") from error
     except Exception as error:
         # PIL's decoders raise whatever a broken file makes them stumble over: OSError,
         # SyntaxError, struct.error, DecompressionBombError, ...
         raise InputError(
             f"cannot read image {name} ({type(error).__name__}: {error}); replace or remove it, or "
-            "leave out such images with ?unreadable=skip."
+            "leave out such images with ?unreadable=skip"
         ) from error

@@ -1,6 +1,6 @@
 """Folders of arrays that another program made, one npz file per set: NAME.npz, GROUP/NAME.npz.
 
-Which arrays a file holds is for the reader to say: features and logits of a network
+The caller decides which arrays a file must contain: features and logits of a network
 (`evaluate.feature_files`), or embeddings of CLIP (`zero_shot.feature_files`). Pickled arrays are
 not read. float64 stays float64, narrower numbers are read as float32; bfloat16, which NumPy's files
 keep as two bytes without a meaning, is recognised as that.
@@ -54,10 +54,10 @@ def walk(
     """Finds the files of a folder; reads none.
 
     Args:
-      folder: the folder.
-      needed: sets without a group that must be there.
-      optional: sets without a group that may be there.
-      beside: names of files that are no sets.
+      folder: path of the folder.
+      needed: names of the sets without a group that must exist.
+      optional: names of the sets without a group that may exist.
+      beside: names of files that are not sets.
 
     Raises:
       InputError: a needed file is missing, two sets have one name or one that means something
@@ -106,22 +106,22 @@ def arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} cannot be read ({e}); write it again with numpy.savez") from e
 
 
-def rows(path: pathlib.Path, found: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+def rows(path: pathlib.Path, arrays: Mapping[str, np.ndarray], key: str) -> np.ndarray:
     """The rows (N, D), N >= 1, float32 or float64, that a set's file must have.
 
     Args:
-      path: the file, for messages.
-      found: its arrays.
-      key: which of them.
+      path: path of the file, for error messages.
+      arrays: arrays of the file, by name.
+      key: name of the array to return.
 
     Raises:
       InputError: there is no such array, or it is no matrix of finite real numbers.
     """
-    if key not in found:
-        raise InputError(f"{path} has no array {key!r}; it has: {', '.join(found) or 'none'}")
-    if found[key].ndim != 2 or not found[key].size:
-        raise InputError(f"{path}: expected {key} (N, D), got {found[key].shape}")
-    return numbers(path, found[key], key)
+    if key not in arrays:
+        raise InputError(f"{path} has no array {key!r}; it has: {', '.join(arrays) or 'none'}")
+    if arrays[key].ndim != 2 or not arrays[key].size:
+        raise InputError(f"{path}: expected {key} (N, D), got {arrays[key].shape}")
+    return numbers(path, arrays[key], key)
 
 
 def numbers(path: pathlib.Path, array: np.ndarray, key: str) -> np.ndarray:
@@ -152,20 +152,22 @@ def numbers(path: pathlib.Path, array: np.ndarray, key: str) -> np.ndarray:
     return array
 
 
-def labels_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
+def labels_of(
+    path: pathlib.Path, arrays: Mapping[str, np.ndarray], count: int
+) -> np.ndarray | None:
     """The labels (N,) int32 of a set's file; None where they are not known.
 
     Lists of OOD images have -1 in place of every label.
 
     Args:
       path: the file, for messages.
-      found: its arrays.
+      arrays: its arrays.
       count: N, the number of rows.
 
     Raises:
       InputError: they are not one class 0, 1, ... per row.
     """
-    labels = _one_per_row(path, found, "labels", count)
+    labels = _one_per_row(path, arrays, "labels", count)
     if labels is None:
         return None
     if not np.issubdtype(labels.dtype, np.integer):
@@ -178,18 +180,18 @@ def labels_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -
     return labels.astype(np.int32) if labels[0] >= 0 else None
 
 
-def names_of(path: pathlib.Path, found: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
+def names_of(path: pathlib.Path, arrays: Mapping[str, np.ndarray], count: int) -> tuple[str, ...]:
     """The name of every image of a set's file; their numbers where they have none.
 
     Args:
       path: the file, for messages.
-      found: its arrays.
+      arrays: its arrays.
       count: N, the number of rows.
 
     Raises:
       InputError: there is not one name per row.
     """
-    names = _one_per_row(path, found, "names", count)
+    names = _one_per_row(path, arrays, "names", count)
     return tuple(map(str, range(count) if names is None else names))
 
 
@@ -197,7 +199,7 @@ def sha256(contents: Iterable[tuple[str, np.ndarray]]) -> str:
     """SHA-256 of arrays, what stands in for that of a checkpoint.
 
     Args:
-      contents: what is written in front of an array's shape and type, and the array.
+      contents: pairs of a text and an array, which are hashed in this order.
     """
     digest = hashlib.sha256()
     for what, array in contents:
@@ -206,8 +208,8 @@ def sha256(contents: Iterable[tuple[str, np.ndarray]]) -> str:
     return digest.hexdigest()
 
 
-def _one_per_row(path, found, key: str, count: int) -> np.ndarray | None:
-    array = found.get(key)
+def _one_per_row(path, arrays, key: str, count: int) -> np.ndarray | None:
+    array = arrays.get(key)
     if array is not None and array.shape != (count,):
         raise InputError(f"{path}: {key} must be ({count},), one per row, got {array.shape}")
     return array

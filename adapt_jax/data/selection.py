@@ -48,7 +48,7 @@ def select(
         image is left, or none of a class.
     """
     if listing.flaw and (labeled or parsed.classes is not None or parsed.per_class is not None):
-        raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}.")
+        raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}")
     indices, labels, names = np.arange(len(listing.names)), None, ()
     if not set(class_order) <= set(listing.class_names):
         class_order = ()
@@ -70,7 +70,7 @@ def select(
         indices = indices[legacy.choice(len(indices), parsed.sample, replace=False)]
     indices = indices[: parsed.limit]
     if not len(indices):
-        raise InputError(f"{parsed.text!r} has no image of the classes it asks for.")
+        raise InputError(f"{parsed.text!r} has no image of the classes it asks for")
     if labels is not None:
         labels = np.ascontiguousarray(labels[indices], np.int32)
     return Selection(
@@ -104,7 +104,7 @@ def _picked(
     if absent and not (numbers and (parsed.kind == "folder" or not listing.class_names)):
         raise InputError(
             f"{parsed.text!r} asks for class {absent[-1]}, but there are only {len(names)} "
-            f"({min(place)} to {max(place)})."
+            f"({min(place)} to {max(place)})"
         )
     return [place[c] for c in parsed.classes if c in place]
 
@@ -125,7 +125,7 @@ def _check_every_class(
     if missing:
         raise InputError(
             f"labels are needed, but {parsed.text!r} has no image of class {missing[0]}, "
-            f"its last class is {names[-1]}; give it some, or leave the class out."
+            f"its last class is {names[-1]}; give it some, or leave the class out"
         )
 
 

@@ -10,7 +10,7 @@ def id_side(groups: Mapping[str, str]) -> list[str]:
     """The sets that count as in-distribution: the ID test set, and those of group "shifted".
 
     Args:
-      groups: the group of every other set by its name.
+      groups: group of every other set, by name.
     """
     return [ID, *(name for name, group in groups.items() if group == SHIFTED)]
 

@@ -61,12 +61,12 @@ def parse(source: str) -> Source:
     if kind not in FAMILIES:
         close = difflib.get_close_matches(kind, FAMILIES, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise InputError(f"unknown data source {text!r}{hint}; a source is one of: {FORMS}.")
+        raise InputError(f"unknown data source {text!r}{hint}; a source is one of: {FORMS}")
     if kind not in embedded.PLACES and not place:
-        raise InputError(f"data source {text!r} does not say where; a source is one of: {FORMS}.")
+        raise InputError(f"data source {text!r} does not say where; a source is one of: {FORMS}")
     if kind in embedded.PLACES and place not in embedded.PLACES[kind]:
         known = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
-        raise InputError(f"unknown data source {text!r}; known: {known}.")
+        raise InputError(f"unknown data source {text!r}; known: {known}")
     return Source(text, kind, place, **({} if query is None else _options(text, kind, query)))
 
 
@@ -109,18 +109,18 @@ def load(
         usable labels although `labeled` or `classes=` needs them.
     """
     if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1:
-        raise InputError(f"image_size must be a whole number of at least 1, got {image_size!r}.")
+        raise InputError(f"image_size must be a whole number of at least 1, got {image_size!r}")
     parsed = check(source)
     if isinstance(parsed.resize, int) and parsed.resize < image_size:
         raise InputError(
-            f"{parsed.text!r}: resize={parsed.resize} is smaller than image_size {image_size}."
+            f"{parsed.text!r}: resize={parsed.resize} is smaller than image_size {image_size}"
         )
     try:
         listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
         chosen = select(parsed, listing, labeled=labeled, class_order=class_order)
         return _load(parsed, chosen, image_size, cache_dir, progress, at_most)
     except OSError as error:
-        raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+        raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
 
 class Stream(NamedTuple):
@@ -172,7 +172,7 @@ def stream(
         else:  # such sources are arrays in memory
             stamp = fingerprint(listing.pixels[indices], None)
     except OSError as error:
-        raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+        raise InputError(f"cannot read {parsed.text!r}: {error}") from error
     names = chosen.names
 
     def blocks() -> Iterator[np.ndarray]:
@@ -196,7 +196,7 @@ def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
         listing = FAMILIES[parsed.kind][1](parsed, 32, cache_dir)
         return select(parsed, listing).names
     except OSError as error:
-        raise InputError(f"cannot read {parsed.text!r}: {error}.") from error
+        raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
 
 def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
@@ -245,7 +245,7 @@ def _options(text: str, kind: str, query: str) -> dict:
     found: dict = {}
     for part in query.split("&"):
         name, equals, value = part.partition("=")
-        bad = InputError(f"bad option {part!r} in {text!r}; options are: {OPTIONS}.")
+        bad = InputError(f"bad option {part!r} in {text!r}; options are: {OPTIONS}")
         # A comma would end the source inside a list of OOD sets.
         if not equals or not value or name in found or "," in value:
             raise bad

@@ -1,4 +1,4 @@
-"""The images a detector sees one after the other: which, in what order, in batches of what size.
+"""Streams of images: which images a detector sees, in what order and in what batch size.
 
 Every OOD set makes a stream of its own, with the ID test set (YBZh/OpenOOD-VLM).
 """
@@ -44,10 +44,10 @@ def make(
     """Settings without mistakes.
 
     Args:
-      order: in which ID and OOD images are seen, one of `ORDERS`.
-      batch_size: number of images that are seen at a time.
-      mix: "all", or a ratio of ID to OOD images such as "10:1".
-      seed: decides which images a mix takes, and their order.
+      order: order of ID and OOD images, one of `ORDERS`.
+      batch_size: number of images per batch.
+      mix: share of ID and OOD images: "all", or a ratio such as "10:1".
+      seed: seed that decides which images a mix takes, and their order.
       full_spectrum: whether covariate-shifted ID sets are in the streams, too.
 
     Raises:
@@ -75,13 +75,13 @@ def mixed(id_count: int, ood_counts: Mapping[str, int], settings: Settings) -> d
         return {"id": id_count, **ood_counts}
     own, other = _ratio(settings.mix)
     unit = min([id_count / own, *(count / other for count in ood_counts.values())])
-    found = {"id": int(unit * own)} | dict.fromkeys(ood_counts, int(unit * other))
-    if not all(found.values()):
+    counts = {"id": int(unit * own)} | dict.fromkeys(ood_counts, int(unit * other))
+    if not all(counts.values()):
         raise InputError(
             f"stream.mix={settings.mix!r} leaves no image of one side: there are {id_count} ID "
             f"images and {min(ood_counts.values())} in the smallest OOD set"
         )
-    return found
+    return counts
 
 
 def draw(total: int, count: int, settings: Settings) -> np.ndarray:

@@ -242,7 +242,7 @@ def resolve(text: str) -> Suite:
     if "=" not in text.partition("?")[0]:
         raise InputError(
             f"unknown OOD suite {text!r}; known: {', '.join(sorted(SUITES))}; "
-            f"or list the sets as {EXAMPLE}."
+            f"or list the sets as {EXAMPLE}"
         )
     return Suite("", parse_ood(text))
 
@@ -263,15 +263,15 @@ def parse_ood(text: str) -> tuple[OodSet, ...]:
         if not equals or not source or not match:
             raise InputError(
                 f"bad OOD set {part.strip()!r}; expected group/name=source as in {EXAMPLE} "
-                "(names of letters, digits and _.-, no comma in a source)."
+                "(names of letters, digits and _.-, no comma in a source)"
             )
         group, name = match[1] or DEFAULT_GROUP, match[2]
         if taken := {name, group} & set(RESERVED):
             raise InputError(
-                f"an OOD set or a group cannot be called {min(taken)!r}, results use that word."
+                f"an OOD set or a group cannot be called {min(taken)!r}, results use that word"
             )
         if name in (known.name for known in sets):
-            raise InputError(f"two OOD sets are called {name!r}; give each its own name.")
+            raise InputError(f"two OOD sets are called {name!r}; give each its own name")
         sets.append(OodSet(group, name, sources.parse(source).text))
     return tuple(sets)
 
@@ -284,7 +284,7 @@ def check_count(ood_set: OodSet, count: int, suite: str = "") -> None:
     raise InputError(
         f"{where}set {ood_set.name} has {count:,} images, the protocol has {ood_set.count:,}; "
         f"find what is missing with `python -m adapt_jax.data verify{again}`, or name the sets you "
-        f"do have as {EXAMPLE}."
+        f"do have as {EXAMPLE}"
     )
 
 

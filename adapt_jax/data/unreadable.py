@@ -30,7 +30,7 @@ def left_out(parsed: Source, chosen: Selection, cache_dir=None) -> tuple[Selecti
         return chosen, 0
     fine = readable(chosen.listing, chosen.indices, cache_dir)
     if not fine.any():
-        raise InputError(f"{parsed.text!r}: none of its {len(fine):,} images can be read.")
+        raise InputError(f"{parsed.text!r}: none of its {len(fine):,} images can be read")
     labels = None if chosen.labels is None else chosen.labels[fine]
     return chosen._replace(indices=chosen.indices[fine], labels=labels), int((~fine).sum())
 

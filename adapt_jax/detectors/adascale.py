@@ -42,14 +42,16 @@ def make(
     percentile = low + (1 - F(Q)) * (high - low).
 
     Args:
-      variant: "a" multiplies the features by exp(ratio), "l" the logits by ratio**2.
+      variant: what is scaled: "a" multiplies the features by exp(ratio), "l" the logits by
+        ratio**2.
       low, high: range of the percentile, 0 < low <= high < 100; OpenOOD searches every pair of
         60, 65, ..., 95, 99.
-      feature_percent: k1 in percent of the D features, rounded down.
-      shift_percent: k2, likewise.
-      shift_weight: lambda.
-      pixel_fraction: o, share of pixel channels that move. Those without a gradient count but stay;
-        equals of the last one all move (the original picks among them as its sort happens to).
+      feature_percent: number k1 of features in percent of D, rounded down.
+      shift_percent: number k2 of shifts in percent of D, rounded down.
+      shift_weight: weight lambda of the shifts.
+      pixel_fraction: share o of the pixel channels that move. Those without a gradient count but
+        stay; equals of the last one all move (the original picks among them as its sort happens
+        to).
 
     State: Q of the validation images (N,), ascending; of at most 5,000 of them, drawn at random.
     Where the original divides by zero, 1 stands in: for k when the percentile leaves no feature,
@@ -60,12 +62,12 @@ def make(
       InputError: an unknown variant or a percentile or percentage out of its range.
     """
     if variant not in ("a", "l"):
-        raise InputError(f"adascale: variant must be 'a' or 'l', got {variant!r}.")
+        raise InputError(f"adascale: variant must be 'a' or 'l', got {variant!r}")
     if not 0 < low <= high < 100:
-        raise InputError(f"adascale: need 0 < low <= high < 100, got low={low}, high={high}.")
+        raise InputError(f"adascale: need 0 < low <= high < 100, got low={low}, high={high}")
     for name, percent in (("feature_percent", feature_percent), ("shift_percent", shift_percent)):
         if not 0 <= percent <= 100:
-            raise InputError(f"adascale: {name} must lie in [0, 100], got {percent}.")
+            raise InputError(f"adascale: {name} must lie in [0, 100], got {percent}")
     non_negative(shift_weight=shift_weight)
     fraction(pixel_fraction=pixel_fraction)
 
@@ -74,13 +76,13 @@ def make(
 
     def fit(measured: np.ndarray | None) -> np.ndarray:
         if measured is None or len(measured) == 0:
-            raise InputError("adascale.fit: needs held-out ID images, got none.")
+            raise InputError("adascale.fit: needs held-out ID images, got none")
         measured = np.asarray(measured)
         broken = np.count_nonzero(~np.isfinite(measured))
         if broken:
             raise InputError(
                 f"adascale.fit: {broken} of {len(measured)} validation images gave NaN or "
-                "infinity; the network or its input broke."
+                "infinity; the network or its input broke"
             )
         return np.sort(measured)
 
@@ -110,8 +112,8 @@ def make(
 
         gradient, features = jax.grad(top_logit, has_aux=True)(pixels)
         rows = gradient.reshape(len(gradient), -1)
-        chosen = _smallest(jnp.abs(rows), int(rows.shape[1] * pixel_fraction))
-        step = jnp.where(chosen, _STEP * jnp.sign(rows), 0).reshape(pixels.shape)
+        smallest = _smallest(jnp.abs(rows), int(rows.shape[1] * pixel_fraction))
+        step = jnp.where(smallest, _STEP * jnp.sign(rows), 0).reshape(pixels.shape)
         perturbed, _ = network.forward(pixels + step)
         k1, k2 = (int(features.shape[1] * p / 100) for p in (feature_percent, shift_percent))
         largest = lax.top_k(features, max(k1, k2))[1]

@@ -1,4 +1,4 @@
-"""What every detector asks of its input, with messages that name the culprit.
+"""Checks that every detector makes of its input; the messages name what is wrong.
 
 Of arrays that are being traced only the shapes are checked: their values are not there yet.
 """
@@ -14,9 +14,9 @@ def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.nd
     """The features (N, D), checked: two-dimensional, not empty, finite, of the fitted width.
 
     Args:
-      outputs: of a network.
-      where: for the message: the detector's name and the step ("knn.fit").
-      width: D as fitted, if it is known.
+      outputs: the outputs of a network.
+      where: detector and step ("knn.fit"), for the error message.
+      width: number D of features that the detector was fitted on, if it is known.
 
     Raises:
       InputError: naming what is wrong, with counts.
@@ -25,13 +25,13 @@ def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.nd
     if not traced(features):
         features = np.asarray(features)
     if features.ndim != 2:
-        raise InputError(f"{where}: features must have shape (N, D), got {features.shape}.")
+        raise InputError(f"{where}: features must have shape (N, D), got {features.shape}")
     if 0 in features.shape:
-        raise InputError(f"{where}: there are no features (shape {features.shape}).")
+        raise InputError(f"{where}: there are no features (shape {features.shape})")
     if width is not None and features.shape[1] != width:
         raise InputError(
             f"{where}: features have {features.shape[1]} dimensions, but the detector was fitted "
-            f"on {width}; use the same network for both."
+            f"on {width}; use the same network for both"
         )
     if traced(features):
         return features
@@ -39,7 +39,7 @@ def features_of(outputs: Outputs, where: str, width: int | None = None) -> np.nd
     if not finite.all():
         raise InputError(
             f"{where}: {np.count_nonzero(~finite)} of {len(features)} feature rows hold NaN or "
-            f"infinity (the first is row {int(np.argmin(finite))}); the network or its input broke."
+            f"infinity (the first is row {int(np.argmin(finite))}); the network or its input broke"
         )
     return features
 
@@ -53,26 +53,26 @@ def labels_of(outputs: Outputs, where: str) -> tuple[np.ndarray, int]:
       InputError: labels are missing, do not fit the features, or a class (named) has no row.
     """
     if outputs.labels is None:
-        raise InputError(f"{where}: needs the labels of the training set, got labels=None.")
+        raise InputError(f"{where}: needs the labels of the training set, got labels=None")
     labels = np.asarray(outputs.labels)
     if labels.shape != (len(outputs.features),):
         raise InputError(
-            f"{where}: {len(outputs.features)} feature rows but labels of shape {labels.shape}."
+            f"{where}: {len(outputs.features)} feature rows but labels of shape {labels.shape}"
         )
     if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"{where}: labels must be integers, got {labels.dtype}.")
+        raise InputError(f"{where}: labels must be integers, got {labels.dtype}")
     labels = labels.astype(np.int64)
     classes = int(labels.max()) + 1 if outputs.logits is None else int(outputs.logits.shape[1])
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(
-            f"{where}: labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}."
+            f"{where}: labels must lie in 0..{classes - 1}, got {labels.min()}..{labels.max()}"
         )
     absent = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
     if absent.size:
         more = f" (and {absent.size - 1} more)" if absent.size > 1 else ""
         raise InputError(
             f"{where}: class {absent[0]}{more} of {classes} has no training image, so no mean; "
-            "number the classes without gaps or use the whole training set."
+            "number the classes without gaps or use the whole training set"
         )
     return labels, classes
 
@@ -84,26 +84,24 @@ def logits_of(outputs: Outputs, where: str, classes: int | None = None) -> np.nd
       InputError: naming what is wrong, with counts.
     """
     if outputs.logits is None:
-        raise InputError(
-            f"{where}: needs logits, got logits=None; use a network with a classifier."
-        )
+        raise InputError(f"{where}: needs logits, got logits=None; use a network with a classifier")
     logits, count = outputs.logits, np.shape(outputs.features)[0]
     if not traced(logits):
         logits = np.asarray(logits)
     if logits.ndim != 2 or logits.shape[0] != count or 0 in logits.shape:
         raise InputError(
             f"{where}: logits must have shape (N, C) with N = {count} as the features have, got "
-            f"{logits.shape}."
+            f"{logits.shape}"
         )
     if classes is not None and logits.shape[1] != classes:
-        raise InputError(f"{where}: logits are of {logits.shape[1]} classes, not {classes}.")
+        raise InputError(f"{where}: logits are of {logits.shape[1]} classes, not {classes}")
     if traced(logits):
         return logits
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         raise InputError(
             f"{where}: {np.count_nonzero(~finite)} of {len(logits)} logit rows hold NaN or "
-            f"infinity (the first is row {int(np.argmin(finite))}); the network or its input broke."
+            f"infinity (the first is row {int(np.argmin(finite))}); the network or its input broke"
         )
     return logits
 
@@ -115,15 +113,15 @@ def head_of(head: Head | None, where: str, width: int) -> Head:
       InputError: naming what is wrong.
     """
     if head is None:
-        raise InputError(f"{where}: needs the classifier's weights, got head=None.")
+        raise InputError(f"{where}: needs the classifier's weights, got head=None")
     kernel, bias = np.asarray(head.kernel), np.asarray(head.bias)
     if kernel.ndim != 2 or kernel.shape[0] != width or bias.shape != kernel.shape[1:]:
         raise InputError(
             f"{where}: the head must have a kernel (D, C) with D = {width} and a bias (C,), got "
-            f"{kernel.shape} and {bias.shape}."
+            f"{kernel.shape} and {bias.shape}"
         )
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise InputError(f"{where}: the head holds NaN or infinity; the checkpoint is damaged.")
+        raise InputError(f"{where}: the head holds NaN or infinity; the checkpoint is damaged")
     return Head(kernel, bias)
 
 
@@ -134,5 +132,5 @@ def val_of(val: Outputs | None, where: str) -> Outputs:
       InputError: there are none.
     """
     if val is None:
-        raise InputError(f"{where}: needs outputs of held-out ID images, got val=None.")
+        raise InputError(f"{where}: needs outputs of held-out ID images, got val=None")
     return val

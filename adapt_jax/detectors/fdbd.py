@@ -32,8 +32,8 @@ def make(*, centered: bool = True) -> Detector:
     """score = sum_k (l_c - l_k) / |W_c - W_k| / |f - mu|, c the predicted class.
 
     Args:
-      centered: divide by the distance to the training mean (the paper); else by |f|. OpenOOD
-        chooses by its OOD validation set.
+      centered: whether to divide by the distance to the training mean, as the paper does, or by
+        |f|. OpenOOD chooses with its OOD validation set.
 
     State: `Boundaries`. Needs the head and logits. `fit` raises InputError when two classes (named)
     have the same weights, `score` when the divisor is zero: the limit of the formula is infinite,
@@ -61,7 +61,7 @@ def make(*, centered: bool = True) -> Detector:
             what = "equal to the training mean" if centered else "zero (try centered=True)"
             raise InputError(
                 f"fdbd.score: {np.count_nonzero(lost)} of {len(scores)} features are {what}, the "
-                f"first is row {int(np.argmax(lost))}; their score is undefined."
+                f"first is row {int(np.argmax(lost))}; their score is undefined"
             )
         return scores
 
@@ -80,7 +80,7 @@ def _slopes(kernel: Array) -> np.ndarray:
     if len(same):
         raise InputError(
             f"fdbd.fit: classes {same[0][0]} and {same[0][1]} have the same weights, no boundary "
-            "between them; train the classifier first."
+            "between them; train the classifier first"
         )
     return 1 / np.sqrt(square)
 

@@ -27,11 +27,12 @@ def make(*, k: int = 50, normalize: bool = True, sharded: bool = False) -> Detec
     """score = minus the squared Euclidean distance to the k-th nearest training feature.
 
     Args:
-      k: 1-based; 50 is OpenOOD's, ADAPT uses 300 and CIDER 100 (CIFAR-10) or 300.
-      normalize: scale features to unit length first; the score is then 2 cos - 2. An all-zero
-        feature stays zero and so has distance 1 to every other one (the original gives NaN).
-      sharded: split the bank over all devices, of all processes; ImageNet's 1.3 million features
-        need 10 GB at 2048 dimensions. Every process then has to score together with the others.
+      k: which neighbour, counted from 1. OpenOOD uses 50, ADAPT 300, CIDER 100 (CIFAR-10) or 300.
+      normalize: whether to scale features to unit length first; the score is then 2 cos - 2. An
+        all-zero feature stays zero, so its distance to every other one is 1 (the original gives
+        NaN).
+      sharded: whether to split the bank over all devices, of all processes; ImageNet's 1.3 million
+        features need 10 GB at 2048 dimensions. All processes then have to score together.
 
     State: `core.neighbours.Bank` of the whole training set. `fit` raises InputError when k exceeds
     its size (the original then fills in the largest float).
@@ -43,7 +44,7 @@ def make(*, k: int = 50, normalize: bool = True, sharded: bool = False) -> Detec
         if k > len(features):
             raise InputError(
                 f"knn.fit: k={k} exceeds the bank of {len(features)} training features; "
-                "lower k or fit on more images."
+                "lower k or fit on more images"
             )
         return make_bank(features, normalize=normalize, mesh=_mesh(sharded))
 

@@ -44,7 +44,7 @@ def energy(*, temperature: float = 1.0) -> Detector:
     https://arxiv.org/abs/2010.03759.
 
     Args:
-      temperature: T, above 0; towards 0 the score becomes that of `mls`.
+      temperature: temperature T, above 0; towards 0 the score becomes that of `mls`.
     """
     positive(temperature=temperature)
     return _detector("energy", partial(_energy, temperature=temperature))
@@ -62,7 +62,7 @@ def gen(*, gamma: float = 0.1, top_m: int = 100) -> Detector:
 
     Args:
       gamma: exponent, above 0.
-      top_m: M; all classes when there are fewer.
+      top_m: number M of classes that count; all of them when there are fewer.
     """
     positive(gamma=gamma)
     positive_int(top_m=top_m)

@@ -32,9 +32,9 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
     """score = -min_c (f - mu_c)^T P (f - mu_c), without the factor 1/2 some codes carry.
 
     Args:
-      normalize: scale features to unit length first (ADAPT, CIDER, ReweightOOD); OpenOOD's `mds`
-        does not.
-      covariance: which matrix P is the pseudo-inverse of; see the module.
+      normalize: whether to scale features to unit length first, as ADAPT, CIDER and ReweightOOD
+        do; OpenOOD's `mds` does not.
+      covariance: covariance that P is the pseudo-inverse of, "total" or "within"; see the module.
 
     State: `core.gaussian.Gaussians`, C of them. Needs labels; `fit` raises InputError when they are
     missing, when a class has no image, or when all features of every class are identical.
@@ -47,7 +47,7 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
         if covariance == "within":
             return gaussian.pooled(features, labels, classes, "mahalanobis.fit", normalize)
         if len(features) < 2:
-            raise InputError("mahalanobis.fit: a covariance needs at least 2 training images.")
+            raise InputError("mahalanobis.fit: a covariance needs at least 2 training images")
         return gaussian.total(features, labels, classes, "mahalanobis.fit", normalize)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:

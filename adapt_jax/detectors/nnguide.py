@@ -49,12 +49,12 @@ def make(
     A feature of zeros scores 0 (the original gives minus infinity).
 
     Args:
-      k: neighbours.
-      alpha: the share of the training images that form the bank, in (0, 1]; 1 takes them all.
-      bank: "random": floor(alpha N) of them, drawn without replacement; "first": the first
-        (floor(alpha N / batch_size) + 1) * batch_size, as OpenOOD does.
-      seed: of the random bank.
-      batch_size: of the first bank; 200 is OpenOOD's.
+      k: number of neighbours.
+      alpha: share of the training images that form the bank, in (0, 1]; 1 takes them all.
+      bank: which images form the bank: "random" draws floor(alpha N) of them without replacement,
+        "first" takes the first (floor(alpha N / batch_size) + 1) * batch_size, as OpenOOD does.
+      seed: seed of the random bank.
+      batch_size: batch size in the formula of the "first" bank; 200 is OpenOOD's.
 
     State: `Guide`. Needs logits; `fit` raises InputError when k exceeds the bank (the original then
     scores minus infinity everywhere).
@@ -76,13 +76,13 @@ def make(
         if k > size:
             raise InputError(
                 f"nnguide.fit: k={k} exceeds the bank of {size} of the {count} training images; "
-                "lower k, raise alpha or fit on more images."
+                "lower k, raise alpha or fit on more images"
             )
         if bank == "first" or size == count:
             features, logits = features[:size], logits[:size]
         else:
-            chosen = np.random.default_rng(seed).choice(count, size, replace=False)
-            features, logits = features[chosen], logits[chosen]
+            drawn = np.random.default_rng(seed).choice(count, size, replace=False)
+            features, logits = features[drawn], logits[drawn]
         energy = map_rows(_energy, logits, _BLOCK)[:, None]
         rows = in_blocks(features, lambda part, where: unit_rows(part) * energy[where])
         penalty = np.zeros(rows.shape[:2], rows.dtype)

@@ -23,8 +23,8 @@ def make(*, temperature: float = 1000.0, noise: float = 0.0014) -> ImageDetector
     to the pixels; the sign of zero is +1.
 
     Args:
-      temperature: T, above 0; OpenOOD searches 1, 10, 100, 1000.
-      noise: the step in pixels of the unit range, hence the division by `Network.std`; OpenOOD
+      temperature: temperature T, above 0; OpenOOD searches 1, 10, 100, 1000.
+      noise: size of the step for pixels in [0, 1], hence the division by `Network.std`; OpenOOD
         searches 0.0014 and 0.0028.
 
     State: empty, nothing is fitted. `score` raises InputError when `Network.std` does not have one
@@ -49,7 +49,7 @@ def _detector(
         if std.shape != pixels.shape[-1:]:
             raise InputError(
                 f"odin.score: std has shape {std.shape}, but pixels {pixels.shape} end with "
-                f"{pixels.shape[-1]} channels."
+                f"{pixels.shape[-1]} channels"
             )
 
         def cross_entropy(pixels):  # summed: the rows do not meet, so neither do their gradients

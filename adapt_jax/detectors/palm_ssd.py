@@ -28,7 +28,7 @@ _CUTOFF = 1e-15  # numpy.linalg.pinv's default, relative to the largest
 
 
 def make() -> Detector:
-    """No hyper-parameters, no labels.
+    """PALM's score, which has no hyper-parameters and needs no labels.
 
     State: `core.gaussian.Gaussians`, one of them. `fit` raises InputError when all unit training
     features are identical.
@@ -41,7 +41,7 @@ def make() -> Detector:
         cov = gaussian.covariance(features, mean, one, normalize=True)
         mean, deviation = mean[0], np.sqrt(np.diag(cov))
         if deviation @ deviation <= len(cov) * gaussian.EPS**2 * (mean @ mean):
-            raise InputError("palm_ssd.fit: all training features point in the same direction.")
+            raise InputError("palm_ssd.fit: all training features point in the same direction")
         scale = 1.0 / (deviation + _FLOOR)
         # cov(x') = S cov S, and x' - mu = S (x - mu - mu / S): centre and scale fold into one map.
         whiten = scale[:, None] * gaussian.whitening(scale[:, None] * cov * scale, _CUTOFF)

@@ -39,7 +39,7 @@ def make(*, power: float = 1) -> Detector:
     related to nothing and scores 0.
 
     Args:
-      power: 1 is OpenOOD's default; it searches 1, 2, 4, 6, 8.
+      power: exponent of the relations; 1 is OpenOOD's default, and it searches 1, 2, 4, 6, 8.
 
     State: `Graph`. Needs logits.
     """

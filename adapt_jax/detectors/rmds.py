@@ -35,7 +35,7 @@ def make(*, normalize: bool = False) -> Detector:
     P is the pseudo-inverse of the covariance around the class means, P_0 around the mean of all.
 
     Args:
-      normalize: scale features to unit length first.
+      normalize: whether to scale features to unit length first.
 
     State: `Relative`. Needs labels; `fit` raises InputError when they are missing, when a class has
     no image, or when all features of every class are identical.

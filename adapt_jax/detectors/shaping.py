@@ -39,7 +39,8 @@ def react(*, percentile: float = 90.0) -> Detector:
     https://arxiv.org/abs/2111.12797.
 
     Args:
-      percentile: in [0, 100]; q is that percentile of all activations of all validation images.
+      percentile: number in [0, 100]; q is that percentile of all activations of all validation
+        images.
 
     State: `Clip`, low = -inf. Needs val and the head; `fit` raises InputError without them. Where
     q is 0, because fewer activations than that are positive, all images score alike.
@@ -55,7 +56,7 @@ def vra(*, upper: float = 90.0, lower: float = 10.0) -> Detector:
     https://proceedings.neurips.cc/paper_files/paper/2023/hash/5c20c00504e0c049ec2370d0cceaf3c4-Abstract-Conference.html
 
     Args:
-      upper, lower: percentiles as in `react`, lower < upper.
+      upper, lower: percentiles that give q_high and q_low, as in `react`; lower < upper.
 
     State: `Clip`. Needs val and the head; `fit` raises InputError without them.
     """
@@ -75,7 +76,8 @@ def ash(*, percentile: float = 90.0) -> Detector:
     matters when fewer than k are positive. A feature of zeros scores the energy of the bias.
 
     Args:
-      percentile: of the D activations, removed, in [0, 100]; k = D - round(D percentile / 100).
+      percentile: percentage of the D activations that is removed, in [0, 100];
+        k = D - round(D percentile / 100).
 
     State: the `Head`. Needs it and features after a ReLU; `fit` and `score` raise InputError
     otherwise, `fit` also when k is 0.
@@ -94,7 +96,7 @@ def scale(*, percentile: float = 85.0) -> Detector:
     exponent stops at 80, before float32 overflows; only a flat feature with k < D / 80 gets there.
 
     Args:
-      percentile: as in `ash`.
+      percentile: percentage of the activations outside the k largest, as in `ash`.
 
     State and errors as in `ash`.
     """
@@ -112,7 +114,7 @@ def dice(*, percentile: float = 90.0) -> Detector:
     percentile of all D * C contributions; the rest become zero.
 
     Args:
-      percentile: in [0, 100].
+      percentile: percentile of the contributions, in [0, 100].
 
     State: the `Head`, pruned. Needs the head; `fit` raises InputError without it or when no entry
     stays.
@@ -128,7 +130,7 @@ def dice(*, percentile: float = 90.0) -> Detector:
         if not kept.any():
             raise InputError(
                 f"dice.fit: no contribution exceeds the {percentile:g}th percentile, so no weight "
-                "is left; lower the percentile, or look for features that are all zero."
+                "is left; lower the percentile, or look for features that are all zero"
             )
         return Head(jnp.where(kept, kernel, 0.0), bias)
 
@@ -166,7 +168,7 @@ def _of_largest(name: str, percentile: float, function: Callable[..., jax.Array]
         width = features.shape[1]
         if largest(width) < 1:
             raise InputError(
-                f"{name}.fit: percentile {percentile:g} leaves 0 of {width} activations; lower it."
+                f"{name}.fit: percentile {percentile:g} leaves 0 of {width} activations; lower it"
             )
         return _on_device(head_of(head, f"{name}.fit", width))
 
@@ -199,7 +201,7 @@ def _of_activations(outputs: Outputs, where: str, width: int | None = None) -> n
         raise InputError(
             f"{where}: {np.count_nonzero(negative)} of {len(features)} feature rows sum to less "
             f"than zero (the first is row {int(np.argmax(negative))}), which the method has no "
-            "meaning for; use features after a ReLU, or react."
+            "meaning for; use features after a ReLU, or react"
         )
     return features
 

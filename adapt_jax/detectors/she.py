@@ -31,8 +31,8 @@ def make(*, metric: Metric = "inner_product") -> Detector:
     """score = <f, pattern of the predicted class>, their cosine, or minus their distance.
 
     Args:
-      metric: "inner_product" (the paper's), "cosine" or "euclidean". A feature of zeros has cosine
-        and inner product 0.
+      metric: similarity: "inner_product" (the paper's), "cosine" or "euclidean". A feature of
+        zeros has cosine and inner product 0.
 
     State: the patterns (C, D). Needs labels and logits; `fit` raises InputError when a class
     (named) has no correctly classified image: the original scores NaN wherever it is predicted.
@@ -49,7 +49,7 @@ def make(*, metric: Metric = "inner_product") -> Detector:
             more = f" (and {missed.size - 1} more)" if missed.size > 1 else ""
             raise InputError(
                 f"she.fit: class {missed[0]}{more} of {classes} has no correctly classified "
-                "training image, so no pattern; train the classifier longer or drop the class."
+                "training image, so no pattern; train the classifier longer or drop the class"
             )
         # The misclassified go to a class of their own, which saves a copy of the rest.
         group = np.where(correct, labels, classes)

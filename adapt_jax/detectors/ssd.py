@@ -25,8 +25,8 @@ def make(*, per_class: bool = False) -> Detector:
     """score = -min_c (f - mu_c)^T P (f - mu_c), f a unit feature, P the pseudo-inverse covariance.
 
     Args:
-      per_class: one mean per label (class or cluster) instead of one mean of all, which needs no
-        labels; True is `mahalanobis` with covariance="within".
+      per_class: whether to use one mean per label (class or cluster) instead of one mean of all,
+        which needs no labels; True is `mahalanobis` with covariance="within".
 
     State: `core.gaussian.Gaussians`. `fit` raises InputError when labels are needed and missing, or
     all unit features around a mean are identical.

@@ -12,7 +12,8 @@ from adapt_jax.detectors.base import Detector
 def like(detector: Detector) -> Any:
     """The pytree that `detector.fit` returns, a zero in place of every array.
 
-    The annotation of `fit` says it: an array, a NamedTuple of such, or an empty tuple.
+    It is read from the return annotation of `fit`: an array, a NamedTuple of arrays, or an empty
+    tuple.
 
     Raises:
       TypeError: it does not, or says something else.

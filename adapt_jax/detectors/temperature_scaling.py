@@ -40,8 +40,8 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
     """score = max_c softmax(l / T)_c, T from the likelihood of the validation labels.
 
     Args:
-      steps: L-BFGS steps at most, from T = 1.5 without line search.
-      learning_rate: share of a quasi-Newton step that is taken; both as torch.optim.LBFGS.
+      steps: maximum number of L-BFGS steps, from T = 1.5 and without line search.
+      learning_rate: share of a quasi-Newton step that is taken, as in torch.optim.LBFGS.
 
     State: `Temperature`; that of the largest likelihood in [0.01, 100] where the steps overshoot
     into negative ones. Needs logits, and val with labels, of some classes at least; `fit` raises
@@ -69,17 +69,17 @@ def make(*, steps: int = 50, learning_rate: float = 0.01) -> Detector:
 def _labels(val: Outputs, classes: int) -> np.ndarray:
     """As `checks.labels_of`, but a small validation set may lack classes."""
     if val.labels is None:
-        raise InputError(f"{_WHERE}: needs the labels of val, got labels=None.")
+        raise InputError(f"{_WHERE}: needs the labels of val, got labels=None")
     labels = np.asarray(val.labels)
     if labels.shape != (len(val.features),) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
             f"{_WHERE}: labels of val must be {len(val.features)} integers, got {labels.dtype} of "
-            f"shape {labels.shape}."
+            f"shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise InputError(
             f"{_WHERE}: labels of val must lie in 0..{classes - 1}, "
-            f"got {labels.min()}..{labels.max()}."
+            f"got {labels.min()}..{labels.max()}"
         )
     return labels
 
@@ -99,12 +99,12 @@ def _nll(lead: np.ndarray, temperature: float) -> tuple[float, float]:
 
 def _optimum(lead: np.ndarray) -> float:
     """The T in [0.01, 100] of the largest likelihood, which has one peak in log T."""
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log_t: _nll(lead, np.exp(log_t))[0],
         bounds=np.log((0.01, 100.0)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def _lbfgs(function, x: float, steps: int, rate: float) -> float:

@@ -50,8 +50,8 @@ def make(*, dim: int = 256) -> Detector:
     """score = logsumexp(l) - alpha * residual, alpha = mean max l / mean residual, over training.
 
     Args:
-      dim: of the principal subspace; 256 is OpenOOD's for 512 features. The paper takes 512 for up
-        to 1,500 features, 1000 for more.
+      dim: dimension of the principal subspace; OpenOOD takes 256 for 512 features, the paper 512
+        for up to 1,500 features and 1000 for more.
 
     State: `Vim`. Needs the head, which also makes the logits. `fit` raises InputError when `dim` is
     not below the rank of the training features around u: every residual would be zero.
@@ -82,7 +82,8 @@ def make_residual(*, dim: int = 512) -> Detector:
     """score = -residual, the subspace from held-out ID images (as the code of OpenOOD has it).
 
     Args:
-      dim: of the principal subspace; OpenOOD's 512 needs more than 512 features and as many images.
+      dim: dimension of the principal subspace; OpenOOD's 512 needs more than 512 features and as
+        many images.
 
     State: `Complement`. Needs the head and val, no use is made of train. `fit` raises InputError
     when `dim` is not below D (the score would be constant), or exceeds the rank of the features of
@@ -111,7 +112,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
     if dim >= width:
         raise InputError(
             f"{where}: dim={dim} leaves nothing of {width} features as residual; "
-            f"choose dim below {width}."
+            f"choose dim below {width}"
         )
     kernel, bias = (np.asarray(x, np.float64) for x in head)
     origin = -np.linalg.lstsq(kernel.T, bias, rcond=None)[0]
@@ -128,7 +129,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
 def _too_few(rank: int, dim: int, most: int, which: str, where: str) -> InputError:
     return InputError(
         f"{where}: the {which} features span {rank} dimensions around the head's origin, too few "
-        f"for dim={dim}; choose dim up to {most} or fit on more images."
+        f"for dim={dim}; choose dim up to {most} or fit on more images"
     )
 
 

@@ -1,1 +1,1 @@
-"""Job: what can be wrong with a finished run although it printed numbers."""
+"""Job: finds mistakes in a finished run that its results do not show."""

@@ -1,9 +1,9 @@
-"""Job: is a finished run what it seems? Checks its files against each other and against its images.
+"""Job: checks the files of a finished run against each other and against its images.
 
     python -m adapt_jax.doctor --workdir=runs/mine [--no_images] [--json]
 
-Says OK, WARN or FAIL with numbers and what to do, see `checkup` and `checkup_sets`. Exit code 1
-if anything is FAIL. The network is not run; nothing is changed.
+Each check reports OK, WARN or FAIL with numbers and what to do, see `run_checks` and `set_checks`.
+Exit code 1 if anything is FAIL. The network is not run; nothing is changed.
 """
 
 import json
@@ -26,8 +26,10 @@ def main() -> None:
         print(json.dumps([f._asdict() for f in findings], indent=1))
     else:
         console = terminal.console()
-        with terminal.doing(console) as say:
-            findings = job.diagnose(WORKDIR.value, images=not NO_IMAGES.value, say=say)
+        with terminal.doing(console) as report_progress:
+            findings = job.diagnose(
+                WORKDIR.value, images=not NO_IMAGES.value, report_progress=report_progress
+            )
         if findings and findings[0].what == learning.WHAT:
             console.print(findings[0].detail, style=STYLES[FAIL], highlight=False, markup=False)
         console.print(table(findings))

@@ -1,9 +1,9 @@
-"""Job: is a finished run what it seems? Checks its files against each other and against its images.
+"""Job: checks the files of a finished run against each other and against its images.
 
     python -m adapt_jax.doctor --workdir=runs/mine [--no_images] [--json]
 
-Says OK, WARN or FAIL with numbers and what to do, see `checkup` and `checkup_sets`. Exit code 1
-if anything is FAIL. The network is not run; nothing is changed.
+Each check reports OK, WARN or FAIL with numbers and what to do, see `run_checks` and `set_checks`.
+Exit code 1 if anything is FAIL. The network is not run; nothing is changed.
 """
 
 import pathlib
@@ -32,21 +32,21 @@ from adapt_jax.workdir import checkpoints, folders
 
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
 SPLITS = {"id_test": ID, "id_val": VAL}
-Say = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 LEARNING = "learning"  # what the finding of a network that has hardly learnt is about
 Counts = dict[str, dict[str, int | None]]  # set -> who says so -> images
 
 
 class Run(NamedTuple):
-    """What a folder holds: the config its results were made with, results, images, state.
+    """The content of a run's folder: the config its results were made with, results, images, state.
 
-    `plan`: the sets; `roles`: of the sets by name, see `checkup_sets`; `checkpoint`: the digest,
-    else that of the results; data and state are None where they cannot be had.
+    `plan`: the sets; `roles`: of the sets by name, see `set_checks`; `checkpoint`: its SHA-256,
+    else that of the results; data and state are None where they cannot be read.
     """
 
     path: pathlib.Path
     config: Any
-    found: Mapping[str, Any]
+    results: Mapping[str, Any]
     plan: suites.Suite
     roles: Mapping[str, str]
     data: image_sets.Data | None
@@ -54,13 +54,15 @@ class Run(NamedTuple):
     checkpoint: str | None
 
 
-def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None) -> list[Finding]:
-    """Everything there is to say about a run.
+def diagnose(
+    workdir: str, *, images: bool = True, report_progress: ReportProgress = lambda text: None
+) -> list[Finding]:
+    """The findings of all checks of a run.
 
     Args:
-      workdir: of a trained run, evaluated or not.
-      images: whether its image sets are read, too.
-      say: told what is being done.
+      workdir: folder of a trained run, evaluated or not.
+      images: whether to read its image sets, too.
+      report_progress: function called with a line about the current check.
 
     Raises:
       InputError: no run there, or another program is writing it.
@@ -68,41 +70,43 @@ def diagnose(workdir: str, *, images: bool = True, say: Say = lambda text: None)
     path = pathlib.Path(workdir or "").expanduser()
     if not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
-    known = checkpoints.recall_config(path)
-    if not (wrapped.is_own(known["model"]["name"]) or checkpoints.has_checkpoint(path)):
+    config = checkpoints.recall_config(path)
+    if not (wrapped.is_own(config["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")
     with folders.read(path):
-        run, said = _open(path, known, images, say)
+        run, said = _open(path, config, images, report_progress)
         counted: Counts = {name: {} for name in run.roles}
         for split in (*run.plan.sets, *run.plan.splits):
             name = SPLITS.get(split.name, split.name)
             if run.plan.name and name in counted:
                 counted[name][f"suite {run.plan.name}"] = split.count
-        said += _features(run, counted, say)
+        said += _features(run, counted, report_progress)
         if run.data is not None:
-            said += _images(run, counted, say)
-        if run.found["rows"]:
-            said += _scores(run, counted, say)
+            said += _images(run, counted, report_progress)
+        if run.results["rows"]:
+            said += _scores(run, counted, report_progress)
     said += run_checks.counts({name: where for name, where in counted.items() if where})
     return sorted(said, key=lambda finding: finding.what != LEARNING)
 
 
-def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]]:
+def _open(
+    path, run_config: dict, images: bool, report_progress: ReportProgress
+) -> tuple[Run, list[Finding]]:
     """Reads what all checks need, and checks the checkpoint."""
     said: list[Finding] = []
     data = None
-    found: dict[str, Any] = {"rows": []}
+    results: dict[str, Any] = {"rows": []}
     try:
-        found = result_files.read(path)
+        results = result_files.read(path)
     except InputError as e:
         status = FAIL if (path / "results.json").exists() else WARN
         said.append(Finding(status, "results", str(e), run_checks.EVALUATE))
-    config = completed({**known, **found.get("config", {})})
+    config = completed({**run_config, **results.get("config", {})})
     plan = image_sets.suite(config)
     if images:
-        say("reading images")
+        report_progress("reading images")
         try:
-            data = checks.load_data(config, say, checkpoints.class_names(path))
+            data = checks.load_data(config, report_progress, checkpoints.class_names(path))
         except InputError as e:
             remedy = "restore the images, or check the rest with --no_images"
             said.append(Finding(FAIL, "images", str(e), remedy))
@@ -113,22 +117,29 @@ def _open(path, known: dict, images: bool, say: Say) -> tuple[Run, list[Finding]
         facts = dict(now)
     if not facts:
         raise InputError(f"{path} has no data.json; leave --no_images out, or evaluate it again")
-    say("checkpoint")
+    report_progress("checkpoint")
     state, more = _checkpoint(path, record.recall(config, facts))
-    checkpoint, recorded = None, found.get("checkpoint_sha256")
+    checkpoint, recorded = None, results.get("checkpoint_sha256")
     if state is not None:
         checkpoint = checkpoints.digest(
             to_host({"params": state.params, "batch_stats": state.batch_stats})
         )
         more += run_checks.identity(checkpoint, recorded) if recorded else []
     run = Run(
-        path, config, found, plan, _roles(plan, config.search), data, state, checkpoint or recorded
+        path,
+        config,
+        results,
+        plan,
+        _roles(plan, config.search),
+        data,
+        state,
+        checkpoint or recorded,
     )
     return run, said + more
 
 
 def _checkpoint(path: pathlib.Path, experiment: Experiment):
-    """The state the config evaluates, None if it cannot be read, and what to say about it."""
+    """The state the config evaluates, None if it cannot be read, and findings about it."""
     remedy = "restore its folder, or train again"
     warned: list[str] = []
     try:
@@ -157,11 +168,11 @@ def _roles(plan: suites.Suite, search: bool) -> dict[str, str]:
     return roles | {s.name: shifted if s.group == shifted else "ood" for s in plan.sets}
 
 
-def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
+def _features(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     """The cached outputs, one set in memory at a time."""
     said, brief, classify = [], {}, None
     for name, role in run.roles.items():
-        say(f"features of {name}")
+        report_progress(f"features of {name}")
         arrays = feature_cache.stored(run.path / "features", run.checkpoint or "", name)
         if arrays is None:
             detail = "no outputs of this set are kept for this checkpoint, or they are damaged"
@@ -173,7 +184,7 @@ def _features(run: Run, counted: Counts, say: Say) -> list[Finding]:
             said.append(Finding(FAIL, f"features of {name}", detail, run_checks.EVALUATE))
         brief[name] = set_checks.summarize_features(arrays["features"])
         said += set_checks.features(name, role, brief[name])
-        if name == "train" and (signs := learning.signs(arrays, run.found["rows"])):
+        if name == "train" and (signs := learning.signs(arrays, run.results["rows"])):
             said.append(Finding(FAIL, LEARNING, signs, learning.REMEDY))
         labels = arrays.get("labels")
         if labels is None or brief[name].broken:
@@ -201,31 +212,31 @@ def _keys(run: Run, name: str) -> set[str]:
     return {feature_cache.key(run.checkpoint, dataset, mean_std, kind) for kind in kinds}
 
 
-def _images(run: Run, counted: Counts, say: Say) -> list[Finding]:
+def _images(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     said, brief = [], {}
     for name, dataset in run.data.evaluated().items():
-        say(f"images of {name}")
+        report_progress(f"images of {name}")
         brief[name] = set_checks.summarize_images(dataset.images)
         counted[name]["images"] = len(dataset.images)
         said += set_checks.images(name, run.roles[name], brief[name], brief["train"])
     return said + set_checks.overlaps({k: s.hashes for k, s in brief.items()}, run.roles)
 
 
-def _scores(run: Run, counted: Counts, say: Say) -> list[Finding]:
+def _scores(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
     """results.json and the scores on disk, detector by detector."""
-    found, rows = run.found, run.found["rows"]
+    results, rows = run.results, run.results["rows"]
     ood = [s.name for s in run.plan.sets if s.group != SHIFTED]
     shifted = [s.name for s in run.plan.sets if s.group == SHIFTED]
-    failed, unfit = found.get("failed", {}), found.get("unfit", {})
+    failed, unfit = results.get("failed", {}), results.get("unfit", {})
     specs = [s.text for s in detectors.parse(run.config.detectors) if s.text not in unfit]
     said = run_checks.rows(rows, specs, ood, failed)
-    if run.data is not None and "lists_sha256" in found:
+    if run.data is not None and "lists_sha256" in results:
         said += run_checks.unchanged(
-            found["lists_sha256"], image_sets.protocol_hash(run.data), "names of test images"
+            results["lists_sha256"], image_sets.protocol_hash(run.data), "names of test images"
         )
     in_id = counted.setdefault("ID side of results", {})
     for detector in dict.fromkeys(r["detector"] for r in rows):
-        say(f"scores of {detector}")
+        report_progress(f"scores of {detector}")
         by_set = {}
         try:
             for name in (ID, *shifted, *ood):

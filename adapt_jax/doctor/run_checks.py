@@ -1,8 +1,8 @@
-"""What can be wrong with a finished run although it printed numbers: checks on plain arrays.
+"""Checks of a finished run's network, results and scores, on plain arrays.
 
 Each check returns findings: one sentence with the numbers it saw and, unless all is well, what to
-do. The thresholds are where one should look twice, not laws. Nothing here reads files or runs a
-network, `doctor` does. Here: the network, its results and scores; `checkup_sets` has features and
+do. A value beyond a threshold deserves a closer look but is not necessarily a mistake. Nothing here
+reads files or runs a network; `doctor.job` does. `set_checks` has the checks of features and
 images.
 """
 
@@ -88,12 +88,12 @@ def length(step: int, total: int) -> list[Finding]:
     return findings_of("training", done, problem)
 
 
-def accuracy(classes: int, found: Mapping[str, float]) -> list[Finding]:
+def accuracy(classes: int, accuracies: Mapping[str, float]) -> list[Finding]:
     """Accuracies on the ID test set by what predicts, against chance and each other."""
-    shown = ", ".join(f"{by} {value:.1%}" for by, value in found.items())
+    shown = ", ".join(f"{by} {value:.1%}" for by, value in accuracies.items())
     shown = f"{shown}; chance is {1 / classes:.1%}"
-    low = min(found.values()) < (2 / classes if classes > 2 else 0.6)
-    apart = max(found.values()) - min(found.values())
+    low = min(accuracies.values()) < (2 / classes if classes > 2 else 0.6)
+    apart = max(accuracies.values()) - min(accuracies.values())
     return findings_of(
         "ID accuracy",
         shown,
@@ -153,10 +153,10 @@ def prototypes(embeddings: np.ndarray, labels: np.ndarray, protos: np.ndarray) -
     )
 
 
-def counts(found: Mapping[str, Mapping[str, int | None]]) -> list[Finding]:
+def counts(counts_by_set: Mapping[str, Mapping[str, int | None]]) -> list[Finding]:
     """How many images each set has, by everything that says so; None says nothing."""
     problems, agreed = [], []
-    for name, said in found.items():
+    for name, said in counts_by_set.items():
         by_count: dict[int, list[str]] = {}
         for where, count in said.items():
             if count is not None:
@@ -168,27 +168,27 @@ def counts(found: Mapping[str, Mapping[str, int | None]]) -> list[Finding]:
 
 
 def rows(
-    found: Sequence[result_rows.Row],
+    recorded: Sequence[result_rows.Row],
     detectors: Sequence[str],
     sets: Sequence[str],
     failed: Mapping[str, str],
 ) -> list[Finding]:
     """Whether results have a row for every detector and OOD set, and means that are means."""
-    have = {(r["detector"], r["ood"]) for r in found}
+    have = {(r["detector"], r["ood"]) for r in recorded}
     lacking = [(d, s) for d in detectors if d not in failed for s in sets if (d, s) not in have]
     first = lacking[0] if lacking else ("", "")
     try:
-        means = {(r["detector"], r["group"]): r for r in result_rows.mean_rows(found)}
+        means = {(r["detector"], r["group"]): r for r in result_rows.mean_rows(recorded)}
         wrong = [
             (r["detector"], r["group"])
-            for r in found
+            for r in recorded
             if r["ood"] == tables.MEAN and not _same(r, means.get((r["detector"], r["group"]), {}))
         ]
     except (InputError, KeyError) as e:
         wrong = [(str(e), "")]
     return findings_of(
         "results",
-        f"{len(found)} rows: {len(detectors)} detectors on {len(sets)} sets, and group means",
+        f"{len(recorded)} rows: {len(detectors)} detectors on {len(sets)} sets, and group means",
         (
             lacking,
             FAIL,
@@ -208,29 +208,29 @@ def rows(
 def scores(
     detector: str,
     id_scores: np.ndarray,
-    found: Mapping[str, np.ndarray],
+    ood_scores: Mapping[str, np.ndarray],
     recorded: Mapping[str, Mapping[str, Any]],
 ) -> list[Finding]:
     """Whether one detector's scores rank images, and give the recorded metrics.
 
     Args:
-      detector: its name.
-      id_scores: (N,) of ID test images.
-      found: (M,) by OOD set.
-      recorded: result row by OOD set.
+      detector: name of the detector.
+      id_scores: scores (N,) of ID test images.
+      ood_scores: scores (M,) of each OOD set, by name.
+      recorded: result row of each OOD set, by name.
     """
     what, derived, problems = f"scores of {detector}", {}, []
-    for name, values in {ID: id_scores, **found}.items():
+    for name, values in {ID: id_scores, **ood_scores}.items():
         try:
             result_rows.check_scores(values, detector, name)
         except InputError as e:
             problems.append((True, FAIL, str(e), "leave this detector out, or check the network"))
     if problems:
         return findings_of(what, "", *problems)
-    for name, values in found.items():
+    for name, values in ood_scores.items():
         derived[name] = metrics.ood_metrics(id_scores, values)
     wrong = [s for s in derived if s in recorded and not _same(recorded[s], derived[s])]
-    _, repeats = np.unique(np.concatenate([id_scores, *found.values()]), return_counts=True)
+    _, repeats = np.unique(np.concatenate([id_scores, *ood_scores.values()]), return_counts=True)
     count, most = repeats.sum(), repeats.max()
     tied = repeats[repeats > 1].sum() / count
     auroc = {name: row["auroc"] for name, row in derived.items()}

@@ -1,4 +1,4 @@
-"""What can be wrong with image sets and with what the network made of them, see `checkup`.
+"""Checks of image sets and of the features that the network computed from them.
 
 Sets have roles: "train", the ID sets "id" and "val" that must be like it, "shifted" (ID that must
 not), "ood" and "ood_val".
@@ -135,12 +135,12 @@ def features(name: str, role: str, s: Features) -> list[Finding]:
     )
 
 
-def features_apart(found: Mapping[str, Features], roles: Mapping[str, str]) -> list[Finding]:
+def features_apart(summaries: Mapping[str, Features], roles: Mapping[str, str]) -> list[Finding]:
     """Whether sets differ from the training set in ways that speak of preprocessing."""
-    if TRAIN not in found or not found[TRAIN].norm:
+    if TRAIN not in summaries or not summaries[TRAIN].norm:
         return []
-    train, out = found[TRAIN], []
-    for name, s in found.items():
+    train, out = summaries[TRAIN], []
+    for name, s in summaries.items():
         if name == TRAIN or not s.norm:
             continue
         id_like, ratio = roles[name] in ID_LIKE, s.norm / train.norm

@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
     @property
     def wide(self) -> bool:
         """Whether any set is of float64."""
-        arrays = (x for found in self.sets.values() for x in found.outputs[:2] if x is not None)
+        arrays = (x for one in self.sets.values() for x in one.outputs[:2] if x is not None)
         return any(x.dtype == np.float64 for x in arrays)
 
 
@@ -60,7 +60,7 @@ def load(folder: str) -> Loaded:
     """Reads a folder of outputs.
 
     Args:
-      folder: as the head of this file says.
+      folder: folder of npz files, laid out as described at the head of this file.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
@@ -70,8 +70,8 @@ def load(folder: str) -> Loaded:
     )
     sets = {name: read(path) for name, path in files.paths.items()}
     first = sets["train"].outputs
-    for name, found in sets.items():
-        _check_alike(files.paths[name], found.outputs, first)
+    for name, output_set in sets.items():
+        _check_alike(files.paths[name], output_set.outputs, first)
     head = _head(pathlib.Path(folder).expanduser() / "head.npz", first)
     own, rules = _classes(files.paths["train"], first, head), {}
     for name in ("train", VAL, *id_side(files.groups)):
@@ -111,7 +111,7 @@ def read(path: pathlib.Path) -> OutputSet:
     """One file of outputs.
 
     Args:
-      path: the npz file.
+      path: path of the npz file.
 
     Raises:
       InputError: it is damaged, or its arrays do not fit each other.

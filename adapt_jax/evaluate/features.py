@@ -31,12 +31,12 @@ def evaluate_features(
     """Scores the sets of a folder and writes results as for a run.
 
     Args:
-      folder: as the head of this file says.
-      workdir: where results go.
-      detectors: "all" by default.
+      folder: folder of npz files, see `evaluate.feature_files`.
+      workdir: folder that results are written to.
+      detectors: spec strings of the detectors; "all" by default.
       full_spectrum: whether shifted sets count as ID.
       search: whether hyper-parameters are chosen on `val` and `ood_val`.
-      bootstrap: resamples behind intervals.
+      bootstrap: number of bootstrap resamples behind intervals.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
@@ -59,22 +59,22 @@ def evaluate_features(
     )
     check_bootstrap(config.bootstrap)
     console, path = terminal.console(), folders.prepare(workdir)
-    for name, found in sets.items():
-        count, width = found.outputs.features.shape
+    for name, output_set in sets.items():
+        count, width = output_set.outputs.features.shape
         rule = f", {label_rules[name]}" if name in label_rules else ""
         console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
     if loaded.wide:
         console.print("float64: detectors compute in it, which takes twice the memory")
-    given = {name: found.outputs for name, found in sets.items() if name != "train"}
+    given = {name: output_set.outputs for name, output_set in sets.items() if name != "train"}
     train = sets["train"].outputs
     if VAL not in given:
         console.print("no val.npz: train.npz stands in for it")
         given[VAL] = train
     task = scoring.Task(train, head, given, groups)
-    with folders.locked(path), terminal.doing(console) as say:
+    with folders.locked(path), terminal.doing(console) as report_progress:
         with float64() if loaded.wide else contextlib.nullcontext():
-            scored = score_detectors(config, task, say)
-        shown = {name: found for name, found in sets.items() if name in (ID, *groups)}
+            scored = score_detectors(config, task, report_progress)
+        shown = {name: output_set for name, output_set in sets.items() if name in (ID, *groups)}
         evaluation = Evaluation(
             title=f"features of {folder}",
             config=config.to_dict(),
@@ -92,7 +92,7 @@ def evaluate_features(
             scored=scored,
             groups=groups,
             sets=shown,
-            vectors={name: found.outputs.features for name, found in shown.items()},
+            vectors={name: output_set.outputs.features for name, output_set in shown.items()},
         )
         return publish.write(path, evaluation, console)
 

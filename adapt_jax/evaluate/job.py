@@ -45,8 +45,8 @@ def evaluate(
       experiment: the run, with its image sets.
       workdir: the folder the results go to.
       state: the trained state.
-      profile: "START:STOP" traces these batches of the network's passes over all sets, which are
-        then made anew.
+      profile: batches "START:STOP" of the network's passes to trace; all sets then go through the
+        network again.
 
     Returns:
       What results.json holds.
@@ -62,19 +62,21 @@ def evaluate(
     wants = [s.text for s in detectors.parse(config.detectors) if "val" in s.make().needs]
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
-    with terminal.doing(console) as say:
+    with terminal.doing(console) as report_progress:
         with profiling.calls(
             steps_range(profile, "--profile"),
             workdir / "profile" / "evaluate",
             terminal.printer(console),
             unit="batch",
             **derived.profile_subject(config, experiment.mesh, evaluating=True),
-        ) as watch:
-            arrays = network_outputs(experiment, workdir, variables, checkpoint, say, watch)
+        ) as profile_passes:
+            arrays = network_outputs(
+                experiment, workdir, variables, checkpoint, report_progress, profile_passes
+            )
         task = make_task(experiment, state, arrays)
-        say("accuracies")
+        report_progress("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
-        scored = score_detectors(config, task, say)
+        scored = score_detectors(config, task, report_progress)
     suite = image_sets.suite(config)
     facts = {
         "id": suite.id_test.source,
@@ -93,7 +95,7 @@ def evaluate(
     }
     prototypes = getattr(state.method_state, "prototypes", None)
     sets = {name: d for name, d in data.evaluated().items() if name in (ID, *data.ood)}
-    found = Evaluation(
+    evaluation = Evaluation(
         title=f"{derived.trained_by(config)} on {config.train_data}, {config.model.name}",
         facts=facts,
         config=config.to_dict(),
@@ -104,7 +106,7 @@ def evaluate(
         class_names=data.train.class_names,
         prototypes=None if prototypes is None else np.asarray(prototypes),
     )
-    results = publish.write(workdir, found, console)
+    results = publish.write(workdir, evaluation, console)
     if signs := learning.signs(arrays["train"], results["rows"]):
         console.print(f"{signs}; {learning.REMEDY}", highlight=False, markup=False)
     trackers.summarise(workdir, results, terminal.printer(console))
@@ -112,7 +114,7 @@ def evaluate(
 
 
 def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
-    """Every accuracy on the ID test images that can be had; {} where they have no labels.
+    """Every accuracy on the ID test images that can be computed; {} where they have no labels.
 
     Under full-spectrum evaluation these are the test set and its covariate-shifted versions.
     """
@@ -120,14 +122,14 @@ def _accuracies(train, task: scoring.Task, linear_probe: bool) -> dict:
     if "labels" not in train or any(test.labels is None for test in tests):
         return {}
     test = outputs.joined(tests)
-    found = {}
+    accuracies = {}
     if test.logits is not None:
-        found["id_accuracy"] = float(np.mean(test.logits.argmax(axis=1) == test.labels))
+        accuracies["id_accuracy"] = float(np.mean(test.logits.argmax(axis=1) == test.labels))
     train = outputs.as_outputs(train)
-    found["nearest_mean_accuracy"] = probes.nearest_mean_accuracy(train, test)
+    accuracies["nearest_mean_accuracy"] = probes.nearest_mean_accuracy(train, test)
     if linear_probe:
-        found["linear_probe_accuracy"] = probes.linear_probe_accuracy(train, test)
-    return found
+        accuracies["linear_probe_accuracy"] = probes.linear_probe_accuracy(train, test)
+    return accuracies
 
 
 def evaluate_run(
@@ -136,12 +138,13 @@ def evaluate_run(
     """Evaluates a finished (or stopped) run again, or a network that was made elsewhere.
 
     Args:
-      workdir: of the run, or an export; of a network, the folder that its results, and what
-        `predict` and `export` need, go to.
-      model: a network from `adapt_jax.wrap`, or "package.module:factory", a function that returns
+      workdir: folder of the run, or of an export; with `model`, the folder for its results and for
+        the files that `predict` and `export` need.
+      model: network from `adapt_jax.wrap`, or "package.module:factory", a function that returns
         one; `train_data`, `test_data` and `ood` are then needed as well, the first time.
-      out: where results go; by default to the run. An export stays as it is, so it needs one.
-      profile: see `evaluate`.
+      out: folder that results are written to; by default the run's. An export is never changed, so
+        it needs one.
+      profile: batches to trace, see `evaluate`.
       **changes: fields of its config that are different this time: `detectors`, `ood`,
         `val_data`, `ood_val_data`, `eval_checkpoint`, `linear_probe`, `full_spectrum`, `search`,
         `bootstrap`. None and "" leave a field as it is.
@@ -162,14 +165,14 @@ def evaluate_run(
             held.enter_context(folders.locked(path))
             if name:
                 checkpoints.remember_config(path, config.to_dict())
-            known = bundle if bundle.is_export(source) else checkpoints
+            owner = bundle if bundle.is_export(source) else checkpoints
             data = checks.load_data(
                 config,
                 lambda text: console.print(text, highlight=False, markup=False),
-                known.class_names(source),
+                owner.class_names(source),
             )
             experiment = record.make(config, data)
-            known.check_data(source, experiment.facts)
+            owner.check_data(source, experiment.facts)
         folders.check_shared(path)
         held.enter_context(terminal.failures(path))
         return evaluate(experiment, path, restore(experiment, source), profile=profile)

@@ -1,4 +1,4 @@
-"""Detectors on the outputs of a network: what they are given, how they are fitted and scored."""
+"""Detectors on the outputs of a network: their inputs, fitting and scoring."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ OnImages = Callable[[Callable], Callable[..., np.ndarray]]
 
 
 class Task(NamedTuple):
-    """What detectors are given.
+    """The inputs of detectors.
 
     train: what they are fitted on; `head`: the classifier, where there is one.
     sets: outputs by name: "id" is the ID test set, "val" held-out ID images, "ood_val" OOD images
@@ -59,29 +59,31 @@ def run(
     *,
     choose: Callable[[Spec, Task], dict[str, Any] | None] | None = None,
     resamples: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
 ) -> Scored:
     """Scores every set of a task with every detector, see `results.scoring.run`.
 
     Args:
       specs: the detectors.
       task: the outputs.
-      choose: searches hyper-parameters: `search.choose`, or None to take them as they are.
+      choose: function that searches hyper-parameters, `search.choose`; None keeps those of `specs`.
       resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
-      say: called with a line that says what is being done.
+      report_progress: function called with a line about the current step.
 
     Raises:
       InputError: no detector at all could be used; says why.
     """
 
     def fitted(spec: Spec) -> scoring.Fitted:
-        found = choose(spec, task) if choose else None
-        chosen = found["chosen"] if found else {}
-        score = fit(spec.make(**chosen), task)
+        searched = choose(spec, task) if choose else None
+        best = searched["chosen"] if searched else {}
+        score = fit(spec.make(**best), task)
         return scoring.Fitted(
             lambda: {name: score(name) for name in (ID, *task.groups)},
-            fields={"searched": chosen} if found else {},
-            searched=found,
+            fields={"searched": best} if searched else {},
+            searched=searched,
         )
 
-    return scoring.run(specs, fitted, task.groups, resamples=resamples, say=say)
+    return scoring.run(
+        specs, fitted, task.groups, resamples=resamples, report_progress=report_progress
+    )

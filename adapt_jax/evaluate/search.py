@@ -41,12 +41,12 @@ GRIDS: dict[str, Grid] = {
 
 
 def choose(spec: Spec, task: scoring.Task, grid: Grid | None = None) -> dict[str, Any] | None:
-    """The best combination of a detector's grid, and what each was worth.
+    """The best combination of a detector's grid, and the AUROC of each.
 
     Args:
-      spec: the detector; what it fixes is not searched.
-      task: with the sets "val" and "ood_val".
-      grid: instead of OpenOOD's.
+      spec: the detector; hyper-parameters that it fixes are not searched.
+      task: the inputs of detectors, with the sets "val" and "ood_val".
+      grid: values to try instead of OpenOOD's.
 
     Returns:
       {"chosen": {name: value}, "tried": [{name: value, "auroc": a}]}; combinations that cannot be

@@ -1,4 +1,4 @@
-"""From a run's checkpoint to what detectors are given: outputs of every set."""
+"""From a run's checkpoint to the inputs of detectors: the network's outputs of every set."""
 
 import pathlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from adapt_jax.training.train_state import TrainState
 
 
 def make_task(experiment: Experiment, state: TrainState, arrays) -> Task:
-    """What detectors are given: outputs of every set, the head, and the network for gradients.
+    """The inputs of detectors: outputs of every set, the head, and the network for gradients.
 
     Args:
       experiment: the run, with its image sets.
@@ -31,7 +31,9 @@ def make_task(experiment: Experiment, state: TrainState, arrays) -> Task:
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     head = parts.model.classifier(variables)
     train = training_outputs(arrays["train"], parts.method, state.method_state)
-    sets = {name: as_outputs(found) for name, found in arrays.items() if name != "train"}
+    sets = {
+        name: as_outputs(output_arrays) for name, output_arrays in arrays.items() if name != "train"
+    }
     images = {name: dataset.images for name, dataset in data.evaluated().items()}
     if VAL not in sets:  # the job has said so
         sets[VAL], images[VAL] = train, data.train.images
@@ -55,7 +57,7 @@ def network_outputs(
     variables,
     checkpoint_sha256: str,
     report_progress: Callable[[str], None],
-    profile: forward.Watch | None = None,
+    profile: forward.Profile | None = None,
 ) -> dict[str, forward.Arrays]:
     """The outputs of every set of the run by name, from cache or network.
 
@@ -63,9 +65,10 @@ def network_outputs(
       experiment: the run, with its image sets.
       workdir: the folder whose `features/` holds the cache.
       variables: the network's parameters and statistics.
-      checkpoint_sha256: their digest.
-      report_progress: told which set is being read.
-      profile: profiles the passes, see `forward.make`; the cache is then written, not read.
+      checkpoint_sha256: SHA-256 of these variables.
+      report_progress: function called with a line about the set that is read.
+      profile: function that profiles the passes, see `forward.make`; the cache is then written,
+        not read.
     """
     config, parts, mean_std = experiment.config, experiment.parts, experiment.eval_mean_std
     normalize = augment.make_normalize(*mean_std, dtype=parts.dtype)
@@ -91,12 +94,12 @@ def network_outputs(
     return outputs
 
 
-def score_detectors(config, task: Task, say: Callable[[str], None]) -> Scored:
-    """Runs the detectors of a config on a task, searching and resampling as it says."""
+def score_detectors(config, task: Task, report_progress: Callable[[str], None]) -> Scored:
+    """Runs the detectors of a config on a task, with the search and bootstrap it asks for."""
     return scoring.run(
         detectors.parse(config.detectors),
         task,
         choose=search.choose if config.search else None,
         resamples=config.bootstrap,
-        say=say,
+        report_progress=report_progress,
     )

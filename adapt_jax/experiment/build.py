@@ -28,12 +28,13 @@ def make_parts(
     """Makes every part the config names.
 
     Args:
-      config: of the run.
-      mesh: the devices; convolutions are written differently for one and for several.
-      num_classes: classes of the training data; None without labels.
-      num_images: images of the training data; None while the config is only checked.
-      mean_std: what training normalises images with; None while the config is only checked.
-      cropped: whether training images come as crops, from the host.
+      config: the run's config.
+      mesh: the devices; convolutions are computed differently on one device and on several.
+      num_classes: number of classes of the training data; None without labels.
+      num_images: number of training images; None while the config is only checked.
+      mean_std: channel means and deviations that training normalises images with; None while the
+        config is only checked.
+      cropped: whether the host crops the training images.
 
     Raises:
       InputError: names the section of the config and what is wrong in it.

@@ -19,9 +19,9 @@ def check_config(config, *, training: bool = True, given: Collection[str] = ()) 
     """Finds every mistake that can be found without reading images.
 
     Args:
-      config: of the run.
-      training: whether it is about to train; evaluating a run puts no demands on the batch.
-      given: the fields that were set by hand, each of which must have an effect.
+      config: the run's config.
+      training: whether the run is about to train; for an evaluation the batch size is not checked.
+      given: fields that were set by hand, each of which must have an effect.
 
     Raises:
       InputError: names the field, what is wrong with it and what to do.
@@ -56,8 +56,10 @@ def refuse_unused(given: Collection[str], reasons: Reasons, config) -> None:
 
 
 def load_data(
-    config, say: Callable[[str], None] = lambda text: None, class_names: Sequence[str] = ()
+    config,
+    report_progress: Callable[[str], None] = lambda text: None,
+    class_names: Sequence[str] = (),
 ) -> image_sets.Data:
     """Decodes every set of the config before any long work starts, see `image_sets.load`."""
     method = make_method(config, num_classes=2, num_images=None)
-    return image_sets.load(config, method, say, class_names)
+    return image_sets.load(config, method, report_progress, class_names)

@@ -1,4 +1,4 @@
-"""What follows from a config and its training data: length, statistics, descriptions."""
+"""Values derived from a config and its training data: length, statistics, descriptions."""
 
 from typing import Any
 
@@ -43,9 +43,11 @@ def mean_std(config, train: Dataset | None = None, *, evaluation: bool = False) 
     """Channel mean and deviation of the network's input, each a 3-tuple on the scale 0..1.
 
     Args:
-      config: its fields mean and std decide, and eval_mean and eval_std in evaluation.
-      train: the training images, measured where the config fixes nothing; None measures nothing.
-      evaluation: whether it is for evaluation, which may differ: ADAPT's official evaluation does.
+      config: the run's config; its fields mean and std decide, and eval_mean and eval_std in
+        evaluation.
+      train: the training images, which are measured where the config fixes nothing; None measures
+        nothing.
+      evaluation: whether the statistics are for evaluation; ADAPT's official code then uses others.
 
     Raises:
       InputError: the config gives one of a pair without the other, or what are no statistics of
@@ -68,11 +70,12 @@ def mean_std(config, train: Dataset | None = None, *, evaluation: bool = False) 
 
 
 def data_facts(train: Dataset, evaluation_mean_std: MeanStd) -> dict[str, Any]:
-    """What a run has to remember of its training images to be used without them.
+    """The facts about its training images that a run needs later, without these images.
 
     Args:
       train: the training images.
-      evaluation_mean_std: what evaluation normalises images with, see `mean_std`.
+      evaluation_mean_std: channel means and deviations that evaluation normalises images with, see
+        `mean_std`.
     """
     mean, std = evaluation_mean_std
     return {
@@ -107,7 +110,7 @@ def profile_range(config) -> tuple[int, int] | None:
 
 
 def profile_subject(config, mesh, *, evaluating: bool = False) -> dict[str, Any]:
-    """What a profile says of a run's steps, or forward passes, as `profiling.Subject` wants it."""
+    """The description of a run's steps, or forward passes, for its profile."""
     model = config.model
     job = f"{trained_by(config)} on {config.train_data}, {model.name} of width {model.width}"
     size = f"{config.batch_size} images x {config.views} views"

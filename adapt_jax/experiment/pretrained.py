@@ -48,8 +48,8 @@ def start(
 
     Args:
       experiment: the run; without `model.pretrained` the state comes back as it is.
-      state: before the first step; its optimiser state is made anew for the weights.
-      report_progress: told what the file had, and had not.
+      state: the state before the first step; its optimiser state is made anew for the weights.
+      report_progress: function called with a line about what the file contains and what it lacks.
 
     Raises:
       InputError: as `check`.

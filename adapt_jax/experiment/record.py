@@ -1,4 +1,4 @@
-"""One run, made once from its config: what training, evaluation and prediction work with."""
+"""One run, made once from its config; training, evaluation and prediction work with it."""
 
 import copy
 from collections.abc import Mapping
@@ -50,8 +50,8 @@ def make(config, data: Data, mesh: Mesh | None = None) -> Experiment:
     """The experiment of a config whose image sets are loaded.
 
     Args:
-      config: of the run, checked.
-      data: its image sets, from `checks.load_data`.
+      config: the run's config, checked.
+      data: the run's image sets, from `checks.load_data`.
       mesh: the devices; all of them by default.
 
     Raises:
@@ -77,8 +77,8 @@ def recall(config, facts: Mapping[str, Any]) -> Experiment:
     """The experiment of a run whose training images are known by their facts only.
 
     Args:
-      config: of the run.
-      facts: what its data.json holds.
+      config: the run's config.
+      facts: content of the run's data.json.
     """
     mesh = sharding.make_mesh()
     mean_std = tuple(facts.get("mean", ())), tuple(facts.get("std", ()))

@@ -28,7 +28,7 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an export.")
 def main() -> None:
     """Exports and says how large the parts are."""
     console = terminal.console()
-    with terminal.doing(console) as say:
+    with terminal.doing(console) as report_progress:
         folder = job.export(
             WORKDIR.value,
             OUT.value,
@@ -37,7 +37,7 @@ def main() -> None:
             platforms=tuple(PLATFORMS.value),
             licence=LICENCE.value,
             overwrite=OVERWRITE.value,
-            say=say,
+            report_progress=report_progress,
         )
     for file in sorted(folder.iterdir()):
         console.print(f"{file.stat().st_size / 1e6:9.3f} MB  {file}", highlight=False)

@@ -42,7 +42,7 @@ def export(
     platforms: tuple[str, ...] = export_scorer.PLATFORMS,
     licence: str = "unknown",
     overwrite: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
 ) -> pathlib.Path:
     """Writes OUT whole, or not at all.
 
@@ -55,7 +55,7 @@ def export(
         them.
       licence: of the weights, an identifier as model hubs have them.
       overwrite: replace an export.
-      say: told what is being done.
+      report_progress: told what is being done.
 
     Returns:
       The directory.
@@ -68,19 +68,19 @@ def export(
     calibrated.check_tpr(tpr)
     export_scorer.check(platforms)
     target = _target(out, overwrite)
-    say(f"fitting on the outputs in {workdir}")
+    report_progress(f"fitting on the outputs in {workdir}")
     ready = pipeline.load(workdir, detector=detector)
     evaluation = _results(pathlib.Path(workdir).expanduser(), ready)
     if ready.config.model.dtype == "auto":
         ready.config.model.dtype = derived.compute_dtype("auto")
     about, arrays = calibrated.files(ready.detector, tpr)
-    say(f"compiling for {', '.join(platforms)}")
+    report_progress(f"compiling for {', '.join(platforms)}")
     program = export_scorer.build(ready, platforms)
-    say("comparing the scorer with the package")
+    report_progress("comparing the scorer with the package")
     difference = export_scorer.compare(program, ready)
     weights = named.flatten(**ready.variables, method=ready.method_state)
     data = dict(ready.facts) | {"image_size": ready.square[0], "resize": ready.square[1]}
-    say(f"writing {target}")
+    report_progress(f"writing {target}")
     with _written(target) as folder:
         _write_json(folder / bundle.CONFIG, ready.config.to_dict())
         _write_json(folder / bundle.DATA, data)

@@ -1,4 +1,4 @@
-"""From outputs to score, decision and class: a detector, fitted and calibrated."""
+"""A fitted and calibrated detector: from outputs to score, decision and class."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ CLASSIFIER, NEAREST_MEAN = "classifier", "nearest class mean"
 
 
 class CalibratedDetector(NamedTuple):
-    """A fitted detector, and what it is calibrated on.
+    """A fitted detector, and the scores that it is calibrated on.
 
     spec, detector, state: the detector, as asked for, made and fitted.
     calibration (M,) float32: its scores of held-out ID images; `calibrated_on` says whose.
@@ -70,24 +70,26 @@ def make_detector(spec: Spec) -> Detector:
     return made
 
 
-def fit(spec: Spec, known, method, method_state, head: Head | None) -> CalibratedDetector:
+def fit(spec: Spec, cached_outputs, method, method_state, head: Head | None) -> CalibratedDetector:
     """Fits a detector on the cached outputs of a run and scores its held-out ID images.
 
     Args:
       spec: the detector.
-      known: from `feature_cache.recall`, with the training and the ID test set at least.
-      method, method_state: of the run; clusters stand in for labels where it finds its own.
+      cached_outputs: outputs by set, from `feature_cache.recall`, with the training and the ID test
+        set at least.
+      method, method_state: the run's method and its state; a method that finds clusters has them in
+        place of labels.
       head: the classifier, where there is one.
 
     Raises:
       InputError: the detector does not fit.
     """
     detector = make_detector(spec)
-    source, arrays = held_out(known)
-    labelled = outputs.as_outputs(known["train"][1])
-    train = outputs.training_outputs(known["train"][1], method, method_state)
+    source, arrays = held_out(cached_outputs)
+    labelled = outputs.as_outputs(cached_outputs["train"][1])
+    train = outputs.training_outputs(cached_outputs["train"][1], method, method_state)
     held = outputs.as_outputs(arrays)
-    state = detector.fit(train, val=held if VAL in known else train, head=head)
+    state = detector.fit(train, val=held if VAL in cached_outputs else train, head=head)
     kept = detector.score(state, held)
     means = by = None
     if head is not None:
@@ -99,9 +101,9 @@ def fit(spec: Spec, known, method, method_state, head: Head | None) -> Calibrate
     )
 
 
-def held_out(known) -> tuple[str, dict[str, np.ndarray]]:
+def held_out(cached_outputs) -> tuple[str, dict[str, np.ndarray]]:
     """Where the held-out ID images of a run come from, and its outputs of them."""
-    return known[VAL if VAL in known else ID]
+    return cached_outputs[VAL if VAL in cached_outputs else ID]
 
 
 def files(
@@ -148,19 +150,19 @@ def read(folder: pathlib.Path) -> CalibratedDetector:
         like["class_means"] = 0
 
     def as_recorded(path, leaf):
-        known = about["arrays"].get(named.name(path))
-        return jax.ShapeDtypeStruct(known["shape"], known["dtype"]) if known else leaf
+        recorded = about["arrays"].get(named.name(path))
+        return jax.ShapeDtypeStruct(recorded["shape"], recorded["dtype"]) if recorded else leaf
 
     arrays = bundle.read_arrays(folder, bundle.DETECTOR_ARRAYS)
     like = jax.tree.map_with_path(as_recorded, like)
-    found = named.unflatten(arrays, like, str(folder / bundle.DETECTOR_ARRAYS))
+    state = named.unflatten(arrays, like, str(folder / bundle.DETECTOR_ARRAYS))
     return CalibratedDetector(
         spec,
         detector,
-        jax.tree.map(jnp.asarray, found["state"]),
-        found["calibration"],
+        jax.tree.map(jnp.asarray, state["state"]),
+        state["calibration"],
         about["calibrated_on"],
-        found.get("class_means"),
+        state.get("class_means"),
         about["class_by"],
     )
 

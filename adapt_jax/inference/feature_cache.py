@@ -26,15 +26,15 @@ def cached(
     """The outputs of a set: from `path` if it holds those of `key`, else computed and kept there.
 
     Args:
-      path: an npz file, written atomically by process 0.
-      key: what the outputs depend on: checkpoint, images, preprocessing.
+      path: path of an npz file, which process 0 writes atomically.
+      key: SHA-256 of what the outputs depend on: checkpoint, images, preprocessing.
       dataset: the images and, where known, their labels.
-      extract: from `make`.
-      anew: computes them whatever `path` holds.
+      extract: the forward pass, from `forward.make`.
+      anew: whether to compute the outputs even if `path` holds them.
     """
-    known = None if anew else _read(path, key)
-    if processes.all_of(known is not None):  # a pass over the images takes all processes
-        return _labelled(known, dataset)
+    stored_arrays = None if anew else _read(path, key)
+    if processes.all_of(stored_arrays is not None):  # a pass over the images takes all processes
+        return _labelled(stored_arrays, dataset)
     arrays = _labelled(extract(dataset.images), dataset)
     if processes.is_main():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def remember(
 
 def recall(folder: pathlib.Path, checkpoint: str) -> dict[str, tuple[str, Arrays]]:
     """The outputs the last evaluation used, by set: (source, arrays); {} of another checkpoint."""
-    found = {}
+    outputs_by_set = {}
     for name, entry in _index(folder, checkpoint).get("sets", {}).items():
         arrays = _read(path_of(folder, name, checkpoint), entry["key"])
         if arrays is not None:
-            found[name] = entry["source"], arrays
-    return found
+            outputs_by_set[name] = entry["source"], arrays
+    return outputs_by_set
 
 
 def dtype(folder: pathlib.Path, checkpoint: str) -> str | None:

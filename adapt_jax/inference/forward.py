@@ -14,30 +14,30 @@ from adapt_jax.models.base import Model
 from adapt_jax.runtime import processes, sharding
 
 Arrays = dict[str, np.ndarray]  # features (N, F), embeddings (N, D) or logits (N, C), labels (N,)
-Watch = Callable[[Callable, Callable], Callable]  # see `profiling.calls`
+Profile = Callable[[Callable, Callable], Callable]  # see `profiling.calls`
 Extract = Callable[[np.ndarray], Arrays]
 ExtractForAny = Callable[[Any, np.ndarray], Arrays]
 
 
 def make(
-    model: Model, variables, normalize, mesh, batch_size: int, watch: Watch | None = None
+    model: Model, variables, normalize, mesh, batch_size: int, profile: Profile | None = None
 ) -> Extract:
     """Builds `extract(images (N, H, W, 3) uint8) -> {"features": ..., ...}`.
 
     Args:
       model: the network, run in evaluation mode.
-      variables: its parameters and statistics, replicated over the mesh.
-      normalize: uint8 images -> network input.
+      variables: the network's parameters and statistics, replicated over the mesh.
+      normalize: function from uint8 images to the network's input.
       mesh: the devices the batch is split over.
-      batch_size: images per pass over all devices; rounded up to
-        a multiple of the devices; the last batch is padded.
-      watch: goes around the compiled pass, to profile it.
+      batch_size: number of images per pass over all devices, rounded up to a multiple of the number
+        of devices; the last batch is padded.
+      profile: function that wraps the compiled pass to profile it, see `profiling.trace.calls`.
     """
-    return partial(make_for_any(model, normalize, mesh, batch_size, watch), variables)
+    return partial(make_for_any(model, normalize, mesh, batch_size, profile), variables)
 
 
 def make_for_any(
-    model: Model, normalize, mesh, batch_size: int, watch: Watch | None = None
+    model: Model, normalize, mesh, batch_size: int, profile: Profile | None = None
 ) -> ExtractForAny:
     """The same for variables that change: `extract(variables, images)`, compiled once."""
     batch_size = -(-batch_size // mesh.size) * mesh.size
@@ -49,8 +49,8 @@ def make_for_any(
         return jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32)), named)
 
     forward = jax.jit(forward, out_shardings=sharding.replicated(mesh))
-    if watch is not None:
-        forward = watch(forward, forward.lower)
+    if profile is not None:
+        forward = profile(forward, forward.lower)
 
     rows = sharding.local_rows(mesh, batch_size)
 

@@ -1,4 +1,4 @@
-"""From a run's folder to what its network says about every image set, from cache or network."""
+"""The outputs of a run's network for every image set, from the cache or a forward pass."""
 
 import numpy as np
 

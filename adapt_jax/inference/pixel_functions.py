@@ -1,4 +1,4 @@
-"""Running functions of a network and its pixels over image sets: what gradient detectors need."""
+"""Runs functions of a network and its pixels over image sets, as gradient detectors need it."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,11 +29,11 @@ def make(
     Args:
       model: the network, run in evaluation mode, with a linear classifier; computing in float32,
         because a perturbation of 0.001 vanishes in bfloat16.
-      variables: its parameters and statistics.
-      mean_std: what pixels are normalised with, on the scale 0..1.
+      variables: the network's parameters and statistics.
+      mean_std: channel means and deviations that pixels are normalised with, on the scale 0..1.
       mesh: the devices the batch is split over.
-      batch_size: images per call over all devices.
-      images: uint8 (N, H, W, 3) by name of the set.
+      batch_size: number of images per call over all devices.
+      images: images (N, H, W, 3) uint8, by name of the set.
     """
     batch_size = -(-batch_size // mesh.size) * mesh.size
     normalize = augment.make_normalize(*mean_std)
@@ -52,12 +52,12 @@ def make(
                 return function(network, normalize(batch))
 
         def over(name: str, limit: int | None = None) -> np.ndarray:
-            chosen, parts = images[name], []
-            if limit is not None and limit < len(chosen):  # sets are often sorted by class
-                some = np.random.default_rng(0).choice(len(chosen), limit, replace=False)
-                chosen = chosen[np.sort(some)]
-            for start in range(0, len(chosen), batch_size):
-                batch = np.asarray(chosen[start : start + batch_size])
+            selected, parts = images[name], []
+            if limit is not None and limit < len(selected):  # sets are often sorted by class
+                some = np.random.default_rng(0).choice(len(selected), limit, replace=False)
+                selected = selected[np.sort(some)]
+            for start in range(0, len(selected), batch_size):
+                batch = np.asarray(selected[start : start + batch_size])
                 missing = batch_size - len(batch)
                 padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))
                 values = call(variables, sharding.shard_batch(mesh, padded))

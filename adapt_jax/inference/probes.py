@@ -1,4 +1,4 @@
-"""How well frozen features tell the classes apart, for networks that end in an embedding.
+"""Accuracy of simple classifiers on frozen features, for networks that end in an embedding.
 
 Nearest class mean (no training at all) and a linear probe (the usual yardstick of contrastive
 learning, e.g. Chen et al. 2020). Neither looks at an OOD image.
@@ -21,8 +21,8 @@ def nearest_mean_accuracy(train: Outputs, test: Outputs) -> float:
     """Share of test images whose unit feature is closest, by cosine, to the mean of its own class.
 
     Args:
-      train: features (N, D) and labels (N,) the means are of.
-      test: features (M, D) and labels (M,).
+      train: features (N, D) and labels (N,) that the means are computed from.
+      test: features (M, D) and labels (M,) that are classified.
 
     Raises:
       InputError: labels are missing or do not fit, or features are not finite.
@@ -59,10 +59,10 @@ def linear_probe_accuracy(
     """Test accuracy of a multinomial logistic regression on standardised features.
 
     Args:
-      train: features (N, D) and labels (N,) it learns from, two classes at least.
-      test: features (M, D) and labels (M,).
-      penalty: of the squared weights, over N (scikit-learn's 1 / C).
-      max_iterations: of L-BFGS; stopping there is as good as done.
+      train: features (N, D) and labels (N,) to train on, of two classes at least.
+      test: features (M, D) and labels (M,) that are classified.
+      penalty: weight of the squared weights, over N (scikit-learn's 1 / C).
+      max_iterations: maximum number of L-BFGS iterations; reaching it is no error.
 
     Raises:
       InputError: as above, or there is one class.
@@ -72,7 +72,7 @@ def linear_probe_accuracy(
 
     features, labels, classes = _checked(train, test, "linear_probe_accuracy")
     if classes < 2:
-        raise InputError("linear_probe_accuracy: one class leaves nothing to tell apart.")
+        raise InputError("linear_probe_accuracy: one class leaves nothing to tell apart")
     rows = np.asarray(features, np.float64)
     mean, deviation = rows.mean(axis=0), np.maximum(rows.std(axis=0), NORM_FLOOR)
     probe = LogisticRegression(C=1.0 / penalty, max_iter=max_iterations)
@@ -84,10 +84,10 @@ def linear_probe_accuracy(
 
 
 def _checked(train: Outputs, test: Outputs, where: str):
-    """The training features and labels and C, after a look at both sets."""
+    """The training features and labels and C, after checks of both sets."""
     features = features_of(train, f"{where} on the training set")
     labels, classes = labels_of(train._replace(logits=None), f"{where} on the training set")
     features_of(test, f"{where} on the test set", width=features.shape[1])
     if test.labels is None or len(test.labels) != len(test.features):
-        raise InputError(f"{where}: needs one label per test image.")
+        raise InputError(f"{where}: needs one label per test image")
     return features, labels, classes

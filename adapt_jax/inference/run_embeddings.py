@@ -1,4 +1,4 @@
-"""What the network of an evaluated run made of every image set, for its picture."""
+"""The embeddings of every image set of an evaluated run, for the embedding figure."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ def load(workdir: str | os.PathLike) -> Embeddings:
     """Reads what the last evaluation kept of its sets, and the prototypes of its checkpoint.
 
     Args:
-      workdir: of an evaluated training run.
+      workdir: folder of an evaluated training run.
 
     Returns:
       The embeddings for `report.figures.embeddings`.
@@ -30,12 +30,12 @@ def load(workdir: str | os.PathLike) -> Embeddings:
       InputError: it was not evaluated, or its files belong to another checkpoint.
     """
     path, header = pathlib.Path(workdir), result_files.read(workdir)
-    known = feature_cache.recall(path / "features", header["checkpoint_sha256"])
-    if ID not in known:
+    cached_outputs = feature_cache.recall(path / "features", header["checkpoint_sha256"])
+    if ID not in cached_outputs:
         raise InputError(f"{path} has no outputs of the last evaluation; evaluate the run again")
     groups = {r["ood"]: r["group"] for r in header["rows"] if r["ood"] != MEAN}
-    groups = {name: group for name, group in groups.items() if name in known}
-    arrays = {name: known[name][1] for name in (ID, *groups)}
+    groups = {name: group for name, group in groups.items() if name in cached_outputs}
+    arrays = {name: cached_outputs[name][1] for name in (ID, *groups)}
     facts = checkpoints.recall_data(path)
     return Embeddings(
         vectors=pictured(arrays),
@@ -50,5 +50,5 @@ def _prototypes(path: pathlib.Path, facts) -> np.ndarray | None:
     """(K, C, D) of the checkpoint the run evaluates, None if its method has none."""
     config = completed(checkpoints.recall_config(path))
     state = restore(record.recall(config, facts), path)
-    found = getattr(state.method_state, "prototypes", None)
-    return None if found is None else np.asarray(found)
+    prototypes = getattr(state.method_state, "prototypes", None)
+    return None if prototypes is None else np.asarray(prototypes)

@@ -26,9 +26,9 @@ FROM_DATA = ("num_classes", "feature_dim", "num_images")
 
 def optional(name: str) -> dict[str, type]:
     """The hyper-parameters of a method that are None unless given, with the type they take."""
-    found = {}
+    types = {}
     for key, parameter in parameters(name).items():
         choices = getattr(parameter.annotation, "__args__", ())
         if type(None) in choices and key not in FROM_DATA:
-            found[key] = next(choice for choice in choices if choice is not type(None))
-    return found
+            types[key] = next(choice for choice in choices if choice is not type(None))
+    return types

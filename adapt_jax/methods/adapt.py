@@ -3,19 +3,20 @@
 Paper: Learning from hard negative samples: Multi-prototype contrastive learning for
 out-of-distribution detection (2026). Code: https://github.com/JINHYUKSUH/ADAPT.
 
-As the authors' training script executes it. Each step assigns the batch to the
-prototypes of its own classes (Sinkhorn, then top-k), moves them by a moving average, and only then
-computes two losses against the moved prototypes:
+This is the algorithm as the authors' training script executes it. Each step assigns the batch to
+the prototypes of its own classes (Sinkhorn, then top-k), moves these prototypes by a moving
+average, and only then computes two losses against the moved prototypes:
 
 * sample loss ("mle"): over logits softplus(z), z = f.m / temperature, the prototypes of other
   classes weighted by (softplus z)^beta, so that hard negatives count more;
 * prototype contrast, at the temperature tau = 0.4 (1.5 - a), where a is the mean cosine between
   each prototype and the samples it just received: well aligned prototypes are pushed apart harder.
 
-Prototypes are no optimiser parameters. The sample loss does not differentiate through them; the
-prototype contrast reaches the network through the moving average, scaled by 1 - proto_momentum.
+The optimiser does not train the prototypes. The sample loss does not differentiate through them;
+the prototype contrast reaches the network through the moving average, scaled by
+1 - proto_momentum.
 
-Two habits of the official code that a reader may trip over, kept because they decide the numbers:
+Two surprising details of the official code are kept, because they decide the numbers:
 samples and selection come from the assignment *before* the update while the positive weights come
 from the one after it; and the moving average adds a weighted *sum* of samples, not a mean, so its
 effective rate grows with batch size over number of prototypes.
@@ -57,16 +58,17 @@ def make(
     """ADAPT with the defaults of its training script.
 
     Args:
-      num_classes: C.
-      feature_dim: D, the width of the embeddings.
-      cache_size: K, prototypes per class.
-      top_k: own prototypes a sample is assigned to; clipped to `cache_size`; 0 keeps all.
-      temperature: of the sample loss.
-      proto_momentum: of the prototypes' moving average.
-      beta: exponent of the hard-negative weights; 0 weighs all alike.
+      num_classes: number of classes C.
+      feature_dim: width D of the embeddings.
+      cache_size: number of prototypes per class, K.
+      top_k: number of prototypes of its own class that a sample is assigned to; at most
+        `cache_size` are used, and 0 keeps all.
+      temperature: temperature of the sample loss.
+      proto_momentum: momentum of the prototypes' moving average.
+      beta: exponent of the hard-negative weights; 0 weighs all negatives alike.
       lambda_pcon: weight of the prototype contrast; 0 leaves it out (prototypes still move).
-      sinkhorn_epsilon: sharpness of the assignment.
-      sinkhorn_iterations: its rounds.
+      sinkhorn_epsilon: temperature of the Sinkhorn assignment; smaller is harder.
+      sinkhorn_iterations: number of Sinkhorn iterations.
 
     Metrics: `mle`, `proto_contra` (times lambda_pcon), `alignment`, `tau`.
 

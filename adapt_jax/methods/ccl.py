@@ -64,21 +64,21 @@ def make(
     """CCL with our starting values; its loss takes image indices in place of labels.
 
     Args:
-      feature_dim: D.
-      num_classes: only stands in for `num_clusters`.
-      num_images: N of the training set. None: the first `refresh` decides, and the state changes
-        its shape then, which a compiled training loop does not allow.
-      num_clusters: K; None takes `num_classes`.
-      warmup_temperature: of NT-Xent, before the first clustering.
-      temperature: t, after it.
-      centre_temperature: t_c; None takes `temperature`.
-      centre_weight: g; 0 leaves the centres out altogether, of the denominator too.
-      local_weight: of the samples in the same cluster, in the "sum" form only.
-      warmup_epochs: epochs of plain NT-Xent.
-      refresh_period: epochs between clusterings after that.
-      kmeans_iterations: rounds of k-means.
-      kmeans_restarts: its independent starts.
-      form: "joint" or "sum", see the module.
+      feature_dim: width D of the embeddings.
+      num_classes: number of classes, used only as the default of `num_clusters`.
+      num_images: number N of training images. With None the first `refresh` sets it, which
+        changes the shape of the state; a compiled training loop does not allow that.
+      num_clusters: number of clusters K; None takes `num_classes`.
+      warmup_temperature: temperature of NT-Xent, before the first clustering.
+      temperature: temperature t of the contrast between samples, after the first clustering.
+      centre_temperature: temperature t_c of the contrast with centres; None takes `temperature`.
+      centre_weight: weight g of the centres; 0 removes them from the denominator as well.
+      local_weight: weight of the samples in the same cluster, used in the "sum" form only.
+      warmup_epochs: number of epochs of plain NT-Xent at the start.
+      refresh_period: number of epochs between clusterings after the warm-up.
+      kmeans_iterations: number of k-means iterations.
+      kmeans_restarts: number of independent starts of k-means.
+      form: form of the loss, "joint" or "sum", see the module.
 
     Metrics: `local` and `centre`, the contrast with the samples and with the centres before any
     weight (0 for the centres during the warm-up); `positives`, the mean |P(i)|.
@@ -130,9 +130,9 @@ def make(
         if num_images is not None and len(embeddings) != num_images:
             raise ValueError(f"embeddings of {len(embeddings)} images, num_images is {num_images}")
         rows = l2_normalize(embeddings)
-        found = kmeans.spherical(key, rows, num_clusters, kmeans_iterations, kmeans_restarts)
+        clusters = kmeans.spherical(key, rows, num_clusters, kmeans_iterations, kmeans_restarts)
         new = CclState(
-            found.centres.astype(state.centres.dtype), found.assignment, state.refreshes + 1
+            clusters.centres.astype(state.centres.dtype), clusters.assignment, state.refreshes + 1
         )
         new = jax.lax.stop_gradient(new)
         if len(state.assignment) != len(embeddings):

@@ -3,9 +3,9 @@
 Paper: How to Exploit Hyperspherical Embeddings for Out-of-Distribution Detection? (ICLR 2023),
 https://arxiv.org/abs/2203.04450. Code: https://github.com/deeplearning-wisc/cider.
 
-One prototype per class follows its samples by a moving average
-that is normalised after every single sample, in row order, and the dispersion loss differentiates
-through that whole chain (here its gradient is not small); only the stored prototypes are cut off.
+One prototype per class follows its samples by a moving average that is normalised after every
+single sample, in row order. The dispersion loss differentiates through all of these updates, and
+this gradient is not small; only the stored prototypes carry no gradient.
 
 Two base temperatures, as in the code: 0.07 in the compactness, 0.1 in the dispersion.
 """
@@ -41,11 +41,11 @@ def make(
     """CIDER with the values of its CIFAR-100 script (CIFAR-10: proto_momentum 0.95, weight 2).
 
     Args:
-      num_classes: C, at least 2.
-      feature_dim: D.
-      temperature: of both losses.
-      proto_momentum: of the per-sample moving average.
-      weight: of the compactness.
+      num_classes: number of classes C, at least 2.
+      feature_dim: width D of the embeddings.
+      temperature: temperature of both losses.
+      proto_momentum: momentum of the per-sample moving average.
+      weight: weight of the compactness loss.
 
     Metrics: `compactness` (before `weight`), `dispersion`.
 
@@ -101,8 +101,9 @@ def class_means(embeddings: jax.Array, labels: jax.Array, num_classes: int) -> C
 
     Args:
       embeddings: (N, D) unit rows of the un-augmented training set.
-      labels: (N,) int; a class without an image gets a zero row, which its first sample replaces.
-      num_classes: C.
+      labels: integers (N,); a class without an image gets a zero row, which its first sample
+        replaces.
+      num_classes: number of classes C.
     """
     one_hot = jax.nn.one_hot(labels, num_classes, dtype=embeddings.dtype)
     count = jnp.maximum(jnp.sum(one_hot, axis=0), 1.0)

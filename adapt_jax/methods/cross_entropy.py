@@ -19,9 +19,9 @@ def make(
     """Cross-entropy of a linear classifier; reads logits, keeps no state.
 
     Args:
-      num_classes: C.
-      feature_dim: accepted so that every method is built alike; logits have width C.
-      label_smoothing: mass spread over all classes, in [0, 1].
+      num_classes: number of classes C.
+      feature_dim: width of the features; not used, but accepted by every method.
+      label_smoothing: probability mass that is spread over all classes, in [0, 1].
 
     Metrics: `accuracy`, over all views.
 

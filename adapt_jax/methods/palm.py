@@ -3,9 +3,10 @@
 Paper: Learning with Mixture of Prototypes for Out-of-Distribution Detection (ICLR 2024),
 https://arxiv.org/abs/2402.02653. Code: https://github.com/jeff024/PALM.
 
-As the authors' training script executes it. ADAPT's predecessor: the same assignment,
-selection and moving average, but each prototype receives a weighted *mean* of its samples, logits
-enter the sample loss as they are, and the prototype contrast has a fixed temperature.
+This is the algorithm as the authors' training script executes it. It is ADAPT's predecessor, with
+the same assignment, selection and moving average. It differs in three points: each prototype
+receives a weighted *mean* of its samples, logits enter the sample loss unchanged, and the prototype
+contrast has a fixed temperature.
 """
 
 from typing import NamedTuple

@@ -35,13 +35,13 @@ def make(
     """ReweightOOD with its one set of published constants; keeps no state.
 
     Args:
-      num_classes: accepted so that every method is built alike; not used.
-      feature_dim: likewise.
-      temperature: t.
+      num_classes: number of classes; not used, but accepted by every method.
+      feature_dim: width of the embeddings; not used, but accepted by every method.
+      temperature: temperature t.
       m_b: slope of the weight between classes.
-      c_b: its offset.
+      c_b: offset of the weight between classes.
       m_w: slope of the weight within classes.
-      c_w: its offset.
+      c_w: offset of the weight within classes.
 
     Metrics: `pos_lse` (Lp), `neg_lse` (Ln); -inf where there is no such pair.
 

@@ -5,8 +5,7 @@ Framework for Contrastive Learning of Visual Representations (SimCLR, ICML 2020)
 https://arxiv.org/abs/2002.05709. Code: https://github.com/HobbitLong/SupContrast, as shipped in
 https://github.com/deeplearning-wisc/cider.
 
-Differs from Eq. 2 of the
-paper by the factor temperature / base_temperature, as the code does.
+As in the code, the loss is that of Eq. 2 of the paper times temperature / base_temperature.
 """
 
 from typing import Literal
@@ -31,13 +30,13 @@ def make(
     """SupCon with CIDER's temperature; keeps no state, has no metrics of its own.
 
     Args:
-      num_classes: accepted so that every method is built alike; not used.
-      feature_dim: likewise.
-      temperature: of the similarities.
-      base_temperature: the loss is multiplied by temperature / base_temperature.
-      contrast_mode: "all" takes every row as an anchor, "one" only those of the first view.
-      use_labels: False makes each image its own class: SimCLR's NT-Xent, for which the training
-        set needs no labels.
+      num_classes: number of classes; not used, but accepted by every method.
+      feature_dim: width of the embeddings; not used, but accepted by every method.
+      temperature: temperature that the similarities are divided by.
+      base_temperature: divisor of the factor temperature / base_temperature of the loss.
+      contrast_mode: which rows are anchors: "all", or "one" for those of the first view.
+      use_labels: whether images of one class attract each other. False makes each image its own
+        class, which is SimCLR's NT-Xent and needs no labels.
 
     An anchor without any positive (one view and a class seen once) is left out of the mean, where
     the official code gives NaN; without any anchor left the loss is 0.

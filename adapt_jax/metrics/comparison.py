@@ -1,4 +1,4 @@
-"""Which differences are real: paired tests of runs that scored the same images.
+"""Paired tests of whether runs that scored the same images differ.
 
 How far AUROCs vary together with the choice of test images has a closed form (DeLong, DeLong and
 Clarke-Pearson 1988, in the midrank form of Sun and Xu 2014). For FPR95 the images are resampled,
@@ -55,8 +55,8 @@ def delong(id_scores, ood_scores: Sequence) -> Estimate:
     """AUROCs and their covariance over images, in closed form; ties count one half.
 
     Args:
-      id_scores: (R, N) of R runs on the same N ID images, larger = more in-distribution.
-      ood_scores: one (R, M) per OOD set; AUROCs are averaged over the sets.
+      id_scores: scores (R, N) of R runs on the same N ID images, larger = more in-distribution.
+      ood_scores: scores (R, M) of each OOD set; AUROCs are averaged over the sets.
 
     Returns:
       An estimate, exact in float64.
@@ -84,19 +84,19 @@ def bootstrap(
     """A metric and its covariance over images, by resampling: all runs see the same draws.
 
     Args:
-      id_scores: (R, N) of R runs on the same N ID images, larger = more in-distribution.
-      ood_scores: one (R, M) per OOD set; the metric is averaged over the sets.
-      metric: one of `resampling.COLUMNS`.
-      resamples: how many times the images are drawn, at least 2.
-      seed: of the draws.
+      id_scores: scores (R, N) of R runs on the same N ID images, larger = more in-distribution.
+      ood_scores: scores (R, M) of each OOD set; the metric is averaged over the sets.
+      metric: name of the metric, one of `resampling.COLUMNS`.
+      resamples: number of bootstrap resamples, at least 2.
+      seed: seed of the draws.
 
     Raises:
       InputError: an unknown metric, too few resamples, a side with fewer than two images, or sides
         with different runs.
     """
     if metric not in resampling.COLUMNS:
-        known = ", ".join(resampling.COLUMNS)
-        raise InputError(f"metric {metric!r} cannot be resampled; take one of {known}")
+        names = ", ".join(resampling.COLUMNS)
+        raise InputError(f"metric {metric!r} cannot be resampled; take one of {names}")
     if resamples < 2:
         raise InputError(f"a covariance needs at least 2 resamples, got {resamples}")
     id_scores, ood_scores = _checked(id_scores, ood_scores)
@@ -136,7 +136,7 @@ def difference(
     """Tests whether two methods or detectors differ in the mean over their runs.
 
     Args:
-      estimate: of all runs, from `delong` or `bootstrap`.
+      estimate: estimate of all runs, from `delong` or `bootstrap`.
       first: the indices of the first one's runs in the estimate, one per seed.
       second: the indices of the second one's runs.
       paired_seeds: whether the runs belong together in this order, as two detectors on the same
@@ -178,9 +178,9 @@ def pairwise(
     """Holm-adjusted p-values (K, K) of all differences between K methods or detectors.
 
     Args:
-      estimate: of all runs, from `delong` or `bootstrap`.
-      members: for each of the K, the indices of its runs in the estimate.
-      networks: (K,) labels; those with the same one are detectors on the same trained networks in
+      estimate: estimate of all runs, from `delong` or `bootstrap`.
+      members: indices of the runs of each of the K in the estimate.
+      networks: labels (K,); those with the same label are detectors on the same trained networks in
         the same order, and their seeds are paired. By default all are different.
     """
     networks = range(len(members)) if networks is None else networks
@@ -189,16 +189,16 @@ def pairwise(
         difference(estimate, members[a], members[b], paired_seeds=networks[a] == networks[b])
         for a, b in zip(*(side.tolist() for side in upper))
     ]
-    found = np.ones((len(members),) * 2)
-    found[upper] = holm([t.p_value for t in tested])
-    return np.minimum(found, found.T)
+    p_values = np.ones((len(members),) * 2)
+    p_values[upper] = holm([t.p_value for t in tested])
+    return np.minimum(p_values, p_values.T)
 
 
 def holm(p_values) -> np.ndarray:
     """Adjusted p-values (K,): all of them below a level at once are right with its confidence.
 
     Args:
-      p_values: (K,) of K hypotheses, however dependent.
+      p_values: p-values (K,) of K hypotheses, however dependent.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
@@ -219,8 +219,9 @@ def tie_groups(
     be in several groups. Source: Piepho 2004's insert-and-absorb algorithm.
 
     Args:
-      values: (K,) of K methods or detectors.
-      p_values: (K, K) symmetric, adjusted for the number of comparisons, as from `pairwise`.
+      values: values (K,) of K methods or detectors.
+      p_values: symmetric p-values (K, K), adjusted for the number of comparisons, as from
+        `pairwise`.
       larger_is_better: whether the best value is the largest.
       level: the p-value up to which a difference is taken as real.
 

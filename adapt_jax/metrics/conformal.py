@@ -38,8 +38,8 @@ def p_values(calibration, scores) -> np.ndarray:
     """The p-values (M,) of the hypotheses that images are in-distribution: small means OOD.
 
     Args:
-      calibration: (n,) scores of held-out ID images, larger = more in-distribution.
-      scores: (M,) of new images by the same detector.
+      calibration: scores (n,) of held-out ID images, larger = more in-distribution.
+      scores: scores (M,) of new images by the same detector.
 
     Returns:
       (1 + number of calibration scores that are not larger) / (n + 1), so that ties are on the safe
@@ -61,8 +61,8 @@ def reject(p_values, alpha: float) -> np.ndarray:
     """Which images (M,) are called OOD, each by itself, at the level alpha.
 
     Args:
-      p_values: (M,) from `p_values`.
-      alpha: the largest share of ID images that may be rejected.
+      p_values: p-values (M,), from `p_values`.
+      alpha: largest share of ID images that may be rejected.
     """
     return np.asarray(p_values) <= alpha + _ROUNDING
 
@@ -71,8 +71,8 @@ def threshold(calibration, alpha: float) -> float:
     """The score below which `reject` calls images OOD.
 
     Args:
-      calibration: (n,) scores of held-out ID images, larger = more in-distribution.
-      alpha: the level, in (0, 1).
+      calibration: scores (n,) of held-out ID images, larger = more in-distribution.
+      alpha: level of the decision, in (0, 1).
 
     Raises:
       InputError: a level outside (0, 1), or too few calibration images to ever reject one.
@@ -85,8 +85,8 @@ def benjamini_hochberg(p_values, rate: float) -> np.ndarray:
     """Which images (M,) of a batch are called OOD so that few of those calls are false.
 
     Args:
-      p_values: (M,) of the whole batch, from one calibration set.
-      rate: the largest false discovery rate: the expected share of ID images among those rejected.
+      p_values: p-values (M,) of the whole batch, from one calibration set.
+      rate: largest false discovery rate: the expected share of ID images among those rejected.
         It holds for conformal p-values although they share the calibration set (Bates et al. 2023).
 
     Source: Benjamini and Hochberg 1995.
@@ -107,7 +107,7 @@ def guarantee(calibration_size: int, alpha: float, confidence: float = CONFIDENC
     """The promise of `reject` at a level, given how many calibration images there are.
 
     Args:
-      calibration_size: n.
+      calibration_size: number n of calibration images.
       alpha: the level, in (0, 1).
       confidence: the probability with which the bound holds, in (0, 1).
 
@@ -131,8 +131,8 @@ def most_rejections(guarantee: Guarantee, batch_size: int) -> int:
     """How many of a batch of ID images are rejected at most, with the guarantee's confidence.
 
     Args:
-      guarantee: from `guarantee`.
-      batch_size: the number of new ID images; the count is beta-binomial.
+      guarantee: guarantee of the decision, from `guarantee`.
+      batch_size: number of new ID images; the count is beta-binomial.
     """
     rank = _rank(guarantee.calibration_size, guarantee.alpha)
     rest = guarantee.calibration_size + 1 - rank

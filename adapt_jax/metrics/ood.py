@@ -35,8 +35,8 @@ def ood_metrics(id_scores, ood_scores) -> dict[str, float | int]:
     """Compares ID with OOD scores; computed in float64 on the host.
 
     Args:
-      id_scores: (N,) any real dtype, larger = more in-distribution.
-      ood_scores: (M,) likewise.
+      id_scores: scores (N,) of any real dtype, larger = more in-distribution.
+      ood_scores: scores (M,) of any real dtype, larger = more in-distribution.
 
     Returns:
       The keys of `COLUMNS`: fractions in [0, 1] as float, counts as int.
@@ -67,15 +67,15 @@ def ood_metrics(id_scores, ood_scores) -> dict[str, float | int]:
 def _checked(scores, side: str) -> np.ndarray:
     scores = np.asarray(scores)
     if scores.ndim != 1:
-        raise InputError(f"{side} scores must have shape (N,), got {scores.shape}.")
+        raise InputError(f"{side} scores must have shape (N,), got {scores.shape}")
     if scores.size == 0:
-        raise InputError(f"there are no {side} scores (0 given); a metric needs at least one.")
+        raise InputError(f"there are no {side} scores (0 given); a metric needs at least one")
     scores = scores.astype(np.float64)
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
         raise InputError(
             f"{bad} of {scores.size} {side} scores are NaN or infinite; find out which detector "
-            "and set they come from before comparing them."
+            "and set they come from before comparing them"
         )
     return scores
 

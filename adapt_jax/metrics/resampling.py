@@ -12,8 +12,8 @@ def of_counts(id_counts: np.ndarray, ood_counts: np.ndarray) -> tuple[float, flo
     """The metrics of `COLUMNS`, as `ood_metrics` would give them for the repeated scores.
 
     Args:
-      id_counts: (D,) how many ID images have each distinct score, in ascending order of score.
-      ood_counts: (D,) the same of OOD images.
+      id_counts: numbers (D,) of ID images with each distinct score, in ascending order of score.
+      ood_counts: numbers (D,) of OOD images with each distinct score.
     """
     n, m = id_counts.sum(), ood_counts.sum()
     id_up_to, ood_up_to = np.cumsum(id_counts), np.cumsum(ood_counts)

@@ -18,9 +18,9 @@ def joint_losses(id_errors, num_ood: int, ood_cost: float = 0.5) -> np.ndarray:
     """The losses (N + M,) of accepting ID and OOD images, ID first.
 
     Args:
-      id_errors: (N,) bool, whether the class of an ID image is predicted wrongly.
-      num_ood: M, the number of OOD images.
-      ood_cost: the loss of accepting an OOD image, in [0, 1]; that of accepting a misclassified ID
+      id_errors: bool (N,), whether the class of an ID image is predicted wrongly.
+      num_ood: number M of OOD images.
+      ood_cost: loss of accepting an OOD image, in [0, 1]; that of accepting a misclassified ID
         image is 1 - ood_cost.
 
     Raises:
@@ -36,8 +36,9 @@ def risks(scores, losses) -> np.ndarray:
     """The risk at every coverage 1/N, 2/N, ..., 1.
 
     Args:
-      scores: (N,) finite, larger = accepted earlier.
-      losses: (N,) of accepting each image: whether its class is wrong, or from `joint_losses`.
+      scores: finite scores (N,), larger = accepted earlier.
+      losses: losses (N,) of accepting each image: whether its class is wrong, or from
+        `joint_losses`.
 
     Returns:
       (N,) float64.
@@ -62,8 +63,8 @@ def aurc(scores, losses) -> float:
     """The area under the risk over coverages from 1/N to 1, divided by their width.
 
     Args:
-      scores: (N,) finite, N >= 2, larger = accepted earlier.
-      losses: (N,) of accepting each image.
+      scores: finite scores (N,), N >= 2, larger = accepted earlier.
+      losses: losses (N,) of accepting each image.
     """
     return _area(risks(scores, losses))
 
@@ -72,40 +73,42 @@ def augrc(scores, losses) -> float:
     """The area under the generalised risk over coverages from 1/N to 1, divided by their width.
 
     Args:
-      scores: (N,) finite, N >= 2, larger = accepted earlier.
-      losses: (N,) of accepting each image.
+      scores: finite scores (N,), N >= 2, larger = accepted earlier.
+      losses: losses (N,) of accepting each image.
     """
-    found = risks(scores, losses)
-    return _area(found * np.arange(1, found.size + 1) / found.size)
+    selective_risks = risks(scores, losses)
+    return _area(selective_risks * np.arange(1, selective_risks.size + 1) / selective_risks.size)
 
 
 def coverage_at_risk(scores, losses, risk: float = 0.05) -> float:
     """The largest coverage whose risk is at most `risk`; 0 if there is none.
 
     Args:
-      scores: (N,) finite, larger = accepted earlier.
-      losses: (N,) of accepting each image.
-      risk: the largest mean loss allowed.
+      scores: finite scores (N,), larger = accepted earlier.
+      losses: losses (N,) of accepting each image.
+      risk: largest mean loss allowed.
     """
-    found = risks(scores, losses)
-    return float(np.max(np.flatnonzero(found <= risk) + 1, initial=0) / found.size)
+    selective_risks = risks(scores, losses)
+    return float(
+        np.max(np.flatnonzero(selective_risks <= risk) + 1, initial=0) / selective_risks.size
+    )
 
 
 def risk_at_coverage(scores, losses, coverage: float = 0.8) -> float:
     """The risk at the smallest coverage that is at least `coverage`.
 
     Args:
-      scores: (N,) finite, larger = accepted earlier.
-      losses: (N,) of accepting each image.
-      coverage: the share of images accepted, in (0, 1].
+      scores: finite scores (N,), larger = accepted earlier.
+      losses: losses (N,) of accepting each image.
+      coverage: share of images accepted, in (0, 1].
 
     Raises:
       InputError: a coverage outside (0, 1].
     """
     if not 0 < coverage <= 1:
         raise InputError(f"coverage lies in (0, 1], got {coverage}")
-    found = risks(scores, losses)
-    return float(found[int(np.ceil(found.size * coverage)) - 1])
+    selective_risks = risks(scores, losses)
+    return float(selective_risks[int(np.ceil(selective_risks.size * coverage)) - 1])
 
 
 def _area(curve: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Convolution whose backward pass is written as products XLA's CPU backend keeps fast in a loop.
+"""Convolution with a backward pass that stays fast inside a loop on XLA's CPU backend.
 
 On CPU, XLA loses its fast path for the backward convolutions that autodiff makes as soon as they
 sit inside a loop (jax-ml/jax#12868): a scanned training step is some 30 times slower than a

@@ -46,13 +46,16 @@ def resnet(
         """A residual network.
 
         Args:
-          width: channels of the first stage, doubled by each later one; or those of all four.
-          blocks: blocks per stage, four numbers or "2,2,2,2"; None for the published depth.
-          stem: "cifar" keeps the image's size and takes sides of at least 8; "imagenet" divides it
-            by four first, as pytorch/vision does, and takes sides of at least 32.
-          head: "mlp" gives unit embeddings, "linear" gives logits.
-          embedding_dim: D, of the "mlp" head.
-          num_classes: C, which the "linear" head needs; the "mlp" head has no use for it.
+          width: number of channels of the first stage, which each later stage doubles; or four
+            numbers, one per stage.
+          blocks: number of blocks per stage, four numbers or "2,2,2,2"; None for the published
+            depth.
+          stem: first layers: "cifar" keeps the image's size and takes sides of at least 8;
+            "imagenet" divides it by four, as pytorch/vision does, and takes sides of at least 32.
+          head: last layers: "mlp" gives unit embeddings, "linear" gives logits.
+          embedding_dim: width D of the embeddings of the "mlp" head.
+          num_classes: number of classes C, which the "linear" head needs and the "mlp" head
+            ignores.
           feature_norm: temperature of train-time feature normalisation for the "linear" head, see
             `resnet.Network`; 0.1 in the published CIFAR runs. None: off.
           trainable: stages that train, "layer4,head" or a sequence of names, out of stem, layer1 to
@@ -61,13 +64,14 @@ def resnet(
           frozen_batch_norm: batch normalisation of stages that do not train uses its running
             statistics and leaves them alone. False: it normalises by the batch and its statistics
             keep moving, as in the official fine-tuning of sudarshanregmi/ReweightOOD.
-          dtype: the convolutions compute in it ("float32" means float64 where parameters or images
-            are). Parameters, statistics, features and the head are float32 always.
+          dtype: dtype of the convolutions ("float32" means float64 where parameters or images are).
+            Parameters, statistics, features and the head are always float32.
           conv: backward pass of the convolutions, see `conv.Backward`.
           conv_chunk: images per piece of the weight gradient when conv is "matmul_backward". Pass
             None when the batch is sharded, a small number (4) when it is not; "auto" decides by the
             number of devices there are.
-          remat: store only each block's input for the backward pass, and compute the rest again.
+          remat: whether to store only each block's input for the backward pass and compute the rest
+            again, which needs less memory and more time.
 
         Raises:
           ValueError: a value out of its range.

@@ -1,4 +1,4 @@
-"""What sits on the pooled features: a projection to the unit sphere, or a linear classifier."""
+"""Heads on the pooled features: a projection to the unit sphere, or a linear classifier."""
 
 import jax
 from flax import linen as nn

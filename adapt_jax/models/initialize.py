@@ -1,4 +1,4 @@
-"""First values of a network's parameters, drawn at once.
+"""Initial values of a network's parameters, from one random draw.
 
 Tracing an initialiser per layer takes longer than compiling the training step. Here the shapes come
 from abstract evaluation, and all kernels are cut from one flat draw.
@@ -19,7 +19,7 @@ def initialize(key: jax.Array, shapes: Variables, param_dtype=jnp.float32) -> Va
 
     Convolutions: normal, std sqrt(2 / (k * k * out)) (fan-out, not truncated). Linear kernels and
     biases: uniform in +-1 / sqrt(fan-in). Batch normalisation: scale 1, bias 0, mean 0, variance 1.
-    Values are drawn in float32 whatever `param_dtype`, so that a key means one network.
+    Values are drawn in float32 whatever `param_dtype` is, so that one key gives one network.
     """
     leaves = flatten_dict(shapes)
     normals, uniforms, values = [], [], {}

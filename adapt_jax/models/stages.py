@@ -27,22 +27,23 @@ def frozen(trainable: str | Sequence[str], head: str) -> frozenset[str]:
     """The stages that are left as they are when only those named in `trainable` train.
 
     Args:
-      trainable: "layer4,head" or ("layer4", "head"); nothing named means that everything trains.
-      head: the stage behind the encoder, "head" (projection) or "fc" (classifier).
+      trainable: stages that train, as "layer4,head" or ("layer4", "head"); an empty value means
+        that everything trains.
+      head: name of the stage after the encoder, "head" (projection) or "fc" (classifier).
 
     Raises:
       InputError: an unknown stage; the message lists the known ones.
     """
     parts = trainable.split(",") if isinstance(trainable, str) else trainable
-    chosen = {part.strip() for part in parts} - {""}
-    known = (*ENCODER, head)
-    for name in sorted(chosen - set(known)):
-        close = difflib.get_close_matches(name, known, n=1)
+    wanted = {part.strip() for part in parts} - {""}
+    stages = (*ENCODER, head)
+    for name in sorted(wanted - set(stages)):
+        close = difflib.get_close_matches(name, stages, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(
-            f"trainable names {name!r}{hint}, but the stages of this network are {', '.join(known)}"
+            f"trainable names {name!r}{hint}, but this network has the stages {', '.join(stages)}"
         )
-    return frozenset(known) - chosen if chosen else frozenset()
+    return frozenset(stages) - wanted if wanted else frozenset()
 
 
 def select(params: dict, stages: frozenset[str]) -> dict:

@@ -2,8 +2,9 @@
 
 Such a file is an uncompressed zip (pytorch/pytorch torch/serialization.py): `data.pkl`, a pickle of
 names, shapes and strides, and one entry of raw bytes per storage. A pickle is a program that calls
-what it names. Here every name it may use stands for an immutable object of ours that calls nothing,
-and any other name is refused, so the program can only arrange names, shapes and numbers.
+the functions it names. Here each name that is allowed stands for an immutable object of this module
+that calls nothing, and any other name is refused, so the program can only arrange names, shapes and
+numbers.
 """
 
 import functools
@@ -49,7 +50,7 @@ class _StorageType(NamedTuple):
 
 
 class _Inert:
-    """Stands for something without a use here; called or given a state, it stays as it is."""
+    """Stands for an object that is not needed; calling it or setting its state changes nothing."""
 
     __slots__ = ()
 
@@ -231,19 +232,19 @@ def _state_dict(root: Any) -> Mapping[str, _Tensor]:
     if _all_tensors(root):
         return root
     entries = root if isinstance(root, dict) else {}
-    found = [key for key, value in entries.items() if _all_tensors(value)]
-    chosen = [key for key in found if key in _STATE_DICTS] or found
-    averaged = [key for key in wrappers.averaged_copies(entries) if key not in chosen]
-    if len(chosen) == 1 and averaged:
+    candidates = [key for key, value in entries.items() if _all_tensors(value)]
+    preferred = [key for key in candidates if key in _STATE_DICTS] or candidates
+    averaged = [key for key in wrappers.averaged_copies(entries) if key not in preferred]
+    if len(preferred) == 1 and averaged:
         raise InputError(
-            f"holds a network ({listed(chosen)}) and an averaged copy "
+            f"holds a network ({listed(preferred)}) and an averaged copy "
             f"({listed(averaged)}); save the one you want alone, where PyTorch is installed"
         )
-    if len(chosen) == 1:
-        return entries[chosen[0]]
-    if chosen:
+    if len(preferred) == 1:
+        return entries[preferred[0]]
+    if preferred:
         raise InputError(
-            f"holds several state dicts ({_listed(chosen)}); save the one you want alone, where "
+            f"holds several state dicts ({_listed(preferred)}); save the one you want alone, where "
             "PyTorch is installed"
         )
     names = _listed(entries) or "nothing with a name"

@@ -1,8 +1,8 @@
-"""Weights of PyTorch checkpoints for our networks: their names and layouts, taken strictly.
+"""Weights of PyTorch checkpoints for our networks: conversion of names and layouts.
 
-Understood are the official checkpoints of JINHYUKSUH/ADAPT, PALM and CIDER (`encoder.layer1.0...
-shortcut.0`), Jingkang50/OpenOOD's CIFAR networks (no prefix, or `backbone.`) and pytorch/vision's
-(no prefix, `downsample.0`). Everything must be there, fit, and be used.
+The official checkpoints of JINHYUKSUH/ADAPT, PALM and CIDER (`encoder.layer1.0... shortcut.0`),
+Jingkang50/OpenOOD's CIFAR networks (no prefix, or `backbone.`) and pytorch/vision's (no prefix,
+`downsample.0`) are supported. Every tensor must be present, have the right shape, and be used.
 """
 
 import re
@@ -78,8 +78,8 @@ def from_torch(state: Mapping[str, np.ndarray], template: Variables) -> Variable
     """The network of a PyTorch state dict, all of it.
 
     Args:
-      state: name -> array, in PyTorch's layouts. Prefixes and counters of wrappers are dropped, see
-        `core/wrappers.py`; `num_batches_tracked` is ignored.
+      state: the state dict, name -> array in PyTorch's layouts. Prefixes and counters of wrappers
+        are dropped, see `core/wrappers.py`; `num_batches_tracked` is ignored.
       template: variables of the model, or their shapes (`jax.eval_shape(model.init, key)`); says
         which tensors there must be, their shapes and the dtypes of the result.
 
@@ -97,8 +97,9 @@ def pretrained(state: Mapping[str, np.ndarray], variables: Variables) -> Pretrai
     stays as initialised, and its classifier is left out if the network has none.
 
     Args:
-      state: as in `from_torch`.
-      variables: freshly initialised; or shapes, to find out whether the state dict fits.
+      state: the state dict, as in `from_torch`.
+      variables: freshly initialised variables; or their shapes, to find out whether the state dict
+        fits.
 
     Raises:
       InputError: as `from_torch`.
@@ -116,8 +117,8 @@ def pretrained(state: Mapping[str, np.ndarray], variables: Variables) -> Pretrai
         kind: {stage: tree for stage, tree in stages.items() if stage not in kept}
         for kind, stages in variables.items()
     }
-    found = _convert({n: v for n, v in given.items() if n not in ignored}, wanted)
-    merged = {kind: dict(stages) | found.get(kind, {}) for kind, stages in variables.items()}
+    converted = _convert({n: v for n, v in given.items() if n not in ignored}, wanted)
+    merged = {kind: dict(stages) | converted.get(kind, {}) for kind, stages in variables.items()}
     return Pretrained(merged, kept, tuple(sorted(ignored)))
 
 

@@ -1,4 +1,4 @@
-"""Traces of chosen steps with our phases named, and one page that says what they cost.
+"""Traces of chosen steps with named phases, and one page with their cost.
 
 Beside the trace lie summary.txt (the page), summary.json (the same), program.txt.gz (the compiled
 program), memory.prof (device memory, for pprof); `python -m adapt_jax.profiling FOLDER` draws it.

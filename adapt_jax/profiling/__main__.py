@@ -1,7 +1,7 @@
 """Draws a profile: `python -m adapt_jax.profiling WORKDIR/profile` writes two pictures into it.
 
-phases.png: time per phase, and the dearest operations. timeline.png: one step, every thread or
-stream a row, an operation in its phase's colour.
+phases.png: time per phase, and the most expensive operations. timeline.png: one step, with a row
+for every thread or stream and each operation in the colour of its phase.
 """
 
 import gzip
@@ -34,29 +34,31 @@ def draw(folder: pathlib.Path) -> list[pathlib.Path]:
     return [folder / name for name in figures]
 
 
-def _phases(found):
+def _phases(page):
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 3), width_ratios=(2, 3), layout="constrained"
     )
-    phases = list(found["phases"].items())[::-1]
+    phases = list(page["phases"].items())[::-1]
     colours = [COLOURS[phase] for phase, _ in phases]
     left.barh([phase for phase, _ in phases], [1e3 * s for _, s in phases], color=colours)
-    left.set_xlabel(f"ms per {found['unit']}, all threads or streams together")
-    dearest = found["ops"][::-1]
-    names = [f"{summary.tail(op['from'])}\n{op['op']}" for op in dearest]
+    left.set_xlabel(f"ms per {page['unit']}, all threads or streams together")
+    most_expensive = page["ops"][::-1]
+    names = [f"{summary.tail(op['from'])}\n{op['op']}" for op in most_expensive]
     right.barh(
-        names, [100 * op["share"] for op in dearest], color=[COLOURS[op["phase"]] for op in dearest]
+        names,
+        [100 * op["share"] for op in most_expensive],
+        color=[COLOURS[op["phase"]] for op in most_expensive],
     )
     right.tick_params(axis="y", labelsize=7)
-    right.set_xlabel("% of it, the five dearest operations")
+    right.set_xlabel("% of it, the five most expensive operations")
     return figure
 
 
-def _timeline(folder: pathlib.Path, found, program):
+def _timeline(folder: pathlib.Path, page, program):
     scopes = hlo.scopes(program)
     path = ops.newest(folder)
     recorded = ops.read(path, program.name, {name: scope[2] for name, scope in scopes.items()})
-    begin, length = _a_step(recorded, found)
+    begin, length = _a_step(recorded, page)
 
     def shown(e) -> bool:
         ours = e.module in ("", program.name) and _works(scopes.get(e.op))
@@ -77,9 +79,9 @@ def _timeline(folder: pathlib.Path, found, program):
     axes.set_yticks(range(len(kept)), [f"{i}" for i in range(len(kept))])
     axes.set_ylim(-0.5, len(kept) - 0.5)
     axes.set_xlim(0, 1e3 * length)
-    axes.set_xlabel(f"ms of one {found['unit']}")
+    axes.set_xlabel(f"ms of one {page['unit']}")
     axes.set_ylabel("thread or stream")
-    used = [phase for phase in COLOURS if phase in found["phases"]]
+    used = [phase for phase in COLOURS if phase in page["phases"]]
     patches = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[phase]) for phase in used]
     figure.legend(patches, used, loc="outside upper center", ncols=len(used), frameon=False)
     return figure

@@ -1,4 +1,4 @@
-"""What devices can do at most, as their makers publish it; per JAX device, dense, not sparse.
+"""Peak performance of devices as their makers publish it; per JAX device, dense, not sparse.
 
 NVIDIA's cards: bfloat16 on tensor cores without sparsity, float32 on CUDA cores, memory bandwidth;
 TPUs: bfloat16 and bandwidth of a chip. They are the data sheets' figures, many of them read in
@@ -49,8 +49,8 @@ def operations(kind: str, dtype: str) -> tuple[float | None, str]:
     """Peak operations per second of one device, and where the number is from; None if unknown.
 
     Args:
-      kind: `device.device_kind`. Only exact names count: cards of one family differ.
-      dtype: what the network computes in.
+      kind: the device's `device_kind`. Only exact names count: cards of one family differ.
+      dtype: dtype that the network computes in.
 
     Raises:
       InputError: ADAPT_JAX_PEAK_FLOPS, which wins, is no positive number.

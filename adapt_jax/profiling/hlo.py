@@ -1,4 +1,4 @@
-"""What a compiled program's text says: where its operations come from, and how often loops run."""
+"""Reads a compiled program's text: where operations come from, and how often loops run."""
 
 import math
 import re
@@ -46,14 +46,14 @@ def parse(text: str) -> Program:
     entry, current = "", None
     for line in text.splitlines():
         if line.startswith(" "):
-            if current is not None and (found := _INSTRUCTION.match(line)):
-                current.append(_instruction(*found.groups()[1:]))
-        elif found := _COMPUTATION.match(line):
-            current = computations.setdefault(found[2], [])
-            entry = found[2] if found[1] else entry
+            if current is not None and (match := _INSTRUCTION.match(line)):
+                current.append(_instruction(*match.groups()[1:]))
+        elif match := _COMPUTATION.match(line):
+            current = computations.setdefault(match[2], [])
+            entry = match[2] if match[1] else entry
     name = re.match(r"HloModule ([\w.\-]+)", text)
     return Program(
-        name[1] if name else "", entry, {k: tuple(found) for k, found in computations.items()}
+        name[1] if name else "", entry, {k: tuple(body) for k, body in computations.items()}
     )
 
 
@@ -83,7 +83,7 @@ def phase(op_name: str) -> str:
     parts = op_name.split("/")
     if any("transpose(" in part for part in parts):
         return "backward"
-    names = [found[1] for part in parts if (found := _WRAPPED.match(part))]
+    names = [match[1] for part in parts if (match := _WRAPPED.match(part))]
     return next((name for name in reversed(names) if name in PHASES), OTHER)
 
 
@@ -95,15 +95,15 @@ def scopes(program: Program) -> dict[str, tuple[str, str, str]]:
     votes = {}
     for name, instructions in program.computations.items():
         votes[name] = Counter(p for i in instructions if (p := phase(i.op_name)) != OTHER)
-    found = {}
+    scope_of = {}
     for instructions in program.computations.values():
         for i in instructions:
             own = phase(i.op_name)
             if own == OTHER:
                 inside = sum((votes.get(target, Counter()) for _, target in i.called), Counter())
                 own = inside.most_common(1)[0][0] if inside else OTHER
-            found[i.name] = own, i.op_name, i.opcode
-    return found
+            scope_of[i.name] = own, i.op_name, i.opcode
+    return scope_of
 
 
 def matrix_flops(program: Program) -> tuple[float, float]:
@@ -112,7 +112,7 @@ def matrix_flops(program: Program) -> tuple[float, float]:
     XLA's own count takes the body of every loop once. The second number multiplies with the trip
     counts XLA knows; a loop whose length is a run-time value (the loop over steps) counts once.
     """
-    shapes = {c: {i.name: i.shape for i in found} for c, found in program.computations.items()}
+    shapes = {c: {i.name: i.shape for i in body} for c, body in program.computations.items()}
     once = _walk(program, program.entry, lambda i: 1, shapes)
     return once, _walk(program, program.entry, _trips, shapes)
 
@@ -143,8 +143,8 @@ def _walk(program: Program, name: str, trips: Callable[[Instruction], int], shap
 
 
 def _trips(i: Instruction) -> int:
-    found = _TRIPS.search(i.rest)
-    return int(found[1]) if found else 1
+    match = _TRIPS.search(i.rest)
+    return int(match[1]) if match else 1
 
 
 def _flops(i: Instruction, shapes: Mapping[str, tuple[int, ...]]) -> float:

@@ -1,4 +1,4 @@
-"""A recorded trace, read back: how long each operation of a compiled program took, and each step.
+"""Reads a recorded trace: how long each operation of a compiled program took, and each step.
 
 JAX writes one XSpace file per host. On GPUs and TPUs operations lie on the lines of the device's
 own plane, on CPUs on the lines of the threads that ran them.
@@ -28,7 +28,7 @@ class Event(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What a trace says of one program.
+    """The times of one program's operations in a trace.
 
     seconds: of every operation by name, all its executions and all threads or streams together.
     counts: how often each ran. starts: when, sorted.
@@ -45,17 +45,18 @@ class Recorded(NamedTuple):
 
 def newest(folder: pathlib.Path) -> pathlib.Path | None:
     """The file of the last trace in `folder`; None where there is none."""
-    found = pathlib.Path(folder).glob("plugins/profile/*/*.xplane.pb")
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    files = pathlib.Path(folder).glob("plugins/profile/*/*.xplane.pb")
+    return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorded:
     """Reads a trace of steps of one program.
 
     Args:
-      path: an .xplane.pb file.
-      module: the program's name.
-      opcodes: of its instructions by name; what only waits for its body is left out.
+      path: path of an .xplane.pb file.
+      module: name of the program.
+      opcodes: opcodes of the program's instructions, by name; those that only wait for their body
+        are left out.
     """
     seconds: defaultdict[str, float] = defaultdict(float)
     starts: defaultdict[str, list] = defaultdict(list)
@@ -69,7 +70,7 @@ def read(path: pathlib.Path, module: str, opcodes: Mapping[str, str]) -> Recorde
         seconds[event.op] += event.own
         starts[event.op].append(event.start)
         spans.append((event.start, event.end))
-    counts = {op: len(found) for op, found in starts.items()}
+    counts = {op: len(times) for op, times in starts.items()}
     return Recorded(
         dict(seconds), counts, {k: sorted(v) for k, v in starts.items()}, elsewhere, _busy(spans)
     )
@@ -119,7 +120,7 @@ def lines(path: pathlib.Path) -> list[list[Event]]:
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
     devices = sorted((p for p in planes if p.name.startswith("/device:")), key=lambda p: p.name)
     by_plane = ([line for line in _of_plane(plane) if line] for plane in devices)
-    first = next((found for found in by_plane if found), None)
+    first = next((events for events in by_plane if events), None)
     if first is None:
         first = [line for p in planes if p.name == "/host:CPU" for line in _of_plane(p) if line]
     return first

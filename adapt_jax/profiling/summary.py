@@ -1,4 +1,4 @@
-"""What a trace and a compiled program say, as one page: WORKDIR/profile/summary.txt and .json.
+"""One page from a trace and a compiled program: WORKDIR/profile/summary.txt and .json.
 
 All figures of work (FLOPs, bytes, memory of the program) are those of one device: the compiler sees
 the program after it was split over the devices.
@@ -23,7 +23,7 @@ PROGRAM = "program.txt.gz"  # what was compiled, by which operations have names
 
 
 class Subject(NamedTuple):
-    """The program a step is, and what to say of it.
+    """The compiled program of a step, and its description.
 
     program: compiled; a loop over steps whose length is a run-time value counts as one step.
     what: the job in words. devices: likewise. dtype: the network's, which chooses the peak.
@@ -53,19 +53,19 @@ class Recording(NamedTuple):
 
 
 def write(recording: Recording, subject: Subject) -> dict[str, Any]:
-    """Sums up, writes what `profiling` promises, and returns what summary.json holds."""
+    """Writes the files that `profiling` describes, and returns the content of summary.json."""
     program = subject.program.as_text()
     (recording.folder / PROGRAM).write_bytes(gzip.compress(program.encode(), mtime=0))
-    found = summarise(recording, subject, hlo.parse(program))
-    write_atomically(recording.folder / "summary.json", json.dumps(found, indent=1).encode())
-    write_atomically(recording.folder / "summary.txt", text(found).encode())
+    page = summarise(recording, subject, hlo.parse(program))
+    write_atomically(recording.folder / "summary.json", json.dumps(page, indent=1).encode())
+    write_atomically(recording.folder / "summary.txt", text(page).encode())
     with contextlib.suppress(RuntimeError, NotImplementedError):  # not on every backend
         jax.profiler.save_device_memory_profile(str(recording.folder / "memory.prof"))
-    return found
+    return page
 
 
 def summarise(recording: Recording, subject: Subject, program: hlo.Program) -> dict[str, Any]:
-    """Everything on the page, as JSON has it; None is not known."""
+    """The content of summary.json; unknown values are None."""
     device = jax.local_devices()[0]
     scopes = hlo.scopes(program)
     path = ops.newest(recording.folder)
@@ -145,7 +145,7 @@ def _work(subject: Subject, program, kind: str, seconds: float | None) -> dict[s
 
 
 def _memory(program, device) -> dict[str, int | None]:
-    """Bytes: what the compiler plans, what the device says was the most, and the host."""
+    """Memory in bytes: the compiler's plan, the device's peak and the host's peak."""
     planned = program.memory_analysis()
     stats = device.memory_stats() or {}
     return {
@@ -159,32 +159,32 @@ def _memory(program, device) -> dict[str, int | None]:
     }
 
 
-def text(found: dict[str, Any]) -> str:
+def text(page: dict[str, Any]) -> str:
     """The page."""
-    unit, (first, last) = found["unit"], found["steps"]
-    cache = "from the cache" if found["compiled_from_cache"] else "not from the cache"
+    unit, (first, last) = page["unit"], page["steps"]
+    cache = "from the cache" if page["compiled_from_cache"] else "not from the cache"
     lines = [
-        found["what"],
-        f"{found['devices']}, jax {found['jax']}, {found['date']}; "
+        page["what"],
+        f"{page['devices']}, jax {page['jax']}, {page['date']}; "
         f"{_plural(unit)} {first} to {last - 1} traced",
         "",
-        f"{unit + ' time':<14}{_step(found)}",
-        f"{'compile time':<14}{found['compile_seconds']:.1f} s, {cache}",
-        f"{'FLOPs':<14}{_flops(found)}",
-        f"{'MFU':<14}{_mfu(found)}",
-        f"{'bytes':<14}{_bytes(found)}",
-        f"{'memory':<14}{_memory_line(found['memory'])}",
-        f"{'busy':<14}{_percent(found['busy'])} of the traced time some operation was running",
+        f"{unit + ' time':<14}{_step(page)}",
+        f"{'compile time':<14}{page['compile_seconds']:.1f} s, {cache}",
+        f"{'FLOPs':<14}{_flops(page)}",
+        f"{'MFU':<14}{_mfu(page)}",
+        f"{'bytes':<14}{_bytes(page)}",
+        f"{'memory':<14}{_memory_line(page['memory'])}",
+        f"{'busy':<14}{_percent(page['busy'])} of the traced time some operation was running",
         "",
         f"{'phase':<12}{'ms per ' + unit:>12}  share",
     ]
-    total = found["op_seconds"] or 1.0
-    for phase, seconds in found["phases"].items():
+    total = page["op_seconds"] or 1.0
+    for phase, seconds in page["phases"].items():
         lines.append(f"{phase:<12}{1e3 * seconds:12.3f}  {_percent(seconds / total):>6}")
-    if not found["phases"]:
+    if not page["phases"]:
         lines.append("the trace has no operation of this program")
     lines += ["", f"{'operation':<34}{'phase':<10}{'ms per ' + unit:>12}  share  from"]
-    for op in found["ops"]:
+    for op in page["ops"]:
         lines.append(
             f"{op['op'][:33]:<34}{op['phase']:<10}{1e3 * op['seconds']:12.3f} "
             f"{_percent(op['share']):>6}  {tail(op['from'])}"
@@ -192,8 +192,8 @@ def text(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _step(found) -> str:
-    traced, before = found["traced"], found["untraced"]
+def _step(page) -> str:
+    traced, before = page["traced"], page["untraced"]
     parts = []
     if before["mean"]:
         parts.append(f"{_ms(before['mean'])} over the {before['steps']} before the trace")
@@ -202,38 +202,38 @@ def _step(found) -> str:
             f"traced: median {_ms(traced['median'])}, {_ms(traced['min'])} to {_ms(traced['max'])}"
         )
     if not parts:
-        parts.append(f"{_ms(found['traced_mean'])} traced")
-    return "; ".join([*parts, f"{found['images_per_step'] / found['step_seconds']:,.0f} images/s"])
+        parts.append(f"{_ms(page['traced_mean'])} traced")
+    return "; ".join([*parts, f"{page['images_per_step'] / page['step_seconds']:,.0f} images/s"])
 
 
-def _flops(found) -> str:
-    if found["flops"] is None and found["flops_compiler"] is not None:
+def _flops(page) -> str:
+    if page["flops"] is None and page["flops_compiler"] is not None:
         return "not known: inner loops call libraries, and the compiler counts them once"
-    if found["flops"] is None:
+    if page["flops"] is None:
         return "the compiler does not say"
-    loops = f", {_si(found['flops_in_loops'])} of them in inner loops, which XLA counts once"
+    loops = f", {_si(page['flops_in_loops'])} of them in inner loops, which XLA counts once"
     return (
-        f"{_si(found['flops'])} per {found['unit']} and device by the compiler's count"
-        f"{loops if found['flops_in_loops'] else ''}"
+        f"{_si(page['flops'])} per {page['unit']} and device by the compiler's count"
+        f"{loops if page['flops_in_loops'] else ''}"
     )
 
 
-def _mfu(found) -> str:
-    rate = f"{_si(found['flops_per_second'])}FLOP/s" if found["flops_per_second"] else "not known"
-    if not found["peak_flops_per_second"]:
-        return f"{rate}; peak of {found['device_kind']!r} in {found['dtype']} unknown"
-    peak = f"{_si(found['peak_flops_per_second'])}FLOP/s ({found['peak_source']})"
-    return f"{_percent(found['mfu'])}: {rate} of {peak}" if found["mfu"] else f"{rate} of {peak}"
+def _mfu(page) -> str:
+    rate = f"{_si(page['flops_per_second'])}FLOP/s" if page["flops_per_second"] else "not known"
+    if not page["peak_flops_per_second"]:
+        return f"{rate}; peak of {page['device_kind']!r} in {page['dtype']} unknown"
+    peak = f"{_si(page['peak_flops_per_second'])}FLOP/s ({page['peak_source']})"
+    return f"{_percent(page['mfu'])}: {rate} of {peak}" if page["mfu"] else f"{rate} of {peak}"
 
 
-def _bytes(found) -> str:
-    if not found["bytes"]:
+def _bytes(page) -> str:
+    if not page["bytes"]:
         return "the compiler does not say"
-    line = f"{_si(found['bytes'])}B per {found['unit']}, by the compiler, inner loops once"
-    if found["bytes_per_second"]:
-        line += f"; {_si(found['bytes_per_second'])}B/s"
-    if found["peak_bytes_per_second"]:
-        line += f" of {_si(found['peak_bytes_per_second'])}B/s"
+    line = f"{_si(page['bytes'])}B per {page['unit']}, by the compiler, inner loops once"
+    if page["bytes_per_second"]:
+        line += f"; {_si(page['bytes_per_second'])}B/s"
+    if page["peak_bytes_per_second"]:
+        line += f" of {_si(page['peak_bytes_per_second'])}B/s"
     return line
 
 
@@ -272,7 +272,7 @@ def _si(value: float) -> str:
 
 
 def tail(stack: str) -> str:
-    """The last parts of a name stack that say something."""
+    """The last informative parts of a name stack."""
     dull = ("while", "body", "closed_call", "cond", "branch_0_fun", "branch_1_fun")
     parts = [p for p in stack.split("/") if p not in dull and not p.startswith("jit(")]
     return "/".join(parts[-4:])

@@ -1,4 +1,4 @@
-"""When a trace is recorded: the steps START to STOP - 1 of a job, into one folder.
+"""Records a trace of the steps START to STOP - 1 of a job into one folder.
 
 As many steps just before START are timed without a trace: recording costs time, on CPUs much of it.
 """
@@ -24,12 +24,17 @@ class Trace:
         self,
         steps: tuple[int, int] | None,
         folder: pathlib.Path,
-        say: Callable[[str], None],
+        report_progress: Callable[[str], None],
         *,
         unit: str = "step",
     ):
         """`steps` is (START, STOP), or None to record nothing; `unit` is what they are called."""
-        self._steps, self._folder, self._say, self._unit = steps, pathlib.Path(folder), say, unit
+        self._steps, self._folder, self._report_progress, self._unit = (
+            steps,
+            pathlib.Path(folder),
+            report_progress,
+            unit,
+        )
         self._subject: summary.Subject | None = None
         self._first: int | None = None  # of the steps recorded
         self._last_reached = 0
@@ -101,7 +106,7 @@ class Trace:
         """Ends a trace that the end of the job, or an exception, cuts short."""
         self.cut()
         if self._steps is not None:
-            self._say(
+            self._report_progress(
                 f"profile: nothing recorded; the job took no {self._unit} of {self._steps[0]}:"
                 f"{self._steps[1]} (they count from 0)"
             )
@@ -116,12 +121,12 @@ class Trace:
         before = self._untraced, self._untraced_seconds
         recorded = summary.Recording(self._folder, self._unit, steps, self._traced, *before)
         try:
-            found = summary.write(recorded, self._subject)
+            page = summary.write(recorded, self._subject)
         except Exception as e:  # whatever a backend does not tell, the job goes on
-            self._say(f"profile: recorded in {self._folder}, but not summed up: {e!r}")
+            self._report_progress(f"profile: recorded in {self._folder}, but not summed up: {e!r}")
             return
-        self._say(summary.text(found).rstrip())
-        self._say(f"profile: {self._folder / 'summary.txt'}")
+        self._report_progress(summary.text(page).rstrip())
+        self._report_progress(f"profile: {self._folder / 'summary.txt'}")
 
 
 def _own(folder: pathlib.Path) -> pathlib.Path:
@@ -133,26 +138,26 @@ def _own(folder: pathlib.Path) -> pathlib.Path:
 def calls(
     steps: tuple[int, int] | None,
     folder: pathlib.Path,
-    say: Callable[[str], None],
+    report_progress: Callable[[str], None],
     *,
     unit: str,
     **about,
 ) -> Iterator[Callable[[Callable, Callable], Callable] | None]:
     """The same for a job that calls compiled functions itself: a step is one call of them.
 
-    Yields `watch(function, lower)`, which gives the function to call instead;
-    `lower(*same arguments)` is it before compilation. None if there is nothing to record.
+    Yields `profile(function, lower)`, which returns the function to call instead;
+    `lower(*same arguments)` is the function before compilation. None if there is nothing to record.
 
     Args:
-      steps, folder, say, unit: as for `Trace`.
+      steps, folder, report_progress, unit: arguments of `Trace`.
       **about: fields of `Subject` that describe the job.
     """
     if steps is None:
         yield None
         return
-    calls = _Calls(Trace(steps, folder, say, unit=unit), about)
+    calls = _Calls(Trace(steps, folder, report_progress, unit=unit), about)
     try:
-        yield calls.watch
+        yield calls.profile
     finally:
         calls.trace.close()
 
@@ -163,7 +168,7 @@ class _Calls:
     def __init__(self, trace: Trace, about: dict):
         self.trace, self._about, self._count, self._known = trace, about, 0, None
 
-    def watch(self, function: Callable, lower: Callable) -> Callable:
+    def profile(self, function: Callable, lower: Callable) -> Callable:
         def call(*arguments):
             if not self.trace.wanted:
                 return function(*arguments)

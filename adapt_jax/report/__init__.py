@@ -1,1 +1,1 @@
-"""What a person sees of results: the table, the page and the figures."""
+"""Results for people: the table, the page and the figures."""

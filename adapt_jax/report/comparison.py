@@ -1,4 +1,4 @@
-"""Results of several configs, one next to the other: rows, table, Markdown, CSV, JSON, figure."""
+"""Results of several configs side by side: rows, table, Markdown, CSV, JSON, figure."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def content(
     differences: Mapping[str, Mapping[str, Any]],
     overrides: Sequence[str],
 ) -> dict[str, Any]:
-    """What compare.json holds.
+    """The content of compare.json.
 
     `rows`: a config's name and method in front of its `aggregate.aggregate` rows: per detector and
     set, and per detector and group (`"ood": "mean"`), each metric's mean over the seeds, its
@@ -39,11 +39,11 @@ def content(
     and `means`, its rows per group. `ties`: sentences about rows that do not differ.
 
     Args:
-      by_label: a config's name -> contents of results.json, one per seed.
-      files: a config's name -> its file.
-      folders: a config's name -> the folders of its runs, one per seed.
-      differences: fields in which the configs differ -> {config: value}.
-      overrides: what was set for all of them.
+      by_label: contents of results.json, one per seed, by name of the config.
+      files: config file by name of the config.
+      folders: folders of the runs, one per seed, by name of the config.
+      differences: values {config: value} of the fields in which the configs differ.
+      overrides: fields that were changed in all configs.
     """
     rows, runs = [], []
     for label, found in by_label.items():
@@ -132,15 +132,15 @@ def figure(content: Mapping[str, Any]) -> Figure:
             for d, detector in enumerate(detectors):
                 style = {"color": f"C{d % 10}", "marker": _MARKERS[d % len(_MARKERS)]}
                 shift = (d - (len(detectors) - 1) / 2) * gap
-                chosen = {"detector": detector, "group": group}
+                selected = {"detector": detector, "group": group}
                 seeds = [
                     (labels.index(run["config"]) + shift, 100 * r["auroc"])
                     for run in content["runs"]
-                    for r in _matching(run["means"], chosen)
+                    for r in _matching(run["means"], selected)
                 ]
                 y, x = np.array(seeds).reshape(-1, 2).T
                 ax.scatter(x, y, s=14, alpha=0.35, linewidths=0, **style)
-                bold = list(_matching(means, chosen))
+                bold = list(_matching(means, selected))
                 ax.errorbar(
                     [100 * r["auroc"] for r in bold],
                     [labels.index(r["config"]) + shift for r in bold],
@@ -199,5 +199,5 @@ def _in_order(content: Mapping[str, Any], *, of_groups: bool) -> Iterator[Row]:
         yield r if r["runs"] > 1 else {k: v for k, v in r.items() if not k.endswith("_std")}
 
 
-def _matching(rows: Sequence[Row], chosen: Mapping[str, str]) -> Iterator[Row]:
-    return (r for r in rows if all(r[k] == v for k, v in chosen.items()))
+def _matching(rows: Sequence[Row], selected: Mapping[str, str]) -> Iterator[Row]:
+    return (r for r in rows if all(r[k] == v for k, v in selected.items()))

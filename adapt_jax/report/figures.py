@@ -46,14 +46,14 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
     """Scores of ID and OOD images, one panel per OOD set, with the threshold that keeps 95 % of ID.
 
     Args:
-      workdir: of an evaluated run, trained or zero-shot.
-      detector: as results.json names it; the first one by default.
+      workdir: folder of an evaluated run, trained or zero-shot.
+      detector: name of the detector in results.json; the first one by default.
 
     Raises:
       InputError: the run has no results, or none of this detector.
     """
-    found = result_files.read(workdir)
-    rows = _rows(found, detector)
+    results = result_files.read(workdir)
+    rows = _rows(results, detector)
     with mpl.rc_context(_RC):
         columns = len(rows) if len(rows) < 4 else 2 if len(rows) == 4 else 3
         lines = -(-len(rows) // columns)
@@ -79,31 +79,31 @@ def histograms(workdir: str | os.PathLike, detector: str = "") -> Figure:
     return fig
 
 
-def embeddings(found: Embeddings) -> Figure:
+def embeddings(shown: Embeddings) -> Figure:
     """Two principal components of ID images and prototypes, with OOD sets laid over them.
 
     Args:
-      found: vectors of all sets; those of a trained run from `inference.run_embeddings.load`.
+      shown: embeddings of all sets; those of a trained run from `inference.run_embeddings.load`.
     """
-    markers = dict(zip(dict.fromkeys(found.groups.values()), _MARKERS * len(found.groups)))
-    ood = {name: (markers[group], found.vectors[name]) for name, group in found.groups.items()}
+    markers = dict(zip(dict.fromkeys(shown.groups.values()), _MARKERS * len(shown.groups)))
+    ood = {name: (markers[group], shown.vectors[name]) for name, group in shown.groups.items()}
     stars = star_labels = None
-    if found.prototypes is not None:
-        stars, star_labels = prototype_rows(found.prototypes)
-    known_labels = [l for l in (found.labels, star_labels) if l is not None and len(l)]
+    if shown.prototypes is not None:
+        stars, star_labels = prototype_rows(shown.prototypes)
+    known_labels = [l for l in (shown.labels, star_labels) if l is not None and len(l)]
     count = int(max((np.max(l) for l in known_labels), default=0)) + 1
     colors = plots.class_colors(count)
     with mpl.rc_context(_RC):
         fig = Figure(figsize=(8.4, 5.0), layout="tight")
         ax = fig.subplots()
         shares = plots.draw_projection(
-            ax, found.vectors[ID], found.labels, ood, stars, star_labels, colors
+            ax, shown.vectors[ID], shown.labels, ood, stars, star_labels, colors
         )
         title = "principal components, {:.0%} and {:.0%} of the variance".format(*shares)
         ax.set_title(title, fontsize=10)
         keys = []
         if known_labels and count <= 24:
-            names = found.class_names or [str(c) for c in range(count)]
+            names = shown.class_names or [str(c) for c in range(count)]
             keys += [_dot("o", colors[c], f"ID class {names[c]}") for c in range(count)]
         keys += [_dot("*", _INK, "prototypes")] if stars is not None else []
         keys += [_dot(marker, "#8b929c", f"{group} OOD") for group, marker in markers.items()]
@@ -118,15 +118,15 @@ def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) 
     stream, of all detectors. A tenth without both kinds of images has none.
 
     Args:
-      workdir: of a zero-shot run.
+      workdir: folder of a zero-shot run.
       ood: name of the OOD set.
-      detectors: as results.json names them; all by default.
+      detectors: names of detectors in results.json; all by default.
 
     Raises:
       InputError: no such run, set or detector, or none of the detectors adapts.
     """
-    found = result_files.read(workdir)
-    rows = {r["detector"]: r for r in found["rows"] if r["ood"] == ood}
+    results = result_files.read(workdir)
+    rows = {r["detector"]: r for r in results["rows"] if r["ood"] == ood}
     names = list(detectors) or list(rows)
     unknown = [n for n in names if n not in rows]
     adaptive = [n for n in names if n in rows and rows[n].get("adaptive")]
@@ -177,13 +177,13 @@ def gallery(images: Sequence[np.ndarray], captions: Sequence[str], columns: int 
     return fig
 
 
-def _rows(found, detector: str = "") -> list[tables.Row]:
+def _rows(results, detector: str = "") -> list[tables.Row]:
     """The rows of one detector (the first by default), without means."""
-    known = dict.fromkeys(r["detector"] for r in found["rows"])
-    chosen = detector or next(iter(known), "")
-    if chosen not in known:
-        raise InputError(f"no results of detector {detector!r}; there are: {', '.join(known)}")
-    return [r for r in found["rows"] if r["detector"] == chosen and r["ood"] != tables.MEAN]
+    detectors = dict.fromkeys(r["detector"] for r in results["rows"])
+    wanted = detector or next(iter(detectors), "")
+    if wanted not in detectors:
+        raise InputError(f"no results of detector {detector!r}; there are: {', '.join(detectors)}")
+    return [r for r in results["rows"] if r["detector"] == wanted and r["ood"] != tables.MEAN]
 
 
 def _scores(workdir, detector: str, ood: str) -> tuple[np.ndarray, np.ndarray]:

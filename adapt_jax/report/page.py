@@ -25,7 +25,7 @@ _NOT_CURVES = ("step", "epoch", "time")
 
 
 class Example(NamedTuple):
-    """An image worth a look: uint8 (H, W[, 1 or 3]), its file name, score and set."""
+    """An example image: uint8 (H, W[, 1 or 3]), its file name, score and set."""
 
     image: np.ndarray
     name: str
@@ -42,9 +42,9 @@ def write(
     """Writes `report.html` and returns its path.
 
     Args:
-      workdir: of the run.
-      evaluation: what was found; parts of it may be missing.
-      header: of the results, see `result_files.header`.
+      workdir: folder of the run.
+      evaluation: the evaluation; parts of it may be missing.
+      header: head of the results, see `result_files.header`.
       history: records of metrics.jsonl; every numeric field becomes a curve.
     """
     rows, scores = evaluation.scored.rows, evaluation.scored.scores
@@ -111,22 +111,22 @@ def extremes(
     """The images a detector gets most wrong, by caption.
 
     Args:
-      detector: its name, for the captions.
-      scores: set name -> (N,), this detector's, the ID test set under "id".
-      images: set name -> uint8 images, or a function from an index to an image, in the order of
-        the scores; sets may be missing or None.
-      names: set name -> file name of each image; missing ones are numbered.
-      count: images per caption.
+      detector: name of the detector, for the captions.
+      scores: the detector's scores (N,) by set, the ID test set under "id".
+      images: images by set, uint8 or a function from an index to an image, in the order of the
+        scores; sets may be missing or None.
+      names: file names of the images by set; missing ones are numbered.
+      count: number of images per caption.
     """
 
-    def take(chosen: list[tuple[float, str, int]]) -> list[Example]:
-        found = []
-        for score, name, i in chosen[:count]:
+    def take(ranked: list[tuple[float, str, int]]) -> list[Example]:
+        examples = []
+        for score, name, i in ranked[:count]:
             source: Any = images[name]
             image = source(i) if callable(source) else source[i]
             label = str(names[name][i]) if names.get(name) is not None else str(i)
-            found.append(Example(np.asarray(image), label, score, name))
-        return found
+            examples.append(Example(np.asarray(image), label, score, name))
+        return examples
 
     ood: list[tuple[float, str, int]] = []
     own: list[tuple[float, str, int]] = []
@@ -178,15 +178,19 @@ def _ties(scores, by_set, groups) -> list[str]:
     """Which detectors do not differ, group by group."""
     of_sets = {r["ood"]: r["group"] for r in by_set}
     all_scores: dict[tuple[str, ...], Any] = {}
-    for detector, found in scores.items():
-        own = {ID: np.concatenate([found[s] for s in id_side(groups)])} if ID in found else {}
-        all_scores["", detector] = [{**found, **own}]
+    for detector, scores_by_set in scores.items():
+        own = (
+            {ID: np.concatenate([scores_by_set[s] for s in id_side(groups)])}
+            if ID in scores_by_set
+            else {}
+        )
+        all_scores["", detector] = [{**scores_by_set, **own}]
     return ties.sentences(ties.find(all_scores, of_sets))
 
 
 def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:
     row_of = {(r["detector"], r["ood"]): r for r in by_set}
-    found = []
+    panels = []
     for detector in shown:
         cards = []
         for name, values in scores[detector].items():
@@ -195,12 +199,12 @@ def _histograms(shown, scores, by_set, groups) -> list[tuple[str, list[dict]]]:
                 svg = Markup(plots.histogram(own, np.asarray(values, np.float64)))
                 row = row_of.get((detector, name))
                 cards.append({"name": name, "group": groups[name], "svg": svg, "row": row})
-        found.append((detector, cards))
-    return found
+        panels.append((detector, cards))
+    return panels
 
 
 def _rocs(shown, scores, sets) -> list[tuple[str, Markup]]:
-    found = []
+    panels = []
     for detector in shown:
         by_set = scores[detector]
         pairs = [
@@ -209,8 +213,8 @@ def _rocs(shown, scores, sets) -> list[tuple[str, Markup]]:
             else None
             for name in sets
         ]
-        found.append((detector, Markup(plots.roc(pairs))))
-    return found
+        panels.append((detector, Markup(plots.roc(pairs))))
+    return panels
 
 
 def _id_scores(by_set: Mapping[str, np.ndarray], name: str) -> np.ndarray:
@@ -222,7 +226,7 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup
     """(field, last value, plot) of every numeric field, loss and lr first."""
     fields = dict.fromkeys(k for record in history for k in record if k not in _NOT_CURVES)
     order = sorted(fields, key=lambda k: {"loss": 0, "lr": 1}.get(k, 2))
-    found = []
+    panels = []
     for field in order:
         records = [r for r in history if _is_number(r.get(field))]
         axis = next(
@@ -232,8 +236,8 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup
         if records:
             y = np.array([r[field] for r in records], np.float64)
             svg = plots.curve(np.array(x, np.float64), y, axis or "record")
-            found.append((field, f"{y[-1]:.4g}", Markup(svg)))
-    return found[:_MOST_CURVES]
+            panels.append((field, f"{y[-1]:.4g}", Markup(svg)))
+    return panels[:_MOST_CURVES]
 
 
 def _is_number(value) -> bool:
@@ -249,8 +253,8 @@ def _picture(evaluation: Evaluation) -> dict[str, Any] | None:
     prototypes = prototype_labels = None
     if evaluation.prototypes is not None:
         prototypes, prototype_labels = prototype_rows(evaluation.prototypes)
-    known = [np.max(l) for l in (id_labels, prototype_labels) if l is not None and len(l)]
-    count = int(max(known, default=0)) + 1
+    largest_labels = [np.max(l) for l in (id_labels, prototype_labels) if l is not None and len(l)]
+    count = int(max(largest_labels, default=0)) + 1
     colors = plots.class_colors(count)
     markers = dict.fromkeys(groups.get(name, "") for name in vectors if name != ID)
     markers = dict(zip(markers, "x+1234" * (len(markers) // 6 + 1)))
@@ -260,8 +264,10 @@ def _picture(evaluation: Evaluation) -> dict[str, Any] | None:
     return {
         "image": projection.image,
         "explained": projection.explained,
-        "classes": list(zip(evaluation.class_names, colors)) if known and count <= 24 else [],
-        "count": count if known else 0,
+        "classes": list(zip(evaluation.class_names, colors))
+        if largest_labels and count <= 24
+        else [],
+        "count": count if largest_labels else 0,
         "markers": [(symbols[marker], f"{group} OOD".strip()) for group, marker in markers.items()],
         "stars": prototypes is not None,
     }

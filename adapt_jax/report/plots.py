@@ -150,12 +150,12 @@ def draw_projection(
 
     Args:
       ax: matplotlib axes.
-      embeddings: (N, D) of ID images.
-      labels: (N,) int or None (one colour).
-      ood: set name -> (marker, (M, D)); drawn in grey.
-      prototypes: (P, D) or None; drawn as stars.
-      prototype_labels: (P,) int or None.
-      colors: one per class, from `class_colors`.
+      embeddings: embeddings (N, D) of ID images.
+      labels: integer labels (N,), or None for one colour.
+      ood: marker and embeddings (M, D) by OOD set, drawn in grey.
+      prototypes: prototypes (P, D), drawn as stars, or None.
+      prototype_labels: integer labels (P,) of the prototypes, or None.
+      colors: one colour per class, from `class_colors`.
 
     Returns:
       The two components' shares of the variance.

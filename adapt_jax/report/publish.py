@@ -1,4 +1,4 @@
-"""From scored detectors to what a run's folder and the console show; shared by every evaluation."""
+"""Writes an evaluation to the run's folder and shows it on the console, for every command."""
 
 import contextlib
 import pathlib
@@ -25,9 +25,9 @@ def write(workdir: pathlib.Path, evaluation: Evaluation, console) -> dict[str, A
     Every process calls it; process 0 writes, and what an earlier evaluation wrote is replaced.
 
     Args:
-      workdir: of the run.
-      evaluation: what was found.
-      console: where the table goes.
+      workdir: folder of the run.
+      evaluation: the evaluation to write.
+      console: the console that shows the table.
 
     Returns:
       What results.json holds.
@@ -72,8 +72,8 @@ def _header(evaluation: Evaluation) -> dict[str, Any]:
 def _write_scores(workdir: pathlib.Path, evaluation: Evaluation) -> None:
     for detector, by_set in evaluation.scored.scores.items():
         for name, values in by_set.items():
-            found = evaluation.sets[evaluation.images_of.get(name, name)]
-            save_scores(path_of(workdir, detector, name), values, found.names, found.labels)
+            image_set = evaluation.sets[evaluation.images_of.get(name, name)]
+            save_scores(path_of(workdir, detector, name), values, image_set.names, image_set.labels)
 
 
 def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console) -> None:
@@ -86,13 +86,13 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     console.print(tables.table(rows, SHOWN, title=title, keys=keys))
     lists = header.get("lists_sha256", "")[:12]
     notes = [f"protocol: {header['protocol']}" + (f"; image lists {lists}" if lists else "")]
-    for detector, found in scored.searched.items():
-        chosen = ", ".join(f"{k}={v}" for k, v in found["chosen"].items())
-        notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {chosen}")
+    for detector, search_result in scored.searched.items():
+        values = ", ".join(f"{k}={v}" for k, v in search_result["chosen"].items())
+        notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {values}")
     reasons: dict[str, list[str]] = {}
     for detector, reason in scored.unfit.items():
         what = reason.removeprefix(f"{detector.partition('?')[0]}.fit: ")
-        reasons.setdefault(what.removesuffix("."), []).append(detector)
+        reasons.setdefault(what, []).append(detector)
     for reason, left in reasons.items():
         notes.append(f"left out: {', '.join(left)}: {reason}")
     accuracies = {k: v for k, v in header.items() if k.endswith("accuracy")}

@@ -25,22 +25,22 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
         one of them is given twice.
     """
     if not results:
-        raise InputError("no results to aggregate.")
+        raise InputError("no results to aggregate")
     for key in ("protocol", "id", "method", "model"):
         values = list(dict.fromkeys(str(r[key]) for r in results))
         if len(values) > 1:
-            raise InputError(f"runs differ in {key} ({' and '.join(values)}); do not mix them.")
+            raise InputError(f"runs differ in {key} ({' and '.join(values)}); do not mix them")
     for run in results[1:]:
         changes = changed(results[0].get("config", {}), run.get("config", {}), Effect.RESULT)
         for key, (was, now) in changes.items():
             if key != "seed":
-                raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them.")
+                raise InputError(f"runs differ in {key} ({was} and {now}); do not mix them")
     runs = [(r["seed"], r["checkpoint_sha256"]) for r in results]
     for identity in runs:
         if runs.count(identity) > 1:
             raise InputError(
                 f"the run with seed {identity[0]} is given {runs.count(identity)} times; "
-                "repeating it makes the deviation look smaller than it is."
+                "repeating it makes the deviation look smaller than it is"
             )
     keyed = [{_identity(row): row for row in r["rows"]} for r in results]
     for other, (seed, _) in zip(keyed, runs):
@@ -48,7 +48,7 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
             detector, ood, group, n_id, n_ood = min(difference, key=str)
             raise InputError(
                 f"the runs with seeds {runs[0][0]} and {seed} were evaluated differently: only "
-                f"one has detector {detector!r}, set {ood!r} ({group}, {n_id} ID, {n_ood} OOD)."
+                f"one has detector {detector!r}, set {ood!r} ({group}, {n_id} ID, {n_ood} OOD)"
             )
     rows = []
     for identity in keyed[0]:

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a metric would move with other test images of the same kind.
+"""Bootstrap intervals: the uncertainty of a metric due to the choice of test images.
 
 ID and OOD images are drawn anew, with replacement, each from their own set (Efron's percentile
 interval). It says nothing about other training seeds; several runs do.
@@ -21,8 +21,8 @@ def with_means(rows: Sequence[Row], scores: Sequence[tuple], resamples: int = 0)
 
     Args:
       rows: result rows of one detector, one per OOD set.
-      scores: for each row, what it compares: ID scores (N,) and OOD scores (M,).
-      resamples: how many times the images are drawn; 0 for no intervals.
+      scores: pairs of ID scores (N,) and OOD scores (M,), one per row.
+      resamples: number of bootstrap resamples; 0 for no intervals.
 
     Raises:
       InputError: one resample or less than none.
@@ -42,10 +42,10 @@ def _interval(drawn: np.ndarray) -> dict[str, float]:
     if not len(drawn):
         return {}
     low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL], axis=0)
-    found: dict[str, float] = {}
+    interval: dict[str, float] = {}
     for name, a, b in zip(resampling.COLUMNS, low, high):
-        found |= {f"{name}_low": float(a), f"{name}_high": float(b)}
-    return found
+        interval |= {f"{name}_low": float(a), f"{name}_high": float(b)}
+    return interval
 
 
 def _draws(id_scores, ood_scores, resamples: int, stream: int) -> np.ndarray:

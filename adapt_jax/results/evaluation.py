@@ -1,4 +1,4 @@
-"""Everything an evaluation found, as its writers take it."""
+"""The result of an evaluation, in the form that the writers of files and pages take."""
 
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ Images = Sequence[np.ndarray] | np.ndarray | Callable[[int], np.ndarray]
 
 
 class ImageSet(Protocol):
-    """What files and pages show of a set, one of each per score."""
+    """The images, labels and names of a set, one of each per score."""
 
     @property
     def images(self) -> Images | None:
@@ -29,7 +29,7 @@ class ImageSet(Protocol):
 
 
 class Evaluation(NamedTuple):
-    """What was evaluated and what came of it.
+    """An evaluation: its subject, its settings and its results.
 
     title: what was evaluated, as a headline.
     facts: what the head of results.json says of it: `id`, `method`, `model`, `checkpoint_sha256`,
@@ -81,7 +81,7 @@ def pictured(arrays: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.nda
       arrays: the outputs by set, the ID test set under "id".
     """
     key = "embeddings" if "embeddings" in arrays[ID] else "features"
-    return {name: found[key] for name, found in arrays.items()}
+    return {name: output_arrays[key] for name, output_arrays in arrays.items()}
 
 
 def prototype_rows(prototypes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

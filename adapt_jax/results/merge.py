@@ -41,7 +41,7 @@ def merge(runs: Sequence[str]) -> list[Row]:
         try:
             rows = aggregate.aggregate(members)
         except InputError as e:
-            raise InputError(f"{label}: {e} To keep them apart, write label=RUN.") from e
+            raise InputError(f"{label}: {e}; to keep them apart, write label=RUN") from e
         if len(members) == 1:  # the deviation of one number is not 0, it is unknown
             rows = [{k: v for k, v in r.items() if not k.endswith("_std")} for r in rows]
         searched = {d for member in members for d in member.get("searched", ())}
@@ -55,8 +55,8 @@ def ties_between(runs: Sequence[str], metric: str = "auroc") -> list[str]:
     """Sentences about the rows of `merge` that do not differ, see `results.ties`.
 
     Args:
-      runs: as for `merge`.
-      metric: the one whose differences are tested.
+      runs: the runs, as in `merge`.
+      metric: the metric whose differences are tested.
     """
     by_label = _read(runs)
     folders = {label: [path for path, _ in found] for label, found in by_label.items()}
@@ -74,10 +74,10 @@ def text(
     """The rows as a table in one of `FORMATS`; csv and json hold every field, as fractions.
 
     Args:
-      rows: from `merge`.
-      kind: one of `FORMATS`.
-      columns: the metrics shown in markdown and latex.
-      keys: the fields that name a row there, with their headings.
+      rows: rows of the table, from `merge`.
+      kind: format of the table, one of `FORMATS`.
+      columns: metrics shown in markdown and latex.
+      keys: fields that name a row there, with their headings.
       notes: sentences shown with those tables.
 
     Raises:
@@ -121,10 +121,10 @@ def _read(runs: Sequence[str]) -> dict[str, list[tuple[pathlib.Path, dict[str, A
             equals, place = "", text
         path = pathlib.Path(place if equals else text).expanduser()
         path = path.parent if path.name == "results.json" else path
-        found = result_files.read(path)
-        first = first or (path, found)
-        _check_same(*first, path, found)
-        by_label.setdefault(label if equals else _label(found), []).append((path, found))
+        results = result_files.read(path)
+        first = first or (path, results)
+        _check_same(*first, path, results)
+        by_label.setdefault(label if equals else _label(results), []).append((path, results))
     return by_label
 
 
@@ -143,8 +143,8 @@ def _accuracy(members: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {}
 
 
-def _label(found: Mapping[str, Any]) -> str:
-    return f"{found['method']}, {found['model']}"
+def _label(results: Mapping[str, Any]) -> str:
+    return f"{results['method']}, {results['model']}"
 
 
 def _check_same(path, found, other_path, other) -> None:
@@ -186,10 +186,10 @@ def main() -> None:
         rows, keys = merge(arguments[1:]), KEYS
         shown = columns.value or (published.COLUMNS if kind.value == "paper" else tables.COLUMNS)
         if detectors.value:
-            known = dict.fromkeys(r["detector"] for r in rows)
+            names = dict.fromkeys(r["detector"] for r in rows)
             rows = [r for r in rows if r["detector"] == detectors.value]
             if not rows:
-                raise InputError(f"no rows of {detectors.value!r}; there are {', '.join(known)}")
+                raise InputError(f"no rows of {detectors.value!r}; there are {', '.join(names)}")
         if groups.value:
             rows = [r for r in rows if r["ood"] == MEAN]
             keys = {k: heading for k, heading in KEYS.items() if k != "ood"}

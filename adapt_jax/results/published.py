@@ -1,4 +1,4 @@
-"""Tables as others publish them: a paper's in LaTeX, and the CSV of OpenOOD's leaderboard."""
+"""Tables for publication: in LaTeX for a paper, and the CSV of OpenOOD's leaderboard."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ def paper(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
     are subscripts.
 
     Args:
-      rows: from `merge.merge`.
-      columns: the metrics of each set.
+      rows: rows of the table, from `merge.merge`.
+      columns: metrics of each set.
     """
     names = [k for k in ("run", "detector") if len({r[k] for r in rows}) > 1] or ["run"]
     by_entry: dict[tuple, dict[tuple, Row]] = {}
@@ -42,10 +42,10 @@ def paper(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> str:
     lines += [rf"\begin{{tabular}}{{{'l' * len(names)}{'r' * len(columns) * len(blocks)}}}"]
     lines += [r"\toprule", " & ".join(head) + r" \\", "".join(rules)]
     lines += [" & ".join(labels) + r" \\", r"\midrule"]
-    for (run, detector), found in by_entry.items():
-        known = {"run": run, "detector": detector}
-        cells = [tables.escape(known[name]) for name in names]
-        cells += [_cell(found.get(b), c, marks[b, c]) for b in blocks for c in columns]
+    for (run, detector), metrics_of in by_entry.items():
+        row_names = {"run": run, "detector": detector}
+        cells = [tables.escape(row_names[name]) for name in names]
+        cells += [_cell(metrics_of.get(b), c, marks[b, c]) for b in blocks for c in columns]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -58,7 +58,7 @@ def openood(rows: Sequence[Row]) -> str:
     that of the linear probe or else of the nearest class mean. Source: Jingkang50/OpenOOD (v1.5).
 
     Args:
-      rows: from `merge.merge`, of one method and one detector.
+      rows: rows of one method and one detector, from `merge.merge`.
 
     Raises:
       InputError: several methods or detectors, other groups than near and far, or no accuracy.
@@ -95,7 +95,7 @@ def _blocks(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 def _marks(entries, block: tuple[str, str], column: str) -> dict[str, str]:
     """Printed value -> the LaTeX command that marks it, of the best and the second value."""
-    values = {f"{100 * found[block][column]:.2f}" for found in entries if block in found}
+    values = {f"{100 * row[block][column]:.2f}" for row in entries if block in row}
     ranked = sorted(values, key=float, reverse=not column.startswith("fpr"))
     return dict(zip(ranked, ("textbf", "underline"))) if len(entries) > 1 else {}
 

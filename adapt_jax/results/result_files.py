@@ -43,8 +43,8 @@ def write(
     """Writes `results.json` and `results.csv`, each whole or not at all; process 0 does.
 
     Args:
-      workdir: of the run.
-      header: what was evaluated, see `header`.
+      workdir: folder of the run.
+      header: head of the file, see `header`.
       rows: result rows, in the order of the table.
 
     Returns:
@@ -55,11 +55,11 @@ def write(
     """
     missing = [k for k in (*_FACTS, "versions", "commit") if k not in header]
     if missing:
-        raise InputError(f"the result header lacks {', '.join(missing)}.")
+        raise InputError(f"the result header lacks {', '.join(missing)}")
     try:
         text = json.dumps({**header, "rows": list(rows)}, indent=1, allow_nan=False)
     except (TypeError, ValueError) as e:
-        raise InputError(f"results cannot be written as JSON: {e}.") from e
+        raise InputError(f"results cannot be written as JSON: {e}") from e
     if processes.is_main():
         _write(Path(workdir), header, rows, text)
     return json.loads(text)

@@ -27,14 +27,14 @@ def check_scores(scores, detector: str, set_name: str) -> np.ndarray:
     scores = np.asarray(scores)
     where = f"detector {detector!r} on set {set_name!r}"
     if scores.ndim != 1 or scores.size == 0:
-        raise InputError(f"{where}: expected scores of shape (N,), N >= 1, got {scores.shape}.")
+        raise InputError(f"{where}: expected scores of shape (N,), N >= 1, got {scores.shape}")
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
-        raise InputError(f"{where}: {bad} of {scores.size} scores are NaN or infinite.")
+        raise InputError(f"{where}: {bad} of {scores.size} scores are NaN or infinite")
     if scores.size > 1 and (scores == scores[0]).all():
         raise InputError(
             f"{where}: all {scores.size} scores are {scores[0]:g}; "
-            "a constant ranks nothing, so no metric is reported."
+            "a constant ranks nothing, so no metric is reported"
         )
     return scores
 
@@ -43,18 +43,18 @@ def row(detector: str, ood: str, group: str, id_scores, ood_scores, **extra) -> 
     """One result row: `detector, ood, group`, then every column of `metrics.COLUMNS`.
 
     Args:
-      detector: its name.
+      detector: name of the detector.
       ood: name of the OOD set.
-      group: "near", "far", ...
-      id_scores: (N,) of the ID test set.
-      ood_scores: (M,) of the OOD set.
-      **extra: what else describes the row (stream order, batch size), before the metrics.
+      group: group of the OOD set: "near", "far", ...
+      id_scores: scores (N,) of the ID test set.
+      ood_scores: scores (M,) of the OOD set.
+      **extra: further fields of the row (stream order, batch size), which stand before the metrics.
 
     Raises:
       InputError: degenerate scores, or a set called "mean".
     """
     if ood == MEAN:
-        raise InputError('an OOD set cannot be called "mean": that name marks the mean rows.')
+        raise InputError('an OOD set cannot be called "mean": that name marks the mean rows')
     id_scores = check_scores(id_scores, detector, "id")
     ood_scores = check_scores(ood_scores, detector, ood)
     what = {"detector": detector, "ood": ood, "group": group, **extra}
@@ -76,7 +76,7 @@ def mean_rows(rows: Iterable[Row]) -> list[Row]:
             counts = ", ".join(f"{m['ood']}: {m['n_id']}" for m in members)
             raise InputError(
                 f"detector {detector!r}, group {group!r}: its sets have different n_id ({counts}); "
-                "a mean needs the same ID test set."
+                "a mean needs the same ID test set"
             )
         mean = {"detector": detector, "ood": MEAN, "group": group}
         mean |= {k: v for k, v in _common(members).items() if k != "ood"}

@@ -1,4 +1,4 @@
-"""What became of the detectors of an evaluation."""
+"""The rows and scores of the detectors of an evaluation, and which detectors failed."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,13 +10,14 @@ from adapt_jax.results import tables
 
 
 class Scored(NamedTuple):
-    """What became of the detectors.
+    """The results of the detectors, and which detectors failed.
 
     rows: result rows, each group's mean behind its sets.
     scores: detector -> set -> (N,) scores, "id" being the ID test set.
     seconds: detector -> {"fit", "score"}, compilation included.
     searched: detector -> what `search.choose` found.
-    failed: what was asked for by name and why it could not be had; `unfit`: what "all" left out.
+    failed: detectors requested by name that could not run, with the reason.
+    unfit: detectors that "all" skipped, with the reason.
     """
 
     rows: list[tables.Row]

@@ -35,7 +35,7 @@ def save_scores(path: str | os.PathLike, scores, names: Sequence[str], labels=No
         arrays["labels"] = np.asarray(labels)
     shapes = {k: v.shape for k, v in arrays.items()}
     if len(set(shapes.values())) > 1 or arrays["scores"].ndim != 1:
-        raise InputError(f"{path}: one score and one name per image, got shapes {shapes}.")
+        raise InputError(f"{path}: one score and one name per image, got shapes {shapes}")
     content = io.BytesIO()
     np.savez(content, **arrays)
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The one loop that scores detectors: every set scored, rows made, and one failure costs one.
+"""The loop that scores every set with every detector; a failing detector loses its own rows only.
 
-What a detector is fitted on, and how it gets its scores, is the caller's affair: `evaluate.scoring`
-for outputs of networks, `zero_shot.scoring` for CLIP embeddings.
+The caller fits the detectors and computes their scores: `evaluate.scoring` for outputs of networks,
+`zero_shot.scoring` for CLIP embeddings.
 """
 
 import time
@@ -51,29 +51,29 @@ def run(
     groups: Mapping[str, str],
     *,
     resamples: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
 ) -> Scored:
     """Scores every set with every detector.
 
-    A detector that cannot work with what there is, whose arithmetic fails or which runs out of
-    memory costs its own rows alone.
+    A detector that cannot use these inputs, whose arithmetic fails or which runs out of memory only
+    loses its own rows.
 
     Args:
       specs: the detectors.
-      fit: makes a detector of `specs` ready to score.
+      fit: function that makes a detector of `specs` ready to score.
       groups: the group of every set beside the ID test set; see `set_names.id_side`.
       resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
-      say: called with a line that says which detector is at work.
+      report_progress: function called with a line about the detector that is scored.
 
     Returns:
-      What became of every detector.
+      The results of every detector.
 
     Raises:
       InputError: no detector at all could be used; says why.
     """
     done = Scored([], {}, {}, {}, {}, {})
     for i, spec in enumerate(specs):
-        say(f"{spec.text} ({i + 1} of {len(specs)})")
+        report_progress(f"{spec.text} ({i + 1} of {len(specs)})")
         try:
             began = time.perf_counter()
             fitted = fit(spec)

@@ -59,10 +59,10 @@ def table(
 
     Args:
       rows: result rows, in the order to be shown.
-      columns: which metrics.
-      title: what was evaluated; the protocol belongs there.
-      keys: what names a row, with the heading. Without "ood" no row is bold, and a line is drawn
-        where any key but the last changes.
+      columns: metrics to show.
+      title: title of the table, with the protocol.
+      keys: fields that name a row, with their headings. Without "ood" no row is bold, and a line is
+        drawn where any key but the last changes.
     """
     legend = Text("\n".join(_legend(rows, columns, "fpr95")))
     out = Table(title=Text(title) if title else None, caption=legend, caption_justify="left")

@@ -1,4 +1,4 @@
-"""Which rows of a table do not really differ: tests of their scores, as sentences for people.
+"""Rows of a table whose difference is not significant: tests of their scores, as sentences.
 
 The rows of a group (near, far, ...) are one family: every pair is tested on the same images with
 `metrics.comparison`, and all p-values are corrected together.
@@ -21,7 +21,7 @@ Runs = Sequence[Mapping[str, np.ndarray]]
 
 
 class Ties(NamedTuple):
-    """What the tests of one group of OOD sets found.
+    """The results of the tests of one group of OOD sets.
 
     metric, group: what was compared.
     tied: the groups of names that are not distinguishable, best first, each of two names or more.
@@ -42,13 +42,14 @@ def find(
     """Tests all pairs, group by group.
 
     Args:
-      scores: a row's name, which ends in its detector, -> one mapping per seed, of set names to
+      scores: scores by row name, which ends in its detector: one mapping per seed from set names to
         the scores (N,) of the same images in the same order; "id" is the ID test set. Names that
         differ in the detector only are of the same trained networks, seed by seed.
-      groups: OOD set -> "near", "far", ...
-      metric: "auroc", by DeLong's closed form, or one of `metrics.resampling.COLUMNS`.
+      groups: group of each OOD set: "near", "far", ...
+      metric: metric to test: "auroc", by DeLong's closed form, or one of
+        `metrics.resampling.COLUMNS`.
     """
-    found = []
+    ties = []
     for group in dict.fromkeys(groups.values()):
         sets = [name for name, of in groups.items() if of == group]
         names = [n for n, runs in scores.items() if all({ID, *sets} <= run.keys() for run in runs)]
@@ -72,8 +73,8 @@ def find(
         over = "images and seeds" if min(map(len, members)) > 1 else "images"
         shown = [" / ".join(part for part in name if part) for name in names]
         named = [tuple(shown[i] for i in tie) for tie in tied if len(tie) > 1]
-        found.append(Ties(metric, group, named, count, over))
-    return found
+        ties.append(Ties(metric, group, named, count, over))
+    return ties
 
 
 def sentences(ties: Sequence[Ties]) -> list[str]:
@@ -98,9 +99,9 @@ def of_runs(
     """The sentences of finished runs, or the reason why their differences cannot be tested.
 
     Args:
-      folders: a method's label -> the folders of its runs, one per seed, all with the same images.
+      folders: folders of the runs by label of the method, one per seed, all with the same images.
       rows: result rows of any of them, for the detectors and the groups of the sets.
-      metric: see `find`.
+      metric: metric to test, see `find`.
     """
     groups = {r["ood"]: r["group"] for r in rows if r["ood"] != tables.MEAN}
     images: dict[str, np.ndarray] = {}
@@ -113,8 +114,8 @@ def of_runs(
                 if not all((place / f"{ID}.npz").exists() for place in places):
                     adaptive |= {detector: None} if places[0].is_dir() else {}
                     continue
-                found = [_scores(place, groups, images) for place in places]
-                scores[label if len(folders) > 1 else "", detector] = found
+                scores_of_runs = [_scores(place, groups, images) for place in places]
+                scores[label if len(folders) > 1 else "", detector] = scores_of_runs
     except InputError as e:
         return [f"differences were not tested: {e}"]
     if not scores and not adaptive:
@@ -138,11 +139,11 @@ def _scores(
     """
     # Sets that no row is about are covariate-shifted ID images.
     shifted = sorted(p.stem for p in folder.glob("*.npz") if p.stem not in (ID, *groups))
-    found = {}
+    scores_by_set = {}
     for name in (ID, *shifted, *groups):
         loaded = load_scores(folder / f"{name}.npz")
         if not np.array_equal(images.setdefault(name, loaded.names), loaded.names):
             raise InputError(f"the images of set {name} in {folder} are not those of other runs")
-        found[name] = loaded.scores
-    own = np.concatenate([found[name] for name in (ID, *shifted)])
-    return {name: found[name] for name in groups} | {ID: own}
+        scores_by_set[name] = loaded.scores
+    own = np.concatenate([scores_by_set[name] for name in (ID, *shifted)])
+    return {name: scores_by_set[name] for name in groups} | {ID: own}

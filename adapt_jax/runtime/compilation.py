@@ -1,4 +1,4 @@
-"""Compiled programs are kept between runs: the second start of a job takes seconds."""
+"""A cache of compiled programs on disk, so that the second start of a job takes seconds."""
 
 import functools
 import threading
@@ -35,9 +35,9 @@ def timed(lowered: jax.stages.Lowered, *, names: bool = False) -> tuple[Any, Tim
     """`lowered.compile()`, and what it took.
 
     Args:
-      lowered: a program.
-      names: whether the names of its operations matter. The cache does not look at them, and may
-        give back a program that has those of an older source; with `names` it does look.
+      lowered: the program to compile.
+      names: whether the names of its operations matter. By default the cache ignores them, and may
+        return a program with the names of an older source; with `names` it compares them.
     """
     hits = _cache_hits()
     hits.clear()

@@ -1,4 +1,4 @@
-"""Stopping a run from outside without losing it."""
+"""Signals that stop a run, without losing its progress."""
 
 import os
 import signal

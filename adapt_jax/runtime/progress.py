@@ -1,4 +1,4 @@
-"""How far a long job is and how fast it goes, said every few seconds."""
+"""Progress and speed of a long job, reported every few seconds."""
 
 import time
 from collections.abc import Callable
@@ -8,29 +8,29 @@ _QUICK = 1.0  # what takes no longer needs no second one
 
 
 def reporter(
-    say: Callable[[str], None], what: str, total: int, unit: str = "images"
+    report_progress: Callable[[str], None], what: str, total: int, unit: str = "images"
 ) -> Callable[[int], None]:
-    """`done(count)`, to be told how many of `total` are done; the last message has the mean speed.
+    """`on_batch(count)`, to be called with the number done so far, of `total`.
 
-    Compilation counts, so a short job looks slow.
+    The last message has the mean speed. Compilation counts, so a short job looks slow.
 
     Args:
-      say: takes a line.
-      what: is being done.
-      total: of the things counted.
-      unit: what they are called.
+      report_progress: function called with one line of text.
+      what: description of the job.
+      total: number of things to do.
+      unit: plural noun for these things, such as "images".
     """
     began = time.perf_counter()
     said = began
-    say(f"{what}: {total:,} {unit}")
+    report_progress(f"{what}: {total:,} {unit}")
 
-    def done(count: int) -> None:
+    def on_batch(count: int) -> None:
         nonlocal said
         now = time.perf_counter()
         if now - said < EVERY and (count < total or now - began < _QUICK):
             return
         said = now
         speed = count / max(now - began, 1e-9)
-        say(f"{what}: {count:,} of {total:,} {unit}, {speed:,.0f} {unit}/s")
+        report_progress(f"{what}: {count:,} of {total:,} {unit}, {speed:,.0f} {unit}/s")
 
-    return done
+    return on_batch

@@ -1,4 +1,4 @@
-"""With which software, on what, and in how much memory a number was made."""
+"""Software versions, device and memory behind a result."""
 
 import functools
 import importlib.metadata
@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers, and the kind of device."""
+    """Versions of the libraries that decide the numbers, and the kind of device."""
     return {
         **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
         "adapt_jax": __version__,

@@ -1,4 +1,4 @@
-"""One mesh, global batch: where arrays live. The mathematics never mentions devices.
+"""One mesh of devices and a global batch: the only module that decides where arrays are stored.
 
 Every job runs the same jitted functions; the batch axis is sharded over the mesh axis "data" and
 everything else is replicated, so losses, Sinkhorn, moving averages and BatchNorm statistics are
@@ -67,9 +67,9 @@ def from_local_rows(mesh: Mesh, count: int, rows: np.ndarray, values: np.ndarray
 
     Args:
       mesh: the devices.
-      count: rows of the whole batch.
-      rows: from `local_rows`.
-      values: (len(rows), ...), what is in them.
+      count: number of rows of the whole batch.
+      rows: indices of this process's rows, from `local_rows`.
+      values: content (len(rows), ...) of these rows.
     """
 
     def share(index):

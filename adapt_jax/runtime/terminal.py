@@ -1,4 +1,4 @@
-"""What a person sees while a job runs, and what is left of its failures."""
+"""Output on the terminal while a job runs, and tracebacks of its failures."""
 
 import contextlib
 import logging
@@ -18,7 +18,7 @@ from adapt_jax.runtime import processes
 
 
 def console() -> Console:
-    """Where people read: stdout of the first process, plain when it is no terminal."""
+    """The console on stdout of the first process, without colours when it is no terminal."""
     if not processes.is_main():
         return Console(quiet=True)
     terminal = sys.stdout.isatty()
@@ -35,7 +35,7 @@ def console() -> Console:
 
 
 def printer(console: Console) -> Callable[[str], None]:
-    """`say(text)`: lines as they are, neither wrapped nor coloured."""
+    """`report_progress(text)`: prints lines as they are, neither wrapped nor coloured."""
     return lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -68,7 +68,7 @@ def _quiet(hook: Callable) -> Callable:
 
 @contextlib.contextmanager
 def doing(console: Console):
-    """`say(text)`: what is being done now, as one changing line; lines of a log elsewhere."""
+    """`report_progress(text)`: shows the current task as one changing line, or as log lines."""
     if not console.is_terminal:
         began = time.perf_counter()
         yield lambda text: console.print(
@@ -81,7 +81,7 @@ def doing(console: Console):
 
 @contextlib.contextmanager
 def failures(workdir: pathlib.Path):
-    """Leaves the traceback of whatever ends the job in WORKDIR/errors, one file per process."""
+    """Writes the traceback of an exception that ends the job to WORKDIR/errors, per process."""
     try:
         yield
     except (SystemExit, InputError):

@@ -29,15 +29,16 @@ _OPEN_CLIP = ("zero_shot_metadata.py", "IMAGENET_CLASSNAMES")
 
 
 def load(
-    place: str | os.PathLike, say: Callable[[str], None] = lambda text: None
+    place: str | os.PathLike, report_progress: Callable[[str], None] = lambda text: None
 ) -> tuple[str, ...]:
     """The names in order of the class index.
 
     Args:
-      place: "cifar10", "digits"; "imagenet" for the list in an installed open_clip; or a file: text
-        with one name a line, codes beside it or not (see `codes`), .csv or .tsv with one column of
-        names, or .json, a list or {"0": name, ...}, where name may be [id, name].
-      say: told what was left out of the lines.
+      place: source of the names: "cifar10", "digits"; "imagenet" for the list in an installed
+        open_clip; or a file: text with one name a line, codes beside it or not (see `codes`), .csv
+        or .tsv with one column of names, or .json, a list or {"0": name, ...}, where name may be
+        [id, name].
+      report_progress: function called with a line about what was left out of the lines.
 
     Raises:
       InputError: an unknown list, an unreadable file, names that are codes (see `words`), or codes
@@ -49,55 +50,57 @@ def load(
         return _spaced(_from_open_clip())
     path = Path(place).expanduser()
     if not path.is_file():
-        known = ", ".join((*LISTS, "imagenet"))
-        raise InputError(f"no class names called {place!r} and no such file; known: {known}.")
+        places = ", ".join((*LISTS, "imagenet"))
+        raise InputError(f"no class names called {place!r} and no such file; known: {places}")
     stand_ins.refuse_stand_in(path)
     kind = path.suffix.lower()
     try:
         text = path.read_text("utf-8-sig")
         names = _from_json(json.loads(text)) if kind == ".json" else text.splitlines()
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"cannot read class names from {place}: {error!r}.") from error
+        raise InputError(f"cannot read class names from {place}: {error!r}") from error
     names = _spaced(name for name in names if name.strip())
     if kind == ".json" and not any(codes.WORDNET.match(name) for name in names):
         return names
     try:
-        found = codes.without(names, table=kind in (".csv", ".tsv"))
+        class_names = codes.without(names, table=kind in (".csv", ".tsv"))
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
-    return _said(found, say)
+    return _said(class_names, report_progress)
 
 
-def words(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> tuple[str, ...]:
+def words(
+    names: Sequence[str], report_progress: Callable[[str], None] = lambda text: None
+) -> tuple[str, ...]:
     """A data set's class names with spaces for underscores, as CLIP's own examples write them.
 
     OpenOOD-VLM's frozen networks leave CIFAR-100's underscores in the prompts.
 
     Args:
-      names: of the classes; codes beside all of them are left out, see `codes`.
-      say: told what was left out.
+      names: names of the classes; codes beside all of them are left out, see `codes`.
+      report_progress: function called with a line about what was left out.
 
     Raises:
       InputError: none, all are numbers or WordNet ids, which say nothing to a text tower, or codes
         stand beside some.
     """
-    return _said(codes.without(_spaced(names), ordered=False), say)
+    return _said(codes.without(_spaced(names), ordered=False), report_progress)
 
 
-def _said(found: codes.Names, say: Callable[[str], None]) -> tuple[str, ...]:
-    if found.note:
-        say(found.note)
-    return found.names
+def _said(class_names: codes.Names, report_progress: Callable[[str], None]) -> tuple[str, ...]:
+    if class_names.note:
+        report_progress(class_names.note)
+    return class_names.names
 
 
 def _spaced(names: Iterable[str]) -> tuple[str, ...]:
     names = tuple(name.replace("_", " ").strip() for name in names)
     if not names:
-        raise InputError("there are no class names.")
+        raise InputError("there are no class names")
     if all(re.fullmatch(r"n?\d+", name) for name in names):
         raise InputError(
             f"class names such as {names[0]!r} are codes, not words; "
-            "give a file of names, one per line in the order of the classes."
+            "give a file of names, one per line in the order of the classes"
         )
     return names
 
@@ -113,14 +116,14 @@ def _from_json(content) -> list[str]:
 
 def _from_open_clip() -> Sequence[str]:
     """Reads open_clip's list without importing it, which would import torch."""
-    found = importlib.util.find_spec("open_clip")
+    spec = importlib.util.find_spec("open_clip")
     file, variable = _OPEN_CLIP
-    path = Path(found.origin).with_name(file) if found and found.origin else None
+    path = Path(spec.origin).with_name(file) if spec and spec.origin else None
     if path and path.is_file():
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == variable:
                 return ast.literal_eval(node.value)
     raise InputError(
         "ImageNet's class names are not here; `pip install open_clip_torch` brings OpenAI's list "
-        f"(its {variable}), or give a file with one name per line."
+        f"(its {variable}), or give a file with one name per line"
     )

@@ -34,7 +34,7 @@ def without(lines: Sequence[str], *, ordered: bool = True, table: bool = False) 
     """The names in lines that may have codes beside them.
 
     Args:
-      lines: one per class, none empty.
+      lines: lines, one per class, none empty.
       ordered: whether their order is that of the classes, so that numbers must follow it. Those of
         class folders need not: a folder's images come with its name.
       table: whether they are the lines of a CSV or TSV file.
@@ -89,10 +89,10 @@ def _name_column(lines: list[str], delimiter: str, ordered: bool, certain: bool)
 
 def _front_removed(names: list[str], ordered: bool) -> list[str] | None:
     """The names without the code in front of each; None if one has none or they count nothing."""
-    found = [_FRONT.match(name) for name in names]
-    if not all(found) or not _are_codes([m[1] for m in found], ordered):
+    matches = [_FRONT.match(name) for name in names]
+    if not all(matches) or not _are_codes([m[1] for m in matches], ordered):
         return None
-    return [name[m.end() :] for name, m in zip(names, found, strict=True)]
+    return [name[m.end() :] for name, m in zip(names, matches, strict=True)]
 
 
 def _are_codes(column: Sequence[str], ordered: bool) -> bool:

@@ -48,12 +48,13 @@ def load(
     """Reads the candidates.
 
     Args:
-      place: "embedded"; "wordnet" to look for its database in the usual places; or a path: a folder
-        with data.noun and data.adj, NLTK's wordnet.zip, or a folder of official text files.
+      place: source of the words: "embedded"; "wordnet" to look for its database in the usual
+        places; or a path: a folder with data.noun and data.adj, NLTK's wordnet.zip, or a folder of
+        official text files.
       skip: files to leave out, as a comma-separated string or a collection.
-      first: "nouns" or "adjectives": what a word that is both becomes. The official program takes
-        files in the order of a directory listing, so either.
-      lost_heads: derive like the official parser (see `synsets`).
+      first: kind of a word that is both, "nouns" or "adjectives". The official program takes files
+        in the order of a directory listing, so it may be either.
+      lost_heads: whether to leave out the same words as the official parser, see `synsets`.
 
     Raises:
       InputError: nothing there; the message says where it looked and how to get WordNet.
@@ -62,7 +63,7 @@ def load(
         return join(embedded.FILES, skip, first, "embedded")
     path = find_wordnet() if place == "wordnet" else Path(place).expanduser()
     if not path.exists():
-        raise InputError(f"there is no word list {path}; {_HELP}.")
+        raise InputError(f"there is no word list {path}; {_HELP}")
     if path.is_dir() and not (path / "data.noun").exists():
         return join(_text_files(path), skip, first, str(path))
     nouns, adjectives = (_database(path, name) for name in ("data.noun", "data.adj"))
@@ -84,12 +85,10 @@ def join(
     """
     order = {"nouns": ("noun", "adj"), "adjectives": ("adj", "noun")}.get(first)
     if order is None:
-        raise InputError(f"first must be 'nouns' or 'adjectives', got {first!r}.")
+        raise InputError(f"first must be 'nouns' or 'adjectives', got {first!r}")
     skip = [name for name in skip.split(",") if name] if isinstance(skip, str) else skip
     if unknown := set(skip) - set(files) - set(LEXICOGRAPHER_FILES.values()):
-        raise InputError(
-            f"cannot skip {', '.join(sorted(unknown))}; there are: {', '.join(files)}."
-        )
+        raise InputError(f"cannot skip {', '.join(sorted(unknown))}; there are: {', '.join(files)}")
     seen: set[str] = set()
     words: dict[str, list[str]] = {"noun": [], "adj": []}
     for kind in order:
@@ -100,7 +99,7 @@ def join(
                 seen.update(fresh)
     if not seen:
         raise InputError(
-            f"no word is left of {source or 'the files'}; skipped: {', '.join(skip) or 'none'}."
+            f"no word is left of {source or 'the files'}; skipped: {', '.join(skip) or 'none'}"
         )
     return Corpus(tuple(words["noun"]), tuple(words["adj"]), source)
 
@@ -123,10 +122,10 @@ def synsets(
     repeats within a file, none of one letter.
 
     Args:
-      lines: of data.noun or data.adj, as text.
-      source: what errors call them.
-      lost_heads: in adj.all, leave out head synsets without a direct antonym earlier in the file.
-        NegLabel's parser lost the line that opens each antonym cluster; this imitates it.
+      lines: lines of data.noun or data.adj, as text.
+      source: name of the file for error messages.
+      lost_heads: whether to leave out, in adj.all, head synsets without a direct antonym earlier in
+        the file. NegLabel's parser lost the line that opens each antonym cluster; this imitates it.
 
     Raises:
       InputError: a line is not in WordNet's format; it is named.
@@ -144,7 +143,7 @@ def synsets(
             lost = head and not any(target < int(offset) for target in antonyms)
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"{source}, line {number}: not a line of WordNet's data files: {line[:60]!r}."
+                f"{source}, line {number}: not a line of WordNet's data files: {line[:60]!r}"
             ) from error
         for marker in ("(a)", "(p)", "(ip)"):
             word = word.removesuffix(marker)
@@ -170,10 +169,10 @@ def find_wordnet() -> Path:
     nltk += [Path(root, "nltk_data") for root in _SHARED]
     places += [Path(root, "corpora/wordnet") for root in dict.fromkeys(nltk)]
     for place in places:
-        for found in (place, place.with_name(f"{place.name}.zip")):  # NLTK keeps the zip file
-            if found.is_file() or (found / "data.noun").is_file():
-                return found
-    raise InputError(f"there is no WordNet in {', '.join(map(str, places))}; {_HELP}.")
+        for candidate in (place, place.with_name(f"{place.name}.zip")):  # NLTK keeps the zip file
+            if candidate.is_file() or (candidate / "data.noun").is_file():
+                return candidate
+    raise InputError(f"there is no WordNet in {', '.join(map(str, places))}; {_HELP}")
 
 
 _SYSTEM = ("/usr/share/wordnet", "/usr/local/WordNet-3.0/dict")  # Debian's; Princeton's own
@@ -202,7 +201,7 @@ def _database(path: Path, name: str) -> list[str]:
             member = next((n for n in archive.namelist() if n.split("/")[-1] == name), name)
             return archive.read(member).decode("utf-8").splitlines()
     except (OSError, KeyError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read WordNet's {name} in {path} ({error}); {_HELP}.") from error
+        raise InputError(f"cannot read WordNet's {name} in {path} ({error}); {_HELP}") from error
 
 
 def _text_files(folder: Path) -> dict[str, list[str]]:
@@ -213,8 +212,8 @@ def _text_files(folder: Path) -> dict[str, list[str]]:
             try:
                 lines = path.read_text("utf-8-sig").splitlines()
             except UnicodeDecodeError as error:
-                raise InputError(f"{path} is not a text file (UTF-8): {error.reason}.") from error
+                raise InputError(f"{path} is not a text file (UTF-8): {error.reason}") from error
             files[path.name.removesuffix(".txt")] = [w for line in lines if (w := line.strip())]
     if not files:
-        raise InputError(f"{folder} has no data.noun and no noun.*.txt or adj.*.txt; {_HELP}.")
+        raise InputError(f"{folder} has no data.noun and no noun.*.txt or adj.*.txt; {_HELP}")
     return files

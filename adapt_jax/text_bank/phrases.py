@@ -17,7 +17,7 @@ def of(adjectives: Sequence[str], seed: int = 0) -> tuple[str, ...]:
     """One phrase per adjective, its superclass drawn as the original draws it.
 
     Args:
-      adjectives: the words, in the order in which the original visits them.
+      adjectives: adjectives, in the order in which the original visits them.
       seed: seed of Python's own generator; the original's is 0.
     """
     draw = random.Random(seed).choice

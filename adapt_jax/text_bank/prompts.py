@@ -74,27 +74,27 @@ def make(
     noun: str | Sequence[str] = (),
     adjective: str | Sequence[str] = (),
 ) -> Prompts:
-    """A preset, with what is given in place of its own templates.
+    """A preset of templates, some of which may be replaced.
 
     Args:
-      preset: a key of `PRESETS`.
-      labels: one template or several for the ID labels, or `file:PATH` with one template a line
+      preset: name of the preset, a key of `PRESETS`.
+      labels: template or templates for the ID labels, or `file:PATH` with one template a line
         (such as OpenAI's 80 for ImageNet).
-      noun: the same for the noun negatives.
-      adjective: the same for the adjective negatives.
+      noun: template or templates for the noun negatives.
+      adjective: template or templates for the adjective negatives.
 
     Raises:
       InputError: an unknown preset, an unreadable file, or a template without exactly one `{}`.
     """
     if preset not in PRESETS:
-        raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}.")
+        raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}")
     given = {"labels": labels, "noun": noun, "adjective": adjective}
     own: dict[str, Any]
     own = {kind: found for kind, value in given.items() if (found := _templates(value))}
     prompts = PRESETS[preset]._replace(**own)
     for template in (*prompts.labels, *prompts.noun, *prompts.adjective):
         if template.count("{}") != 1:
-            raise InputError(f"a prompt needs exactly one {{}} for the word, got {template!r}.")
+            raise InputError(f"a prompt needs exactly one {{}} for the word, got {template!r}")
     return prompts
 
 
@@ -107,10 +107,10 @@ def ensemble(features: Iterable[np.ndarray], unit_first: bool = True) -> np.ndar
     """Averages templates: text features (C, D) of each -> (C, D) unit rows.
 
     Args:
-      features: one array per template; taken one after the other, so that a generator need not hold
-        them all.
-      unit_first: whether each feature counts with unit length, as in almost all CLIP programs; CSP
-        averages what the text tower gives.
+      features: arrays (C, D), one per template; read one after the other, so that a generator need
+        not hold them all.
+      unit_first: whether each feature is scaled to unit length first, as in almost all CLIP
+        programs; CSP averages the outputs of the text tower.
     """
     parts = (l2_normalize(jnp.asarray(part)) if unit_first else part for part in features)
     total: Any = functools.reduce(operator.add, parts)
@@ -129,8 +129,8 @@ def _lines(path: str) -> list[str]:
     try:
         lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the prompts in {path}: {error}.") from error
+        raise InputError(f"cannot read the prompts in {path}: {error}") from error
     lines = [line.strip() for line in lines if line.strip()]
     if not lines:
-        raise InputError(f"{path} has no prompt in it.")
+        raise InputError(f"{path} has no prompt in it")
     return lines

@@ -1,4 +1,4 @@
-"""Between steps: what a method does with the whole training set (a start, a clustering).
+"""What a method does with the whole training set between steps: its start, or a clustering.
 
 The set goes un-augmented through the network in evaluation mode, normalised as in training. When
 this happens depends on the step alone, and its randomness on the run's key and the epoch, so that a
@@ -29,8 +29,9 @@ def make(method: Method, plan: Plan, mesh, labels: np.ndarray, embed: Embed) -> 
       method: the objective.
       plan: the length of the run.
       mesh: the devices; embeddings are split over them.
-      labels: (N,) int32, what the loss is told of each training image.
-      embed: the network's variables -> (N, D), what the method reads of every training image.
+      labels: int32 (N,), the label or index of each training image that the loss gets.
+      embed: function from the network's variables to the outputs (N, D) of all training images that
+        the method reads.
     """
     if method.start is None and method.refresh is None:
         return lambda state, step: state

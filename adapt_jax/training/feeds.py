@@ -37,7 +37,7 @@ class Feed(Protocol):
         """Takes `count` steps within one epoch; metrics (count,) each, on the host."""
 
     def close(self) -> None:
-        """Lets go of whatever it holds."""
+        """Frees the images, threads and worker processes that the feed holds."""
 
 
 def make(
@@ -57,8 +57,8 @@ def make(
       plan: the length of the run.
       mesh: the devices.
       train_set: the training images, which decide which feed it is, and their labels.
-      state: where training starts; only its step, its key and its shapes matter.
-      host_input: how images that stay files are read.
+      state: the state at the start; only its step, its key and its shapes matter.
+      host_input: settings for reading images that stay files.
       keep_names: whether the program keeps the names of its phases, see `compilation.timed`.
     """
     step = sharded_step(parts, mesh, plan.microbatches)

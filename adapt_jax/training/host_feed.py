@@ -94,7 +94,7 @@ class HostFeed:
             raise
 
     def run(self, state: TrainState, count: int) -> tuple[TrainState, Metrics]:
-        """See `Feed`; raises InputError or TrainingFailed for an image that cannot be had."""
+        """See `Feed`; raises InputError or TrainingFailed for an image that cannot be read."""
         log: list[dict[str, jax.Array]] = []
         waits: list[float] = []
         for _ in range(count):
@@ -128,15 +128,15 @@ class HostFeed:
             if idle_since is None and (running is None or running.is_ready()):
                 idle_since = time.perf_counter()
             try:
-                found = self._ready.get(timeout=_GLANCE)
+                batch = self._ready.get(timeout=_GLANCE)
                 break
             except queue.Empty:
                 continue
-        if isinstance(found, Exception):
-            code = processes.EXIT_INPUT if isinstance(found, InputError) else 1
-            processes.leave_alone(found, code)
-            raise found
-        return found, 0.0 if idle_since is None else time.perf_counter() - idle_since
+        if isinstance(batch, Exception):
+            code = processes.EXIT_INPUT if isinstance(batch, InputError) else 1
+            processes.leave_alone(batch, code)
+            raise batch
+        return batch, 0.0 if idle_since is None else time.perf_counter() - idle_since
 
     def _read(self) -> None:
         """The thread: asks for batches ahead and delivers them in order."""
@@ -185,10 +185,10 @@ class HostFeed:
             )
         )
 
-    def _put(self, found: _Batch | Exception) -> None:
+    def _put(self, batch: _Batch | Exception) -> None:
         while not self._closed.is_set():
             try:
-                self._ready.put(found, timeout=0.1)
+                self._ready.put(batch, timeout=0.1)
                 return
             except queue.Full:
                 continue

@@ -24,9 +24,9 @@ def value_and_grad(encode: Callable, loss: Callable, count: int) -> Callable:
     what the parts say.
 
     Args:
-      encode: (params, views (b, V, h, w, 3)) -> ((V, b, D), statistics).
-      loss: (V, B, D) -> (loss (), aux).
-      count: parts; divides B.
+      encode: function (params, views (b, V, h, w, 3)) -> ((V, b, D), statistics).
+      loss: function (V, B, D) -> (loss (), aux).
+      count: number of microbatches, a divisor of B.
     """
 
     def whole(params, views):

@@ -35,7 +35,7 @@ class Plan(NamedTuple):
         """The step before which nothing has to happen between steps, from `step` on.
 
         Args:
-          step: steps taken so far.
+          step: number of steps taken so far.
           limits: further steps to stop at, such as the ends of a profile.
         """
         intervals = (self.log_every, self.checkpoint_every, self.steps_per_epoch)

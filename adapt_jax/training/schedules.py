@@ -1,4 +1,4 @@
-"""Learning-rate schedules by name: sane defaults, and the official ones as they execute.
+"""Learning-rate schedules by name: usual defaults, and the official ones as they execute.
 
 A schedule is `rate(step)` for an integer array `step`, the number of steps taken so far.
 """
@@ -139,11 +139,11 @@ def make(
     """Builds a schedule by name.
 
     Args:
-      name: one of `FACTORIES`.
-      base_lr: peak rate.
-      total_steps: length of the run.
-      steps_per_epoch: steps in one epoch.
-      **parameters: of the schedule itself, e.g. `warmup_epochs`.
+      name: name of the schedule, one of `FACTORIES`.
+      base_lr: peak learning rate.
+      total_steps: number of steps of the run.
+      steps_per_epoch: number of steps in one epoch.
+      **parameters: parameters of the schedule itself, such as `warmup_epochs`.
 
     Raises:
       ValueError: unknown name, or a value out of its range.

@@ -17,7 +17,7 @@ def sharded_step(parts: Parts, mesh, microbatches: int = 1) -> train_step.Step:
     Args:
       parts: the network, method, optimiser, schedule and augmentation.
       mesh: the devices the batch is split over.
-      microbatches: parts a batch goes through the network in.
+      microbatches: number of microbatches that a batch is split into.
     """
     whole = sharding.replicated(mesh)
     return train_step.make_step(
@@ -31,10 +31,10 @@ def sharded_loop(step: train_step.Step, plan: Plan, mesh, max_steps: int):
     """`train_loop.make_loop` over the mesh, jitted; the state it is given is used up.
 
     Args:
-      step: from `sharded_step`.
-      plan: the number of images and the batch size.
+      step: the step function, from `sharded_step`.
+      plan: the plan, of which the number of images and the batch size are used.
       mesh: the devices the batch is split over.
-      max_steps: the most steps of one dispatch.
+      max_steps: largest number of steps of one dispatch.
     """
     whole, split = sharding.replicated(mesh), sharding.over_batch(mesh)
     loop = train_loop.make_loop(

@@ -28,11 +28,11 @@ def make_loop(
     first `count` are real.
 
     Args:
-      step: from `make_step`.
-      batch_size: B, global.
-      num_images: N.
+      step: the step function, from `make_step`.
+      batch_size: global batch size B.
+      num_images: number of training images N.
       max_steps: upper bound of `count`.
-      shard: constrains the batch's indices to be split over the devices.
+      shard: function that constrains the batch's indices to be split over the devices.
     """
     per_epoch = steps_per_epoch(num_images, batch_size)
 

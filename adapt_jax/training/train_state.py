@@ -1,4 +1,4 @@
-"""Everything that decides the rest of a training run, in one record.
+"""The state of a training run: everything that decides its next steps, in one record.
 
 Batches and augmentation are drawn from the key folded with the step, so that nothing but the state
 decides what comes next and a resumed run equals one that never stopped.
@@ -33,9 +33,9 @@ def create(key: jax.Array, parts: Parts, image_shape: tuple[int, int, int]) -> T
     """The state before the first step.
 
     Args:
-      key: of the run, from its seed.
-      parts: the network, method and optimiser; `parts.dtype` is that of the parameters.
-      image_shape: (H, W, 3) of the network's input.
+      key: random key of the run, from its seed.
+      parts: the network, method and optimiser; `parts.dtype` is the dtype of the parameters.
+      image_shape: shape (H, W, 3) of the network's input.
     """
     variables = parts.model.init(jax.random.fold_in(key, INIT_MODEL), image_shape, parts.dtype)
     return TrainState(

@@ -31,8 +31,9 @@ def make_step(
 
     Args:
       parts: the network, method, optimiser, schedule and augmentation.
-      replicate: constrains the small (V, B, D) embeddings to live whole on every device.
-      num_microbatches: parts of the batch that the network sees one after the other, see
+      replicate: function that constrains the small (V, B, D) embeddings to be replicated on every
+        device.
+      num_microbatches: number of microbatches that go through the network one after the other, see
         `microbatches`.
     """
 
@@ -93,12 +94,12 @@ def _all_finite(tree: Any) -> jax.Array:
 
 
 def loss_labels(method: Method, labels: np.ndarray | None, num_images: int) -> np.ndarray:
-    """What the loss is told of each training image, (N,) int32: its label, or its index.
+    """The label (N,) int32 that the loss gets for each training image: its class, or its index.
 
     Args:
-      method: the objective; `Method.label_kind` decides.
-      labels: (N,) int, or None where there are none.
-      num_images: N.
+      method: the objective, whose `label_kind` decides.
+      labels: class labels (N,), integers, or None where there are none.
+      num_images: number of training images N.
     """
     if method.label_kind == "indices":
         return np.arange(num_images, dtype=np.int32)

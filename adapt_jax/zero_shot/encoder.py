@@ -33,13 +33,13 @@ class Encoder(NamedTuple):
     """A model whose parameters are on every device of a mesh; batches are split over it.
 
     fingerprint: SHA-256 of all that its embeddings depend on.
-    say: told what is being encoded and how fast.
+    report_progress: function called with a line about progress and speed.
     """
 
     model: clip.Model
     fingerprint: str
     mesh: Mesh
-    say: Callable[[str], None]
+    report_progress: Callable[[str], None]
 
     def images(
         self,
@@ -47,14 +47,14 @@ class Encoder(NamedTuple):
         count: int,
         batch_size: int,
         what: str,
-        watch: Callable | None = None,
+        profile: Callable | None = None,
     ) -> np.ndarray:
         """`count` images in blocks (n, S, S, 3) -> (count, D) float32 unit rows.
 
         Blocks are uint8, or floats that count as normalised. `watch` profiles the passes, see
         `clip.encode_images`.
         """
-        run = partial(clip.encode_images, self.model, blocks, watch=watch)
+        run = partial(clip.encode_images, self.model, blocks, profile=profile)
         return unit(self._embed(run, count, batch_size, what, "images"), what)
 
     def texts(
@@ -77,22 +77,22 @@ class Encoder(NamedTuple):
             batch_size=-(-batch_size // devices) * devices,
             put=partial(sharding.shard_batch, self.mesh),
             get=lambda out: np.asarray(gather(out)),
-            progress=progress.reporter(self.say, f"CLIP: {what}", count, kind),
+            progress=progress.reporter(self.report_progress, f"CLIP: {what}", count, kind),
         )
 
 
-def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
+def load(source: Source, mesh: Mesh, report_progress: Callable[[str], None]) -> Encoder:
     """Loads a CLIP and puts it on every device.
 
     Args:
-      source: where its files are.
+      source: location of its files.
       mesh: the devices.
-      say: called with a line that says what is being done.
+      report_progress: function called with a line about the current step.
 
     Raises:
       InputError: see `clip.load`; or the model needs another tokenizer.
     """
-    say(f"CLIP: loading {source.path}")
+    report_progress(f"CLIP: loading {source.path}")
     model = clip.load(
         source.path,
         source.revision or None,
@@ -101,9 +101,11 @@ def load(source: Source, mesh: Mesh, say: Callable[[str], None]) -> Encoder:
     )
     check_model(model.architecture.text)
     if model.guess:
-        say(f"CLIP: warning: {model.guess}")
+        report_progress(f"CLIP: warning: {model.guess}")
     fingerprint = model.fingerprint()
-    return Encoder(model.placed(partial(sharding.replicate, mesh)), fingerprint, mesh, say)
+    return Encoder(
+        model.placed(partial(sharding.replicate, mesh)), fingerprint, mesh, report_progress
+    )
 
 
 def unit(rows: np.ndarray, what: str) -> np.ndarray:
@@ -119,6 +121,6 @@ def unit(rows: np.ndarray, what: str) -> np.ndarray:
     if wrong.size:
         raise InputError(
             f"{what}: {wrong.size} of {len(rows)} embeddings are zero or not finite (the first is "
-            f"row {wrong[0]}); with float16, try another dtype."
+            f"row {wrong[0]}); with float16, try another dtype"
         )
     return rows / norm[:, None].astype(rows.dtype)

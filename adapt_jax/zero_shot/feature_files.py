@@ -50,7 +50,7 @@ def load(folder: str, *, full_spectrum: bool) -> Embeddings:
     """Reads a folder of embeddings.
 
     Args:
-      folder: as the head of this file says.
+      folder: folder of npz files, laid out as described at the head of this file.
       full_spectrum: whether covariate-shifted ID sets count as ID; else they are left out.
 
     Raises:

@@ -72,7 +72,7 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
     """The sets of an evaluation: `id_test` and, in `sets`, those to be told from it.
 
     Args:
-      ood: a suite's name, or "group/name=source,...".
+      ood: name of a suite, or "group/name=source,...".
       test_data: source of the ID images; "" where the suite fixes it.
       full_spectrum: whether covariate-shifted sets count as ID; else they are left out.
 
@@ -80,14 +80,14 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
       InputError: there is no ID set or there are two, or no OOD set, or full_spectrum without
         shifted sets.
     """
-    found = suites.resolve(ood)
-    if found.id_test.source and test_data:
-        raise InputError(f"config field test_data has no effect here: {fixed_by(found)}")
-    if not found.id_test.source:
-        found = found._replace(id_test=suites.Expected(test_data))
-    if not found.id_test.source:
+    protocol = suites.resolve(ood)
+    if protocol.id_test.source and test_data:
+        raise InputError(f"config field test_data has no effect here: {fixed_by(protocol)}")
+    if not protocol.id_test.source:
+        protocol = protocol._replace(id_test=suites.Expected(test_data))
+    if not protocol.id_test.source:
         raise InputError("config field test_data is empty; name the source of the ID images")
-    kept = tuple(s for s in found.sets if full_spectrum or s.group != SHIFTED)
+    kept = tuple(s for s in protocol.sets if full_spectrum or s.group != SHIFTED)
     groups = {s.group for s in kept}
     if not groups - {SHIFTED}:
         raise InputError("config field ood names no OOD set")
@@ -95,14 +95,14 @@ def suite(ood: str, test_data: str, full_spectrum: bool) -> suites.Suite:
         raise InputError(
             f"full_spectrum needs covariate-shifted ID sets, {SHIFTED}/name=source; there are none"
         )
-    return found._replace(sets=kept)
+    return protocol._replace(sets=kept)
 
 
-def fixed_by(found: suites.Suite) -> str:
+def fixed_by(protocol: suites.Suite) -> str:
     """Why the test_data of a config is not used."""
     return (
-        f"suite {found.name} fixes the ID test set, {found.id_test.source}; name the OOD sets "
-        "themselves in ood to evaluate another"
+        f"suite {protocol.name} fixes the ID test set, {protocol.id_test.source}; name the OOD "
+        "sets themselves in ood to evaluate another"
     )
 
 
@@ -142,14 +142,14 @@ def cut(preprocessing: Preprocessing, model: clip.Model) -> partial:
 
 
 def open_sets(
-    sets: suites.Suite, transform: partial, say: Callable[[str], None]
+    sets: suites.Suite, transform: partial, report_progress: Callable[[str], None]
 ) -> tuple[dict[str, sources.Stream], dict[str, str]]:
     """Every set by name, "id" first, and the group of the others; no image is decoded.
 
     Args:
-      sets: from `suite`.
-      transform: from `cut`.
-      say: called with one line per set.
+      sets: the sets, from `suite`.
+      transform: function that prepares an image, from `cut`.
+      report_progress: function called with one line per set.
 
     Raises:
       InputError: a source is wrong, or has another number of images than its protocol.
@@ -161,17 +161,19 @@ def open_sets(
         suites.check_count(one, len(stream.names) + stream.skipped, sets.name)
         opened[one.name] = stream
         count = f"{len(stream.names):,} images{note(stream.passed_over, stream.skipped)}"
-        say(f"{one.group or 'ID':<6} {one.name} = {one.source}: {count}")
+        report_progress(f"{one.group or 'ID':<6} {one.name} = {one.source}: {count}")
     return opened, {one.name: one.group for one in sets.sets}
 
 
-def listed_classes(place: str, id_source: str, say: Callable[[str], None]) -> Classes | None:
+def listed_classes(
+    place: str, id_source: str, report_progress: Callable[[str], None]
+) -> Classes | None:
     """The ID classes by a list of names, those of `id_source?classes=` only.
 
     Args:
-      place: of the list, see `class_names.load`; "data" for names that the ID test set brings.
-      id_source: the source of the ID test set.
-      say: told of codes beside the names, which are left out.
+      place: source of the list, see `class_names.load`; "data" for the names of the ID test set.
+      id_source: source of the ID test set.
+      report_progress: function called with a line about codes beside the names, which are left out.
 
     Returns:
       None where the ID test set brings the names.
@@ -181,7 +183,7 @@ def listed_classes(place: str, id_source: str, say: Callable[[str], None]) -> Cl
     """
     if place == DATA:
         return None
-    names, picked = class_names.load(place, say), sources.parse(id_source).classes
+    names, picked = class_names.load(place, report_progress), sources.parse(id_source).classes
     if picked is not None and len(picked) != len(names):
         if picked[-1] >= len(names):
             raise InputError(
@@ -208,28 +210,29 @@ def labelled(
     listed: Classes | None,
     sets: suites.Suite,
     opened: Mapping[str, sources.Stream],
-    say: Callable[[str], None],
+    report_progress: Callable[[str], None],
 ) -> Labelled:
     """Matches the labels of all ID sets with the ID classes, now that the sets are open.
 
     Args:
-      listed: from `listed_classes`.
-      sets: from `suite`.
-      opened: from `open_sets`.
-      say: told of codes beside the names, which are left out, and the rule for every ID set.
+      listed: the listed classes, from `listed_classes`.
+      sets: the sets, from `suite`.
+      opened: the opened sets, from `open_sets`.
+      report_progress: function called with a line about codes beside the names, which are left out,
+        and about the rule for every ID set.
 
     Raises:
       InputError: the ID test set brings no names, or a set has labels of other classes.
     """
-    source, found = sets.id_test.source, opened[ID]
+    source, id_set = sets.id_test.source, opened[ID]
     own, names = listed, () if listed is None else listed.names
     if own is None:
-        if not found.class_names:
-            lacking = found.flaw or "has no class names; give class_names a file of them"
+        if not id_set.class_names:
+            lacking = id_set.flaw or "has no class names; give class_names a file of them"
             raise InputError(f"{source} {lacking}")
-        names = class_names.words(found.class_names, say)
+        names = class_names.words(id_set.class_names, report_progress)
         picked = sources.parse(source).classes
-        own = classes.named(found.class_names, f"test_data {source}", picked)
+        own = classes.named(id_set.class_names, f"test_data {source}", picked)
     places = {ID: source} | {s.name: s.source for s in sets.sets if s.group == SHIFTED}
     numbered, rules = dict(opened), {}
     for name, place in places.items():
@@ -238,7 +241,7 @@ def labelled(
             place, stream.labels, stream.class_names, own, stream.flaw
         )
         rules[name], numbered[name] = rule, stream._replace(labels=labels)
-        say(f"{name}: {rule}")
+        report_progress(f"{name}: {rule}")
         if name == ID:
             _check_suite(sets.name, own, labels, f"{place}: {rule}")
             own = own._replace(aliases=(aliases,) if aliases else ())
@@ -257,17 +260,17 @@ def embed(
     encoder: Encoder,
     batch_size: int,
     workdir: pathlib.Path,
-    watch: Callable | None = None,
+    profile: Callable | None = None,
 ) -> dict[str, ImageSet]:
     """Every set's embeddings, from WORKDIR/features or network.
 
     Args:
-      opened: from `open_sets`.
-      transform: from `cut`.
-      encoder: the CLIP.
+      opened: the opened sets, from `open_sets`.
+      transform: function that prepares an image, from `cut`.
+      encoder: the CLIP encoder.
       batch_size: number of images per pass over all devices.
-      workdir: of the job.
-      watch: profiles the passes of CLIP; files are then written, not read.
+      workdir: folder of the job.
+      profile: function that profiles the passes of CLIP; files are then written, not read.
 
     Raises:
       InputError: an image cannot be read; it is named.
@@ -280,12 +283,12 @@ def embed(
 
         def run(stream, name=name):
             count = len(stream.names)
-            rows = encoder.images(stream.blocks(), count, batch_size, name, watch)
+            rows = encoder.images(stream.blocks(), count, batch_size, name, profile)
             return {"embeddings": rows}
 
         path = feature_cache.path_of(pathlib.Path(workdir) / "features", name, key)
-        found = _Images(stream, stream.labels)
-        arrays = feature_cache.cached(path, key, found, run, anew=watch is not None)
+        images = _Images(stream, stream.labels)
+        arrays = feature_cache.cached(path, key, images, run, anew=profile is not None)
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
     return sets
 
@@ -294,9 +297,9 @@ def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> np.
     """Embeddings of TANL's noise images (15, D), from WORKDIR/features or network.
 
     Args:
-      encoder: the CLIP.
+      encoder: the CLIP encoder.
       batch_size: number of images per pass over all devices.
-      workdir: of the job.
+      workdir: folder of the job.
     """
     images = noise_images.make(encoder.model.image_size)
     key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()

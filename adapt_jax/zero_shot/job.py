@@ -37,9 +37,9 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     """Runs a config from words and images to results.
 
     Args:
-      config: as `zero_shot.default_config`.
-      workdir: where everything goes; what an earlier run has computed there is used again.
-      given: the config's fields that were set by hand, each of which must have an effect.
+      config: config with the fields of `zero_shot.default_config`.
+      workdir: folder for all files; results of an earlier run in it are used again.
+      given: fields of the config that were set by hand, each of which must have an effect.
 
     Returns:
       What results.json holds.
@@ -52,12 +52,12 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     printer = terminal.printer(console)
     with contextlib.ExitStack() as held:
         with processes.together():
-            chosen, wanted = plan.scoring(config), plan.embedding(config, printer)
+            settings, wanted = plan.scoring(config), plan.embedding(config, printer)
             unused.refuse(given, plan.unused(config), config, default_config())
             path = _prepare(workdir, held)
-        say = _begin(path, console, held)
+        report_progress = _begin(path, console, held)
         with processes.together():
-            encode = encoder.load(wanted.clip, sharding.make_mesh(), say)
+            encode = encoder.load(wanted.clip, sharding.make_mesh(), report_progress)
             transform = image_features.cut(wanted.preprocessing, encode.model)
             opened, groups = image_features.open_sets(wanted.suite, transform, printer)
             names, opened, rules = image_features.labelled(
@@ -66,13 +66,13 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             words = text_features.words_of(wanted.candidates, names)
             console.print(_bank_size(words), highlight=False)
             negatives = sum(words.counts.values())
-            scoring.check(chosen.specs, groups, labels=len(names), negatives=negatives)
+            scoring.check(settings.specs, groups, labels=len(names), negatives=negatives)
         lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
         processes.same("the CLIP weights", encode.fingerprint)
         processes.same("the images", lists)
         size = wanted.image_batch_size
         profiled = profiling.calls(
-            chosen.profiled,
+            settings.profiled,
             path / "profile",
             printer,
             unit="batch",
@@ -83,10 +83,10 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
         )
         try:
             text = text_features.build(words, encode, wanted.text_batch_size, path)
-            with profiled as watch:
-                sets = image_features.embed(opened, transform, encode, size, path, watch)
+            with profiled as profile:
+                sets = image_features.embed(opened, transform, encode, size, path, profile)
             noise = None
-            if any(spec.make().starts_from_noise for spec in chosen.specs):
+            if any(spec.make().starts_from_noise for spec in settings.specs):
                 noise = image_features.embed_noise(encode, size, path)
         except InputError as e:
             processes.leave_alone(e)
@@ -104,18 +104,18 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             "label_rules": rules,
             "unreadable_images": {k: s.skipped for k, s in opened.items() if s.skipped},
         }
-        task = Task(text.bank, sets, groups, chosen.stream, noise)
-        return _finish(chosen, path, task, text, facts, console, say)
+        task = Task(text.bank, sets, groups, settings.stream, noise)
+        return _finish(settings, path, task, text, facts, console, report_progress)
 
 
 def from_features(config, folder: str, workdir: str, *, given: Collection[str] = ()) -> dict:
     """The same for embeddings that were made elsewhere.
 
     Args:
-      config: of which the detectors, the stream and what is made of scores count.
-      folder: see `zero_shot_features`.
-      workdir: where results go.
-      given: the config's fields that were set by hand, each of which must have an effect.
+      config: config, of which only the detectors, the stream and the outputs are used.
+      folder: folder of embeddings, see `zero_shot.feature_files`.
+      workdir: folder that results are written to.
+      given: fields of the config that were set by hand, each of which must have an effect.
 
     Raises:
       InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
@@ -123,23 +123,23 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
     console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            chosen = plan.scoring(config)
+            settings = plan.scoring(config)
             unused.refuse(given, plan.ELSEWHERE, config, default_config())
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
             text, sets, groups, noise, label_rules = loaded
             scoring.check(
-                chosen.specs,
+                settings.specs,
                 groups,
                 labels=len(text.bank.labels),
                 negatives=len(text.bank.negatives),
                 noise=noise is not None,
             )
             path = _prepare(workdir, held)
-        for name, found in sets.items():
-            count, width = found.embeddings.shape
+        for name, embedding_set in sets.items():
+            count, width = embedding_set.embeddings.shape
             rule = f", {label_rules[name]}" if name in label_rules else ""
             console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
-        say = _begin(path, console, held)
+        report_progress = _begin(path, console, held)
         sha256 = loaded.sha256()
         processes.same("the embeddings", sha256)
         facts = {
@@ -150,19 +150,19 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
             "label_rules": label_rules,
         }
         ood = ",".join(f"{group}/{name}" for name, group in groups.items())
-        task = Task(text.bank, sets, groups, chosen.stream, noise)
+        task = Task(text.bank, sets, groups, settings.stream, noise)
         with profiling.calls(
-            chosen.profiled,
+            settings.profiled,
             path / "profile",
             terminal.printer(console),
             unit="step",
             what=f"zero-shot: streams of {folder}, {config.detectors}",
             devices=sharding.described(sharding.make_mesh()),
             dtype="float32",
-            images=chosen.stream.batch_size,
-        ) as watch:
-            chosen = chosen._replace(config={**chosen.config, "ood": ood})
-            return _finish(chosen, path, task, text, facts, console, say, watch)
+            images=settings.stream.batch_size,
+        ) as profile:
+            settings = settings._replace(config={**settings.config, "ood": ood})
+            return _finish(settings, path, task, text, facts, console, report_progress, profile)
 
 
 def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
@@ -182,30 +182,45 @@ def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[
 
 
 def _bank_size(words: text_features.Words) -> str:
-    candidates = {kind: len(found) for kind, found in words.candidates.items()}
-    chosen = [f"{words.counts[k]:,} of {n:,} {k}s" for k, n in candidates.items()]
-    return f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(chosen) or 'none'}"
+    candidates = {kind: len(candidate_words) for kind, candidate_words in words.candidates.items()}
+    numbers = [f"{words.counts[k]:,} of {n:,} {k}s" for k, n in candidates.items()]
+    return (
+        f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(numbers) or 'none'}"
+    )
 
 
 def _finish(
-    chosen: plan.Scoring, path, task: Task, text: Text, facts: Mapping, console, say, watch=None
+    settings: plan.Scoring,
+    path,
+    task: Task,
+    text: Text,
+    facts: Mapping,
+    console,
+    report_progress,
+    profile=None,
 ) -> dict:
     """Scores the sets and writes everything; returns what results.json holds."""
     task = scoring.mixed(task)
-    scored = scoring.run(chosen.specs, task, resamples=chosen.resamples, say=say, watch=watch)
-    say("classes")
+    scored = scoring.run(
+        settings.specs,
+        task,
+        resamples=settings.resamples,
+        report_progress=report_progress,
+        profile=profile,
+    )
+    report_progress("classes")
     predicted = {
-        name: scoring.classify(task.bank.labels, found.embeddings)
-        for name, found in task.sets.items()
+        name: scoring.classify(task.bank.labels, embedding_set.embeddings)
+        for name, embedding_set in task.sets.items()
     }
-    say("results")
+    report_progress("results")
     if processes.is_main():
         with replacing.whole_folder(path / "predictions") as folder:
-            for name, found in task.sets.items():
-                _save_predictions(folder / f"{name}.csv", found, text, *predicted[name])
+            for name, embedding_set in task.sets.items():
+                _save_predictions(folder / f"{name}.csv", embedding_set, text, *predicted[name])
     evaluation = Evaluation(
         title=f"zero-shot with {facts['model']}",
-        config=chosen.config,
+        config=settings.config,
         facts={
             "method": "zero_shot",
             **facts,
@@ -216,7 +231,7 @@ def _finish(
         scored=scored,
         groups=task.groups,
         sets=task.sets,
-        vectors={name: found.embeddings for name, found in task.sets.items()},
+        vectors={name: embedding_set.embeddings for name, embedding_set in task.sets.items()},
         class_names=text.class_names,
         images_of=task.images_of,
     )
@@ -226,18 +241,20 @@ def _finish(
 def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:
     """Share of the ID images whose nearest label is theirs; {} where labels are not known."""
     labels = [task.sets[name].labels for name in task.own]
-    if any(known is None for known in labels):
+    if any(label is None for label in labels):
         return {}
     nearest = np.concatenate([predicted[name][0] for name in task.own])
     return {"id_accuracy": float(np.mean(nearest == np.concatenate(labels)))}
 
 
-def _save_predictions(path: pathlib.Path, found: ImageSet, text: Text, classes, cosines) -> None:
+def _save_predictions(
+    path: pathlib.Path, image_set: ImageSet, text: Text, classes, cosines
+) -> None:
     """The ID label nearest to each image, whatever a detector thinks of it."""
     columns = ("image", "class", "class_name", "cosine")
     rows = (
         (name, c, text.class_names[c], round(float(cosine), 6))
-        for name, c, cosine in zip(found.names, classes, cosines)
+        for name, c, cosine in zip(image_set.names, classes, cosines)
     )
     lines = csv_text((dict(zip(columns, row)) for row in rows), columns)
     write_atomically(path, lines)

@@ -14,7 +14,7 @@ def make(size: int, seed: int = 0) -> np.ndarray:
     As in the original they go to CLIP as they are, without its normalisation.
 
     Args:
-      size: height and width in pixels; the original's is 224.
+      size: height and width in pixels; the original uses 224.
       seed: seed of the noise.
 
     Returns:

@@ -83,41 +83,45 @@ def scoring(config) -> Scoring:
 
 def unused(config) -> Reasons:
     """The fields that decide nothing in a job of this config, and why."""
-    found = {}
+    reasons = {}
     suite = suites.resolve(config.ood)
     if suite.id_test.source:
-        found["test_data"] = image_features.fixed_by(suite)
+        reasons["test_data"] = image_features.fixed_by(suite)
     if pathlib.Path(config.clip.path).expanduser().exists():
-        found["clip.revision"] = "clip.path is a file or folder here, which has no revisions"
+        reasons["clip.revision"] = "clip.path is a file or folder here, which has no revisions"
     templates, negatives = config.prompts, config.negatives
     if templates.labels and templates.noun and templates.adjective:
-        found["prompts.preset"] = "prompts.labels, noun and adjective replace all it has"
+        reasons["prompts.preset"] = "prompts.labels, noun and adjective replace all it has"
     if negatives.count is not None:
-        found["negatives.fraction"] = f"negatives.count is {negatives.count}, and goes first"
+        reasons["negatives.fraction"] = f"negatives.count is {negatives.count}, and goes first"
     if not (negatives.fraction if negatives.count is None else negatives.count):
         ranked = (f"negatives.{name}" for name in ("percentile", "convention", "near_duplicate"))
         wanted = ("corpus", "prompts.noun", "prompts.adjective", *ranked)
-        found |= dict.fromkeys(wanted, "no negatives are wanted (negatives.fraction or count is 0)")
+        reasons |= dict.fromkeys(
+            wanted, "no negatives are wanted (negatives.fraction or count is 0)"
+        )
     elif config.corpus.place == "embedded":
-        found["corpus.lost_heads"] = "it is about WordNet's files, corpus.place is 'embedded'"
-    return found
+        reasons["corpus.lost_heads"] = "it is about WordNet's files, corpus.place is 'embedded'"
+    return reasons
 
 
-def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embedding:
+def embedding(config, report_progress: Callable[[str], None] = lambda text: None) -> Embedding:
     """Reads what makes embeddings of words and images; opens no image.
 
     Args:
-      config: of the job.
-      say: called with a line that a person should read.
+      config: config of the job.
+      report_progress: function called with lines for the user.
 
     Raises:
       InputError: names, words or sources that are not there or do not fit each other.
     """
     suite = image_features.suite(config.ood, config.test_data, config.full_spectrum)
-    found = Embedding(
+    plan = Embedding(
         clip=Source(**config.clip.to_dict()),
         suite=suite,
-        classes=image_features.listed_classes(config.class_names, suite.id_test.source, say),
+        classes=image_features.listed_classes(
+            config.class_names, suite.id_test.source, report_progress
+        ),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
         ),
@@ -125,5 +129,5 @@ def embedding(config, say: Callable[[str], None] = lambda text: None) -> Embeddi
         text_batch_size=config.text_batch_size,
         image_batch_size=config.image_batch_size,
     )
-    image_features.check(suite, found.preprocessing)
-    return found
+    image_features.check(suite, plan.preprocessing)
+    return plan

@@ -65,11 +65,13 @@ def mixed(task: Task) -> Task:
     """The task with as many images of each set as its mix says."""
     if task.settings.mix == streams.ALL:
         return task
-    sizes = {name: len(found.names) for name, found in task.sets.items()}
+    sizes = {name: len(embedding_set.names) for name, embedding_set in task.sets.items()}
     wanted = streams.mixed(sizes.pop(ID), sizes, task.settings)
     sets = {
-        name: found.take(streams.draw(len(found.names), wanted[name], task.settings))
-        for name, found in task.sets.items()
+        name: embedding_set.take(
+            streams.draw(len(embedding_set.names), wanted[name], task.settings)
+        )
+        for name, embedding_set in task.sets.items()
     }
     return task._replace(sets=sets)
 
@@ -79,41 +81,43 @@ def run(
     task: Task,
     *,
     resamples: int = 0,
-    say: Callable[[str], None],
-    watch: Callable | None = None,
+    report_progress: Callable[[str], None],
+    profile: Callable | None = None,
 ) -> Scored:
     """Scores every set of a task with every detector, see `results.scoring.run`.
 
     Args:
       specs: the detectors.
       task: the embeddings.
-      resamples: of the bootstrap behind the intervals in each row; 0 for none.
-      say: told what is being done, and how fast.
-      watch: profiles the steps, see `profiling.calls`.
+      resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
+      report_progress: function called with a line about progress and speed.
+      profile: function that profiles the steps, see `profiling.trace.calls`.
 
     Raises:
       InputError: no detector at all could be used; says why.
     """
 
     def fitted(spec: Spec) -> scoring.Fitted:
-        return _fitted(spec, task, say, watch)
+        return _fitted(spec, task, report_progress, profile)
 
-    return scoring.run(specs, fitted, task.groups, resamples=resamples, say=say)
+    return scoring.run(
+        specs, fitted, task.groups, resamples=resamples, report_progress=report_progress
+    )
 
 
-def _fitted(spec: Spec, task: Task, say, watch) -> scoring.Fitted:
+def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
     detector: Any = spec.make()  # a StreamDetector
     step: Any = compiled(detector.step)
-    if watch is not None:
-        step = watch(step, step.lower)
+    if profile is not None:
+        step = profile(step, step.lower)
     width = task.bank.labels.shape[1]
     fresh = partial(detector.start, task.bank, task.noise)
     static = is_static(detector.step, fresh(), width)
 
     def seen(rows: np.ndarray, order: np.ndarray, what: str) -> np.ndarray:
-        done = progress.reporter(say, f"{spec.text}: {what}", len(rows))
-        return scores(step, fresh(), rows, order, task.settings.batch_size, done)
+        on_batch = progress.reporter(report_progress, f"{spec.text}: {what}", len(rows))
+        return scores(step, fresh(), rows, order, task.settings.batch_size, on_batch)
 
     return scoring.Fitted(
         partial(_scores_of_sets if static else _scores_of_streams, task, seen),
@@ -125,14 +129,14 @@ def _fitted(spec: Spec, task: Task, say, watch) -> scoring.Fitted:
 def _scores_of_sets(task: Task, seen: Seen) -> dict[str, np.ndarray]:
     """Each set once: order and company do not matter to the detector."""
     return {
-        name: seen(found.embeddings, np.arange(len(found.names)), name)
-        for name, found in task.sets.items()
+        name: seen(embedding_set.embeddings, np.arange(len(embedding_set.names)), name)
+        for name, embedding_set in task.sets.items()
     }
 
 
 def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
     """A stream of its own for every OOD set, with all ID sets in it."""
-    found: dict[str, np.ndarray] = {}
+    scores: dict[str, np.ndarray] = {}
     for other in task.others:
         parts = {stream_key(own, other): task.sets[own].embeddings for own in task.own}
         parts[other] = task.sets[other].embeddings
@@ -140,8 +144,8 @@ def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
         count = len(rows) - len(parts[other])
         order = streams.order(count, len(parts[other]), task.settings)
         ends = np.cumsum([len(part) for part in parts.values()])[:-1]
-        found |= dict(zip(parts, np.split(seen(rows, order, f"ID with {other}"), ends)))
-    return found
+        scores |= dict(zip(parts, np.split(seen(rows, order, f"ID with {other}"), ends)))
+    return scores
 
 
 def classify(
@@ -150,8 +154,8 @@ def classify(
     """The nearest label of each image, as CLIP classifies: classes (N,) int and cosines (N,).
 
     Args:
-      labels: (C, D) unit rows.
-      embeddings: (N, D) unit rows.
+      labels: unit rows (C, D), the embeddings of the labels.
+      embeddings: unit rows (N, D), the embeddings of the images.
     """
     texts = jnp.asarray(labels)
     nearest = map_rows(partial(_nearest, texts), embeddings, _BLOCK)
@@ -175,8 +179,8 @@ def check(
 
     Args:
       specs: the detectors.
-      groups: as in `Task`.
-      labels, negatives: how many the bank has.
+      groups: group of each set, as in `Task`.
+      labels, negatives: number of labels and of negatives in the bank.
       noise: whether there are, or will be, embeddings of noise images.
 
     Raises:

@@ -98,7 +98,7 @@ def read_candidates(
     Raises:
       InputError: a corpus or prompts that are not there or cannot be, or a choice that is unknown.
     """
-    chosen = prompts.make(**templates)
+    templates_used = prompts.make(**templates)
     settings = Mining(**negatives)
     if settings.convention not in ("neglabel", "openood_vlm"):
         raise InputError(
@@ -109,32 +109,32 @@ def read_candidates(
     drop, as_phrases = options.pop("without_labels"), options.pop("phrases")
     wanted = settings.fraction if settings.count is None else settings.count
     words_read = corpus.load(**options) if wanted else None
-    return Candidates(chosen, words_read, drop, as_phrases, settings)
+    return Candidates(templates_used, words_read, drop, as_phrases, settings)
 
 
-def words_of(found: Candidates, class_names: Sequence[str]) -> Words:
+def words_of(source: Candidates, class_names: Sequence[str]) -> Words:
     """What the bank of some ID classes is made of.
 
     Args:
-      found: from `read_candidates`.
-      class_names: of the ID classes.
+      source: the candidates, from `read_candidates`.
+      class_names: names of the ID classes.
     """
-    settings, class_names = found.mining, tuple(class_names)
-    if found.corpus is None:
-        return Words(class_names, found.prompts, {}, {}, settings)
-    kept = corpus.without(found.corpus, class_names) if found.without_labels else found.corpus
-    if found.as_phrases:
+    settings, class_names = source.mining, tuple(class_names)
+    if source.corpus is None:
+        return Words(class_names, source.prompts, {}, {}, settings)
+    kept = corpus.without(source.corpus, class_names) if source.without_labels else source.corpus
+    if source.as_phrases:
         kept = kept._replace(adjectives=phrases.of(kept.adjectives))
     candidates = {NOUN: kept.nouns, ADJECTIVE: kept.adjectives}
     if settings.convention == "openood_vlm":
         candidates = dict(reversed(candidates.items()))
     counts = _counts(settings, kept)
-    return Words(class_names, found.prompts, candidates, counts, settings, kept.source)
+    return Words(class_names, source.prompts, candidates, counts, settings, kept.source)
 
 
-def _counts(settings: Mining, found: Corpus) -> dict[str, int]:
+def _counts(settings: Mining, words: Corpus) -> dict[str, int]:
     """A share of each kind, or a total split in proportion; at most all there are."""
-    nouns, adjectives = len(found.nouns), len(found.adjectives)
+    nouns, adjectives = len(words.nouns), len(words.adjectives)
     if settings.count is None:
         return {
             NOUN: int(settings.fraction * nouns),
@@ -148,10 +148,10 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
     """The text bank of words, from cache or network.
 
     Args:
-      words: from `words_of`.
-      encoder: the CLIP.
+      words: the words, from `words_of`.
+      encoder: the CLIP encoder.
       batch_size: number of texts per pass over all devices.
-      workdir: of the job.
+      workdir: folder of the job.
 
     Raises:
       InputError: a prompt is too long for the model.
@@ -170,17 +170,17 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
         path = feature_cache.path_of(folder, name, key)
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
 
-    def encode(name: str, templates: Sequence[str], found: Sequence[str]) -> np.ndarray:
-        each = (features(name, prompts.fill(template, found)) for template in templates)
+    def encode(name: str, templates: Sequence[str], entries: Sequence[str]) -> np.ndarray:
+        each = (features(name, prompts.fill(template, entries)) for template in templates)
         return prompts.ensemble(each, words.prompts.unit_first)
 
     labels = encode("labels", words.prompts.labels, words.class_names)
-    chosen, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
+    mined, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
     templates = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
     settings = words.mining
     for kind, candidates in words.candidates.items():
         found = encode(f"{kind}s", templates[kind], candidates)
-        encoder.say(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
+        encoder.report_progress(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
         kept = mine_negatives(
             found,
             labels,
@@ -190,10 +190,10 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
             near_duplicate=settings.near_duplicate,
         )
         names = [candidates[i] for i in kept]
-        chosen += names
+        mined += names
         rows.append(found[kept])
         table += _table(names, kind, found[kept], labels, words.class_names, settings)
-    text = Text(TextBank(labels, np.concatenate(rows)), words.class_names, tuple(chosen))
+    text = Text(TextBank(labels, np.concatenate(rows)), words.class_names, tuple(mined))
     if processes.is_main():
         _save(folder, text, table)
     return text

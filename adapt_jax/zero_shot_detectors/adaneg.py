@@ -4,8 +4,8 @@ Paper: AdaNeg: Adaptive Negative Proxy Guided OOD Detection with Vision-Language
 2024), https://arxiv.org/abs/2410.20149. Code: https://github.com/YBZh/OpenOOD-VLM.
 
 A batch is scored as NegLabel would, its confident images are remembered under their nearest label
-or negative, and it is scored again against what each class remembers. As executed by the authors'
-program, down to its surprises; `make` says which ones have a switch.
+or negative, and it is scored again against what each class remembers. This follows the authors'
+program even where it is surprising; `make` says which of these points have a switch.
 """
 
 from functools import partial
@@ -62,21 +62,23 @@ def make(
     """score = NegLabel's score against the adapted proxies, and usually some of the static one.
 
     Args:
-      logit_scale, groups, group_seed: of NegLabel's score, see `neglabel.make`.
-      memory_length: L. As executed a class counts as full with L - 1 images.
-      threshold, gap: a batch's images with a static score above threshold + gap (1 - threshold) are
-        offered to their nearest label, those below threshold - gap threshold to their nearest
-        negative.
+      logit_scale, groups, group_seed: arguments of NegLabel's score, see `neglabel.make`.
+      memory_length: number L of images that a class remembers. In the authors' code a class is
+        full with L - 1 images.
+      threshold, gap: bounds of the confident static scores. Images of a batch with a static score
+        above threshold + gap (1 - threshold) are offered to their nearest label, those below
+        threshold - gap threshold to their nearest negative.
       beta: sharpness of the sample-adaptive weights exp(-beta (1 - cosine)).
       lambda_: weight of the static score in "combine".
-      proxy: of a class's text and images, "task" takes the mean, "sample" a mean weighted by the
-        similarity to the image being scored.
-      adaptive_gap: the variant that moves one threshold according to the share of ID images among
-        the last 10,000 confident ones. Its "combine" adds the static score unweighted.
-      score: "combine" (adaptive + lambda_ static), "adaptive", "static", or "multiply" (their
-        product).
-      fill_all_slots: use L slots, as the paper has it.
-      truncate_beta: cut beta to an integer, as the original does (its 5.5 is 5); False keeps it.
+      proxy: how a class's text and images are averaged: "task" takes the mean, "sample" a mean
+        weighted by the similarity to the image being scored.
+      adaptive_gap: whether to use the variant that moves one threshold according to the share of
+        ID images among the last 10,000 confident ones. Its "combine" adds the static score
+        unweighted.
+      score: which score is returned: "combine" (adaptive + lambda_ static), "adaptive", "static",
+        or "multiply" (their product).
+      fill_all_slots: whether to use L slots, as the paper has it.
+      truncate_beta: whether to cut beta to an integer, as the original does (its 5.5 is 5).
 
     Scores depend on the order and on the batch size: a batch is scored with the memory it has just
     written, so a stored image sees itself. A job that steps in a loop should donate the state
@@ -212,10 +214,10 @@ def _sample_cosines(
     blocks are not visited, so that a young stream is cheap.
 
     Args:
-      cosine: (C, B), of texts and images.
-      memory: C classes.
-      gram: (C, 1 + S, 1 + S).
-      images: (B, D).
+      cosine: cosines (C, B) of texts and images.
+      memory: the memory of C classes.
+      gram: Gram matrix (C, 1 + S, 1 + S) of each class.
+      images: unit rows (B, D).
 
     Returns:
       (C, B).

@@ -55,11 +55,11 @@ def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
     labels = checked_unit_rows(bank.labels, f"{where}: labels")
     negatives = checked_unit_rows(bank.negatives, f"{where}: negatives", width=labels.shape[1])
     if not len(labels):
-        raise InputError(f"{where}: the text bank has no ID label.")
+        raise InputError(f"{where}: the text bank has no ID label")
     if len(negatives) < groups:
         raise InputError(
             f"{where}: {len(negatives)} negatives cannot fill {groups} groups; "
-            "mine more negatives or lower groups."
+            "mine more negatives or lower groups"
         )
     dtype = working_dtype(jnp.promote_types(labels.dtype, negatives.dtype))
     # Copies: a state may be donated, and the bank is the caller's.
@@ -81,6 +81,6 @@ def images_of(images: jax.Array, valid: jax.Array, bank: TextBank) -> jax.Array:
     if images.ndim != 2 or images.shape[1] != width or valid.shape != images.shape[:1]:
         raise InputError(
             f"step: images must be (B, {width}) as the text bank is and valid (B,), got "
-            f"{images.shape} and {valid.shape}; use the same CLIP model for both."
+            f"{images.shape} and {valid.shape}; use the same CLIP model for both"
         )
     return jnp.where(valid[:, None], images.astype(bank.labels.dtype), 0)

@@ -24,7 +24,7 @@ def make(
     the same scores.
 
     Args:
-      logit_scale, groups, group_seed, temperature: as for `neglabel.make`.
+      logit_scale, groups, group_seed, temperature: arguments of `neglabel.make`.
     """
     return neglabel.make(
         logit_scale=logit_scale, groups=groups, group_seed=group_seed, temperature=temperature

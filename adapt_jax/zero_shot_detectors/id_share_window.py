@@ -11,7 +11,7 @@ _PRIOR = 200  # made-up entries in the beginning, every other one ID
 
 
 def start() -> Ring:
-    """A ring of LENGTH verdicts, 1 for ID and 0 for OOD (int8), with 100 of each in it."""
+    """A ring of LENGTH decisions, 1 for ID and 0 for OOD (int8), that starts with 100 of each."""
     verdicts = jnp.array(np.arange(_PRIOR) % 2 == 0)
     return append(empty(LENGTH, dtype=jnp.int8), verdicts, jnp.ones(_PRIOR, bool))
 
@@ -26,5 +26,5 @@ def push(window: Ring, positives: jax.Array, negatives: jax.Array) -> Ring:
 
 
 def share(window: Ring) -> jax.Array:
-    """The fraction of ID verdicts, ()."""
+    """The fraction of ID decisions, ()."""
     return jnp.sum(window.rows, dtype=jnp.int32) / window.size

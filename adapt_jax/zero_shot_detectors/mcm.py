@@ -15,9 +15,9 @@ def make(*, logit_scale: float = 1.0, temperature: float = 1.0) -> StreamDetecto
     """score = max_c softmax(logit_scale * cosine / temperature)_c over the ID labels.
 
     Args:
-      logit_scale: 1 is the authors' (raw cosines); YBZh/OpenOOD-VLM multiplies by CLIP's own
-        scale, 100, so that its temperature 100 is the authors' 1.
-      temperature: T of the paper; OpenOOD-VLM selects 2 of 0.5, 1, 1.5, 2, 3, 5.
+      logit_scale: factor of the cosines. The authors use 1; YBZh/OpenOOD-VLM uses CLIP's own scale,
+        100, so that its temperature 100 is the authors' 1.
+      temperature: temperature T of the paper; OpenOOD-VLM selects 2 of 0.5, 1, 1.5, 2, 3, 5.
 
     State: the bank; negatives are ignored.
     """

@@ -42,10 +42,10 @@ def write(
     selected images: classes do not affect each other, so round r offers the r-th image of each.
 
     Args:
-      images: (B, D).
-      classes: (B,) integer.
-      entropy: (B,).
-      selected: (B,) bool.
+      images: unit rows (B, D).
+      classes: integers (B,), the class that each image is offered to.
+      entropy: entropy (B,) of each image's prediction.
+      selected: bool (B,), whether each image is offered at all.
 
     Returns:
       The new memory, and written (B,) bool: the image was taken, if only until a later one came.

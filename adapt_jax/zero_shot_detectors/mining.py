@@ -34,13 +34,14 @@ def mine_negatives(
       candidates: (W, D) unit rows. Rank nouns and adjectives in calls of their own, as the authors
         do.
       labels: (C, D) unit rows.
-      percentile: which quantile, in [0, 1].
+      percentile: quantile of the cosines that candidates are ranked by, in [0, 1].
       fraction: share of the candidates to keep: int(fraction * W) of them.
-      count: how many to keep, instead of a fraction.
-      convention: "neglabel" interpolates linearly between order statistics; "openood_vlm" takes
-        element int(percentile * C) of the ascending cosines (the last one, if that is past it).
-      near_duplicate: a candidate whose largest cosine is above this counts as similarity 1, so that
-        it is chosen last; CSP has 0.95. None makes no exception.
+      count: number of candidates to keep, instead of a fraction.
+      convention: definition of the quantile: "neglabel" interpolates linearly between order
+        statistics; "openood_vlm" takes element int(percentile * C) of the ascending cosines (the
+        last one, if that is past it).
+      near_duplicate: cosine above which a candidate counts as a near duplicate of a label and is
+        chosen last; CSP uses 0.95. None makes no exception.
 
     Returns:
       Rows of `candidates`, int64, least similar first; of equal ones the earlier first.
@@ -52,12 +53,12 @@ def mine_negatives(
     one_of(get_args(Convention), convention=convention)
     labels = checked_unit_rows(labels, "mine_negatives: labels")
     if not len(labels):
-        raise InputError("mine_negatives: there is no label.")
+        raise InputError("mine_negatives: there is no label")
     candidates = checked_unit_rows(candidates, "mine_negatives: candidates", width=labels.shape[1])
     total = len(candidates)
     keep = int(fraction * total) if count is None else count
     if not 0 <= keep <= total:
-        raise InputError(f"mine_negatives: count={count} must lie in 0..{total}, the candidates.")
+        raise InputError(f"mine_negatives: count={count} must lie in 0..{total}, the candidates")
     if not total:
         return np.zeros(0, np.int64)
     texts = jnp.asarray(labels, working_dtype(labels.dtype))

@@ -31,11 +31,14 @@ def make(
     """score = mean over groups of the softmax mass on ID labels against one group of negatives.
 
     Args:
-      logit_scale: 100, a constant in the original; YBZh/OpenOOD-VLM uses the checkpoint's own.
-      groups: the last M mod groups negatives are left out. 1 means no grouping: one softmax over
-        all of them (the original then returns a plain sum of ID logits, a mistake not repeated).
-      group_seed: of the shuffle, the one PyTorch draws on CPU; None leaves the negatives in order.
-      temperature: divides the logits.
+      logit_scale: factor of the cosines; the original has the constant 100, YBZh/OpenOOD-VLM uses
+        the checkpoint's own.
+      groups: number of groups; the last M mod groups negatives are left out. 1 means no grouping:
+        one softmax over all of them (the original then returns a plain sum of ID logits, a mistake
+        not repeated).
+      group_seed: seed of the shuffle, the one PyTorch draws on CPU; None leaves the negatives in
+        order.
+      temperature: temperature that the logits are divided by.
 
     `init` raises InputError when there are fewer negatives than groups.
     """

@@ -29,9 +29,9 @@ def append(ring: Ring, rows: jax.Array, accepted: jax.Array) -> Ring:
     """Appends the accepted rows in order; the oldest make room.
 
     Args:
-      ring: L rows.
-      rows: (B, ...); B may exceed L, then the last L accepted rows remain.
-      accepted: (B,) bool.
+      ring: the ring of L rows.
+      rows: new rows (B, ...); if B exceeds L, the last L accepted rows remain.
+      accepted: bool (B,), which rows to append.
     """
     length = len(ring.rows)
     count = jnp.sum(accepted, dtype=jnp.int32)

@@ -19,17 +19,17 @@ def scores(
     images: np.ndarray,
     order: np.ndarray,
     batch_size: int,
-    done: Callable[[int], None] = lambda count: None,
+    on_batch: Callable[[int], None] = lambda count: None,
 ) -> np.ndarray:
     """Scores (N,) of images (N, D), which are seen in `order`, in the order of `images`.
 
     Args:
-      step: of a detector, from `compiled`.
-      state: where the stream begins; given up.
-      images: unit rows.
-      order: (N,), a permutation.
-      batch_size: images at a time; the last batch is padded.
-      done: told how many are done, after every batch.
+      step: step function of a detector, from `compiled`.
+      state: state at the start of the stream; its memory is reused.
+      images: unit rows (N, D).
+      order: permutation (N,), the order of the stream.
+      batch_size: number of images per step; the last batch is padded.
+      on_batch: function called with the number of images scored so far, after every batch.
     """
     result = np.empty(len(images), images.dtype)
     pending: deque = deque()
@@ -40,7 +40,7 @@ def scores(
         chosen, values = pending.popleft()
         result[chosen] = np.asarray(values)[: len(chosen)]
         count += len(chosen)
-        done(count)
+        on_batch(count)
 
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]

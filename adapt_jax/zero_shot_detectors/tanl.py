@@ -61,7 +61,7 @@ def make(
     The negatives are the `beta` most activated ones, in order, so the first ones count most.
 
     Args:
-      logit_scale: multiplies the cosines; the original takes the checkpoint's own, 100 for CLIP.
+      logit_scale: factor of the cosines; the original takes the checkpoint's own, 100 for CLIP.
       alpha: weight of the remembered activations against those of the batch, in [0, 1]. With 0 a
         batch that has confident images of both kinds is scored by its own activations alone.
       beta: number of negatives that are picked; all of them if the bank has fewer.
@@ -73,8 +73,8 @@ def make(
       score_memory_length: number of remembered scores, from which the threshold is computed.
       seed: seed of the random order, the one PyTorch draws on CPU, in which the labels and the
         noise features are remembered at the start.
-      without_noise: start without embeddings of noise images, which the original always has: OOD
-        activations count as zero until the first OOD-like image.
+      without_noise: whether to start without embeddings of noise images, which the original always
+        has: OOD activations count as zero until the first OOD-like image.
 
     `init(bank, noise)` takes embeddings of noise images (N, D), the original's 15 or any number,
     unit rows; and as the bank's negatives all candidates, since TANL selects among them by itself.
@@ -200,8 +200,8 @@ def threshold(scores: jax.Array, valid: jax.Array) -> jax.Array:
     0.5 if no grid point has scores on both sides.
 
     Args:
-      scores: (N,) in [0, 1].
-      valid: (N,) bool; the other scores count for nothing.
+      scores: scores (N,) in [0, 1].
+      valid: bool (N,), which scores count.
 
     Returns:
       (), float32.

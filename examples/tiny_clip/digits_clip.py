@@ -128,7 +128,7 @@ def build(folder: pathlib.Path, settings: Settings) -> None:
     console.print(f"wrote {folder} in {card['seconds']:.0f} s", highlight=False)
 
 
-def train(concepts, settings: Settings, say=print) -> tuple[clip.Params, list[float]]:
+def train(concepts, settings: Settings, report_progress=print) -> tuple[clip.Params, list[float]]:
     """The parameters after training on `caption_data.Concept`s, and the mean loss of each tenth.
 
     Raises:
@@ -153,7 +153,9 @@ def train(concepts, settings: Settings, say=print) -> tuple[clip.Params, list[fl
             raise TrainingFailed(f"the loss is {mean} before step {done}; try another --seed")
         losses.append(mean)
         seconds, scale = time.perf_counter() - began, np.exp(float(params["logit_scale"]))
-        say(f"step {done}/{settings.steps} loss {mean:.3f} scale {scale:.1f} {seconds:.0f} s")
+        report_progress(
+            f"step {done}/{settings.steps} loss {mean:.3f} scale {scale:.1f} {seconds:.0f} s"
+        )
     tokens = tokens.at[used].set(params["text"]["tokens"])
     return params | {"text": params["text"] | {"tokens": tokens}}, losses
 

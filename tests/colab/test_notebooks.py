@@ -94,7 +94,7 @@ def test_what_they_show_is_clean(name):
 def test_the_console_is_plain_where_colour_is_asked_for_but_no_terminal(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     text = io.StringIO()
-    with contextlib.redirect_stdout(text), terminal.doing(terminal.console()) as say:
-        say("1 of 2")
+    with contextlib.redirect_stdout(text), terminal.doing(terminal.console()) as report_progress:
+        report_progress("1 of 2")
     assert text.getvalue().endswith("s  1 of 2\n")
     assert "\x1b" not in text.getvalue()

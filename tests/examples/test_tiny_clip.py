@@ -23,7 +23,7 @@ def concepts():
 
 @pytest.fixture(scope="module")
 def trained(concepts):
-    return digits_clip.train(concepts, SETTINGS, say=lambda text: None)
+    return digits_clip.train(concepts, SETTINGS, report_progress=lambda text: None)
 
 
 @pytest.fixture(scope="module")

@@ -178,8 +178,8 @@ def test_a_job_without_those_steps_says_so(tmp_path):
     said = []
     function = jax.jit(lambda x: x + 1)
     about = {"what": "", "devices": "", "dtype": "float32", "images": 1}
-    with profiling.calls((7, 9), tmp_path, said.append, unit="call", **about) as watch:
-        watched = watch(function, function.lower)
+    with profiling.calls((7, 9), tmp_path, said.append, unit="call", **about) as profile:
+        watched = profile(function, function.lower)
         assert [float(watched(np.float32(i))) for i in range(3)] == [1, 2, 3]
     assert said == ["profile: nothing recorded; the job took no call of 7:9 (they count from 0)"]
     assert not list(tmp_path.iterdir())
@@ -195,8 +195,8 @@ def test_nothing_is_done_where_nothing_is_asked_for(tmp_path):
         trace.reached(step + 1)
     trace.close()
     assert time.perf_counter() - began < 0.1  # a microsecond or two a step
-    with profiling.calls(None, tmp_path, pytest.fail, unit="batch") as watch:
-        assert watch is None
+    with profiling.calls(None, tmp_path, pytest.fail, unit="batch") as profile:
+        assert profile is None
 
 
 def test_peaks(monkeypatch):

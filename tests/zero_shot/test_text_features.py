@@ -46,7 +46,11 @@ class Counting:
     """An encoder that remembers which lists of sentences it was given."""
 
     def __init__(self, encode):
-        self.fingerprint, self.say, self.encode = encode.fingerprint, encode.say, encode
+        self.fingerprint, self.report_progress, self.encode = (
+            encode.fingerprint,
+            encode.report_progress,
+            encode,
+        )
         self.seen = []
 
     def texts(self, sentences, batch_size, what, raw):

@@ -17,9 +17,10 @@ def resize(table: jax.Array, grid: tuple[int, int], kernel: str) -> jax.Array:
     """Positions of a square grid, interpolated to another one.
 
     Args:
-      table: (1 + n * n, W): the class token's position, kept as it is, then row by row the grid's.
-      grid: rows and columns wanted.
-      kernel: "open_clip" or "huggingface".
+      table: positions (1 + n * n, W): that of the class token, which is kept, then those of the
+        grid row by row.
+      grid: number of rows and columns of the new grid.
+      kernel: interpolation kernel, "open_clip" or "huggingface".
 
     Returns:
       (1 + rows * columns, W), in the table's dtype.

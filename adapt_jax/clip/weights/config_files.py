@@ -1,7 +1,7 @@
-"""The JSON configurations of Hugging Face and OpenCLIP, read into ours and written from it.
+"""Reads the JSON configurations of Hugging Face and OpenCLIP, and writes Hugging Face's.
 
-What would change the network and is not supported is an error, never passed over: nothing in the
-weights tells, for one, which activation they were trained with.
+An option that would change the network and is not supported is an error and is never ignored,
+because the weights do not show it: for example, which activation they were trained with.
 """
 
 import dataclasses
@@ -95,8 +95,8 @@ def read(fields: Mapping, preprocessor: Mapping | None = None) -> Architecture:
     """A configuration of either program, told apart by their fields.
 
     Args:
-      fields: of config.json or open_clip_config.json (or its `model_cfg` alone).
-      preprocessor: of Hugging Face's preprocessor_config.json, if there is one.
+      fields: content of config.json or open_clip_config.json (or its `model_cfg` alone).
+      preprocessor: content of Hugging Face's preprocessor_config.json, if there is one.
 
     Raises:
       InputError: another kind of model, an option we do not support, or a value that cannot be.
@@ -146,9 +146,9 @@ def _hf_tower(fields, name, defaults):
     given = fields.get(f"{name}_config_dict") or fields.get(f"{name}_config") or {}
     tower = defaults | dict(given)
     if tower["hidden_act"] not in _HF_ACTIVATIONS:
-        known = ", ".join(_HF_ACTIVATIONS)
+        names = ", ".join(_HF_ACTIVATIONS)
         raise InputError(
-            f"{name}_config.hidden_act {tower['hidden_act']!r} is not supported; known: {known}"
+            f"{name}_config.hidden_act {tower['hidden_act']!r} is not supported; known: {names}"
         )
     return tower | {"hidden_act": _HF_ACTIVATIONS[tower["hidden_act"]]}
 

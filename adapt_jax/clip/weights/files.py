@@ -21,7 +21,8 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a file, in its own layout and dtypes.
 
     Args:
-      path: of a `.safetensors` or `.msgpack` file, or of the `.safetensors.index.json` of shards.
+      path: path of a `.safetensors` or `.msgpack` file, or of the `.safetensors.index.json` of
+        shards.
 
     Raises:
       InputError: a pickle (the message has a command that converts it), another kind of file, a

@@ -23,7 +23,7 @@ def architecture_of(shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
     """The architecture that OpenAI's program builds for an archive with these tensors.
 
     Args:
-      shapes: of every tensor of the archive, by name.
+      shapes: shape of every tensor of the archive, by name.
 
     Raises:
       InputError: another layout, a tensor that is needed for this is missing, or heads are not 64
@@ -79,8 +79,8 @@ def _side(positions):
 
 def _count(shapes, pattern):
     """1 + the largest number among names that start with `pattern`: a gap shows up as missing."""
-    found = [int(m[1]) for m in (re.match(pattern, name) for name in shapes) if m]
-    return 1 + max(found, default=-1)
+    numbers = [int(m[1]) for m in (re.match(pattern, name) for name in shapes) if m]
+    return 1 + max(numbers, default=-1)
 
 
 def _heads(width):

@@ -14,10 +14,10 @@ def fetch(
     """The weights file of a repository, cached beside its configuration and tokenizer; its commit.
 
     Args:
-      name: `org/name`.
+      name: name of the repository, `org/name`.
       revision: commit, tag or branch; None for the current commit.
-      candidates: names of weights files, given a folder with the configuration; the first that the
-        repository has is the only one fetched.
+      candidates: function from a folder with the configuration to names of weights files; only the
+        first one that the repository has is fetched.
 
     Raises:
       InputError: huggingface_hub is not installed, the hub cannot be reached, or it has no such

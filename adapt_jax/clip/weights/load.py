@@ -40,12 +40,12 @@ def load(
         shards, or flax_model.msgpack) or OpenCLIP (open_clip_config.json and
         open_clip_model.safetensors); one weights file with its configuration beside it, or with
         none in OpenAI's layout; or the name of a repository on the Hugging Face hub, `org/name`.
-      revision: of the repository: a commit, to get the same weights for ever. Default: the current
-        one; `Model.source` says which it was.
-      dtype: "float32", "bfloat16" or "float16", which the towers compute in.
-      architecture: instead of the one in the files: ours, a key of `RELEASED`, or the path or
-        content of a JSON file of theirs. Of weights without any, released models are recognised by
-        their tensors, and `Model.guess` says so.
+      revision: commit of the repository, to get the same weights for ever. By default the current
+        one, which `Model.source` names.
+      dtype: dtype that the towers compute in: "float32", "bfloat16" or "float16".
+      architecture: architecture to use instead of that of the files: an `Architecture`, a key of
+        `RELEASED`, or the path or content of a JSON file of Hugging Face or OpenCLIP. Released
+        models without a configuration are recognised by their tensors; see `Model.guess`.
 
     Raises:
       InputError: nothing there, only a pickle, a model that is not a CLIP or has unsupported
@@ -109,12 +109,12 @@ def weights_names(folder: pathlib.Path) -> tuple[str, ...]:
 
 
 def _weights_in(folder):
-    found = [folder / name for name in weights_names(folder) if (folder / name).is_file()]
-    known = (*_HF_WEIGHTS, *_OC_WEIGHTS)
-    others = [file for file in folder.glob("*.safetensors") if file.name not in known]
-    if not found and len(others) != 1:
+    present = [folder / name for name in weights_names(folder) if (folder / name).is_file()]
+    readable = (*_HF_WEIGHTS, *_OC_WEIGHTS)
+    others = [file for file in folder.glob("*.safetensors") if file.name not in readable]
+    if not present and len(others) != 1:
         raise InputError(_nothing_in(folder))
-    return (found or others)[0]
+    return (present or others)[0]
 
 
 def _config_beside(weights):
@@ -142,5 +142,5 @@ def _nothing_in(folder):
             f"{folder} has weights ({', '.join(several[:3])}) but no {_HF_CONFIG} or {_OC_CONFIG} "
             "of a CLIP that belongs to them; add it, or give the path of one weights file"
         )
-    known = ", ".join((*_HF_WEIGHTS, *_OC_WEIGHTS))
-    return f"{folder} has no CLIP weights that we read; known names: {known}"
+    readable = ", ".join((*_HF_WEIGHTS, *_OC_WEIGHTS))
+    return f"{folder} has no CLIP weights that we read; known names: {readable}"

@@ -1,4 +1,4 @@
-"""Where our parameters are in other programs' weight files: names, splits and axis orders.
+"""The names, splits and axis orders of our parameters in the weights files of other programs.
 
 Three layouts: openai/CLIP and mlfoundations/open_clip share one (a text tower may sit under
 `text.`); huggingface/transformers has its own (PyTorch), and once had FlaxCLIPModel, whose names
@@ -137,8 +137,8 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
     """Our parameters, float32 on the host, from all tensors of a file.
 
     Args:
-      state: name -> array, in the file's layout and any floating dtype.
-      template: `model.shapes(architecture)`.
+      state: arrays by name, in the file's layout and any floating dtype.
+      template: shapes of our parameters, `model.shapes(architecture)`.
 
     Raises:
       InputError: names the tensors that are missing, unused or of the wrong shape, the first few

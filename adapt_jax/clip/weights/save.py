@@ -19,8 +19,8 @@ def save(folder: str | pathlib.Path, params: Params, architecture: Architecture)
     sizes, and when a preprocessing variant converts to RGB and how it rounds offsets.
 
     Args:
-      folder: created if need be; files of these names are replaced.
-      params, architecture: of the model, such as `Model.params` and `Model.architecture`.
+      folder: folder to write to, created if need be; files of these names are replaced.
+      params, architecture: the model's parameters and architecture, such as those of a `Model`.
 
     Raises:
       InputError: a ResNet, which this layout does not have.

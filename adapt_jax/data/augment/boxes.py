@@ -1,4 +1,4 @@
-"""Which part of an image torchvision's RandomResizedCrop takes, as a function of uniform numbers.
+"""The boxes of torchvision's RandomResizedCrop, as a function of uniform random numbers.
 
 The arithmetic is the same for NumPy, on the host, and for JAX, on the device: `xp` says which.
 """
@@ -14,10 +14,10 @@ def draw(u, height: int, width: int, scale, ratio, xp=np):
     """Boxes (..., 4) int32: top, left, height, width.
 
     Args:
-      u: (..., TRIES, 4) uniform in [0, 1).
-      height, width: of the image.
+      u: random numbers (..., TRIES, 4), uniform in [0, 1).
+      height, width: size of the image in pixels.
       scale, ratio: ranges of the box's area (fraction) and of its width / height.
-      xp: numpy or jax.numpy.
+      xp: array library, numpy or jax.numpy.
     """
     area = height * width * (scale[0] + (scale[1] - scale[0]) * u[..., 0])
     low, high = math.log(ratio[0]), math.log(ratio[1])

@@ -65,22 +65,22 @@ def make(
     image comes back as `make_normalize` gives it, bit for bit.
 
     Args:
-      image_size: S.
-      mean, std: (3,), of pixels as fractions of 255.
-      views: V.
+      image_size: height and width S of the result in pixels.
+      mean, std: channel means and deviations (3,) of pixels as fractions of 255.
+      views: number of views V per image.
       crop_scale, crop_ratio: ranges of the crop's area (fraction) and width / height.
-      flip, jitter_probability, grayscale: probabilities.
-      brightness, contrast, saturation: x draws a factor from max(0, 1-x) .. 1+x.
-      hue: x draws a shift from -x .. x turns.
-      cropped: whether the crops come ready, as images (B, V, S, S, 3); see `crops`.
-      dtype: of the result; the work is done in float32.
+      flip, jitter_probability, grayscale: probabilities of these steps.
+      brightness, contrast, saturation: strengths; x draws a factor from max(0, 1-x) .. 1+x.
+      hue: strength of the hue shift; x draws a shift from -x .. x turns.
+      cropped: whether the images are crops (B, V, S, S, 3) already, see `host_crops`.
+      dtype: dtype of the result; the work is done in float32.
 
     Raises:
       InputError: an argument out of its range.
     """
     for name, count in (("image_size", image_size), ("views", views)):
         if count != int(count) or count < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, got {count!r}.")
+            raise InputError(f"{name} must be a whole number of at least 1, got {count!r}")
     draw = make_draw(
         crop_scale=crop_scale,
         crop_ratio=crop_ratio,
@@ -124,23 +124,23 @@ def make_draw(
         ("grayscale", grayscale),
     ):
         if not 0 <= value <= 1:
-            raise InputError(f"{name} is a probability in [0, 1], got {value!r}.")
+            raise InputError(f"{name} is a probability in [0, 1], got {value!r}")
     for name, value in (
         ("brightness", brightness),
         ("contrast", contrast),
         ("saturation", saturation),
     ):
         if not 0 <= value < math.inf:
-            raise InputError(f"{name} must be at least 0, got {value!r}.")
+            raise InputError(f"{name} must be at least 0, got {value!r}")
     if not 0 <= hue <= 0.5:
-        raise InputError(f"hue is a part of a turn in [0, 0.5], got {hue!r}.")
+        raise InputError(f"hue is a part of a turn in [0, 0.5], got {hue!r}")
     for name, pair in (("crop_scale", crop_scale), ("crop_ratio", crop_ratio)):
         if len(pair) != 2:
-            raise InputError(f"{name} must be two numbers (low, high), got {pair!r}.")
+            raise InputError(f"{name} must be two numbers (low, high), got {pair!r}")
     if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
-        raise InputError(f"crop_scale must be 0 < low <= high <= 1, got {crop_scale!r}.")
+        raise InputError(f"crop_scale must be 0 < low <= high <= 1, got {crop_scale!r}")
     if not 0 < crop_ratio[0] <= crop_ratio[1] < math.inf:
-        raise InputError(f"crop_ratio must be 0 < low <= high, got {crop_ratio!r}.")
+        raise InputError(f"crop_ratio must be 0 < low <= high, got {crop_ratio!r}")
     strength = np.array([brightness, contrast, saturation], np.float32)
     low, high = np.maximum(1 - strength, 0), 1 + strength
 

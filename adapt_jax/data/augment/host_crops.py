@@ -1,4 +1,4 @@
-"""Random resized crops from whole images, on the host: what training sees of sets that stay files.
+"""Random resized crops from whole images, on the host, for training sets that stay files.
 
 torchvision's RandomResizedCrop (bilinear, antialiased) with Pillow, V boxes of one decoded image.
 A large JPEG is decoded at a half, a quarter or an eighth of its size where every box stays at least
@@ -49,10 +49,10 @@ class Crops(NamedTuple):
             out = np.empty((self.views, self.size, self.size, 3), np.uint8)
         image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         width, height = image_files.upright_size(image)
-        chosen = self.boxes(step, index, height, width)
-        shrink = _draft(image, int(chosen[:, 2:].min()), self.size)
+        boxes = self.boxes(step, index, height, width)
+        shrink = _draft(image, int(boxes[:, 2:].min()), self.size)
         image = image_files.standard(image)
-        for view, box in zip(out, chosen, strict=True):
+        for view, box in zip(out, boxes, strict=True):
             view[:] = self._view(image, box, shrink)
         return out
 

@@ -33,11 +33,11 @@ def jitter(
     three after; a slot on the wrong side has factor 1, which changes nothing.
 
     Args:
-      image: (H, W, 3) uint8.
-      factors: (3,) float32 for brightness, contrast, saturation; 1 does nothing.
-      shift: () float32, hue shift in 1/255 turns, whole; 0 still rounds through HSV, as PIL does.
-      order: (4,) int32, the operations in order.
-      active: () bool, whether to do anything.
+      image: image (H, W, 3), uint8.
+      factors: factors (3,) float32 of brightness, contrast, saturation; 1 does nothing.
+      shift: hue shift () float32 in 1/255 turns, whole; 0 still rounds through HSV, as PIL does.
+      order: order (4,) int32 of the operations.
+      active: whether to do anything, () bool.
     """
     place = jnp.argmax(order == HUE)
     slot = jnp.arange(3)

@@ -157,7 +157,7 @@ def data_root() -> Path:
     """
     root = os.path.expanduser(os.environ.get("ADAPT_JAX_DATA") or "data")
     if bad := sorted(set(root) & set(",&?")):
-        raise InputError(f"the data root {root} contains {bad[0]!r}, which source strings use.")
+        raise InputError(f"the data root {root} contains {bad[0]!r}, which source strings use")
     return Path(root)
 
 

@@ -81,7 +81,7 @@ def fetch(
         path.parent.mkdir(parents=True, exist_ok=True)
         open_unlinked(part).close()
     except OSError as error:
-        raise InputError(f"cannot write to {path.parent}: {error.strerror}.") from error
+        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
     reasons = []
     for url in urls:
         try:
@@ -99,7 +99,7 @@ def fetch(
     where = f" ({by_hand})" if by_hand else ""
     raise InputError(
         f"cannot fetch {path.name} ({'; '.join(reasons)}); get it by hand{where}, put it at {path} "
-        "and run the same command again."
+        "and run the same command again"
     )
 
 
@@ -133,7 +133,7 @@ def _retry(url, part: Path, note: Path, size, attempts, pause, timeout, progress
                 raise _Refused(reason) from error
         except (OSError, http.client.HTTPException) as error:  # what networks do, and disks
             if isinstance(error, OSError) and error.errno in DISK:
-                raise InputError(f"cannot write {part}: {error.strerror}.") from error
+                raise InputError(f"cannot write {part}: {error.strerror}") from error
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if not reason:
             return

@@ -76,7 +76,7 @@ def obtain(
         if present(archive, root):
             return
         if not archive.url and not mirror:
-            raise InputError(f"{archive.name}: {archive.by_hand}.")
+            raise InputError(f"{archive.name}: {archive.by_hand}")
         recorded = record(root).get(archive.name, {}).get("sha256")
         wanted = (sha256 or recorded or archive.sha256 or "").lower() or None
         file, found = root / INBOX / archive.filename, ""
@@ -85,7 +85,7 @@ def obtain(
             if wanted not in (None, found):
                 raise InputError(
                     f"{file} has sha256 {found} instead of {wanted}; delete it to fetch it, or "
-                    f"accept it with --sha256={archive.name}={found}."
+                    f"accept it with --sha256={archive.name}={found}"
                 )
         else:
             urls = [f"{mirror.rstrip('/')}/{archive.filename}"] if mirror else []
@@ -149,7 +149,7 @@ def _alone(root: Path):
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
-                    raise InputError(f"another download is running in {root}.") from error
+                    raise InputError(f"another download is running in {root}") from error
             yield
     except OSError as error:
-        raise InputError(f"cannot write to {root}: {error}.") from error
+        raise InputError(f"cannot write to {root}: {error}") from error

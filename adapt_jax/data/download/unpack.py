@@ -72,12 +72,12 @@ def extract(archive: Path, folder: Path, *, limit: int | None = None) -> int:
         for entry in _entries(archive):
             total += max(entry.size, SMALLEST)
             if total > limit:
-                raise InputError(f"{archive} would unpack to more than {limit:,} bytes; refused.")
+                raise InputError(f"{archive} would unpack to more than {limit:,} bytes; refused")
             if entry.open is not None and not _skipped(entry.name):
                 _copy(entry, temporary / _inside(archive, entry.name))
                 files += 1
         if not files:
-            raise InputError(f"{archive} has no file in it.")
+            raise InputError(f"{archive} has no file in it")
         top = list(temporary.iterdir())
         single = len(top) == 1 and top[0].is_dir() and top[0].name == folder.name
         if folder.is_dir():
@@ -85,13 +85,11 @@ def extract(archive: Path, folder: Path, *, limit: int | None = None) -> int:
         os.rename(top[0] if single else temporary, folder)
         return files
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise InputError(
-            f"{archive} is damaged ({error}); delete it and fetch it again."
-        ) from error
+        raise InputError(f"{archive} is damaged ({error}); delete it and fetch it again") from error
     except (NotImplementedError, RuntimeError) as error:  # unknown compression, a password
-        raise InputError(f"{archive} cannot be unpacked ({error}).") from error
+        raise InputError(f"{archive} cannot be unpacked ({error})") from error
     except OSError as error:
-        raise InputError(f"cannot unpack {archive} to {folder}: {error}.") from error
+        raise InputError(f"cannot unpack {archive} to {folder}: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -115,18 +113,18 @@ def _entries(archive: Path) -> Iterator[_Entry]:
                 opened = None if member.isdir() else partial(tar.extractfile, member)
                 yield _Entry(member.name, 0 if member.isdir() else member.size, opened)
     else:
-        raise InputError(f"{archive} is no archive; expected a name in {', '.join(SUFFIXES)}.")
+        raise InputError(f"{archive} is no archive; expected a name in {', '.join(SUFFIXES)}")
 
 
 def _unusual(archive: Path, name: str) -> InputError:
-    return InputError(f"{archive} holds {name!r}, a link or device; such archives are refused.")
+    return InputError(f"{archive} holds {name!r}, a link or device; such archives are refused")
 
 
 def _inside(archive: Path, name: str) -> Path:
     """The relative path of an entry; InputError if it leads anywhere else."""
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or re.match(r"/|[A-Za-z]:", name) or "\\" in name:
-        raise InputError(f"{archive} holds the path {name!r}, which leaves its folder; refused.")
+        raise InputError(f"{archive} holds the path {name!r}, which leaves its folder; refused")
     return Path(*parts)
 
 

@@ -16,7 +16,7 @@ EXPECTED = "expected uint8 (N, H, W) or (N, H, W, 3)"
 def check_npz(source: Source) -> None:
     """Raises InputError unless the file exists."""
     if not os.path.isfile(os.path.expanduser(source.place)):
-        raise InputError(f"{source.text!r}: there is no file {source.place}.")
+        raise InputError(f"{source.text!r}: there is no file {source.place}")
 
 
 def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
@@ -32,14 +32,14 @@ def open_npz(source: Source, image_size: int, cache_dir=None) -> Listing:
         if labels.shape != (count,) or labels.dtype.kind not in "iu":
             raise InputError(
                 f"{source.text!r}: `labels` is {labels.dtype} {labels.shape}; "
-                f"expected whole numbers of shape ({count},), one per image."
+                f"expected whole numbers of shape ({count},), one per image"
             )
         labels, flaw = usable_labels(labels, class_names)
     if "names" in data:
         if data["names"].shape != (count,):
             raise InputError(
                 f"{source.text!r}: `names` has shape {data['names'].shape}; "
-                f"expected ({count},), one per image."
+                f"expected ({count},), one per image"
             )
         names = tuple(str(name) for name in data["names"])
     else:
@@ -52,7 +52,7 @@ def check_mat(source: Source) -> None:
     """Raises InputError unless the file exists."""
     if not os.path.isfile(os.path.expanduser(source.place)):
         raise InputError(
-            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}."
+            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}"
         )
 
 
@@ -69,15 +69,15 @@ def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
         data = loadmat(path, variable_names=("X", "y"))
     except Exception as error:
         # Like image decoders, loadmat raises whatever a broken file makes it stumble over.
-        raise InputError(f"{source.text!r}: not a readable .mat file ({error}).") from error
+        raise InputError(f"{source.text!r}: not a readable .mat file ({error})") from error
     if missing := [name for name in ("X", "y") if name not in data]:
-        raise InputError(f"{source.text!r}: there is no array {missing[0]!r}; expected X and y.")
+        raise InputError(f"{source.text!r}: there is no array {missing[0]!r}; expected X and y")
     if data["X"].ndim != 4:
-        raise InputError(f"{source.text!r}: X has shape {data['X'].shape}, not (H, W, 3, N).")
+        raise InputError(f"{source.text!r}: X has shape {data['X'].shape}, not (H, W, 3, N)")
     images = _images(source, data["X"].transpose(3, 0, 1, 2))
     labels = data["y"].ravel()
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.max() > 10:
-        raise InputError(f"{source.text!r}: expected one y of 1 to 10 per image of X.")
+        raise InputError(f"{source.text!r}: expected one y of 1 to 10 per image of X")
     labels, flaw = usable_labels(labels.astype(np.int64) % 10)
     digits = tuple("0123456789")
     name = os.path.basename(source.place)
@@ -90,16 +90,16 @@ def _read(source: Source) -> dict[str, np.ndarray]:
     try:
         found = npz.read(path, ("images", "labels", "names", "class_names"))
     except OSError as error:
-        raise InputError(f"{source.text!r}: {error.strerror}.") from error
+        raise InputError(f"{source.text!r}: {error.strerror}") from error
     except InputError as error:
         raise InputError(
             f"{source.text!r}: not a readable .npz file of plain arrays ({error}); save one with "
-            "np.savez."
+            "np.savez"
         ) from error
     if "images" not in found:
         raise InputError(
             f"{source.text!r}: there is no array `images`; "
-            f"the file has: {', '.join(npz.names(path)) or 'nothing'}."
+            f"the file has: {', '.join(npz.names(path)) or 'nothing'}"
         )
     return found
 
@@ -127,15 +127,15 @@ def _images(source: Source, images: np.ndarray) -> np.ndarray:
     have = f"{source.text!r}: `images` is {images.dtype} {images.shape}"
     if images.dtype != np.uint8:
         hint = "; scale to 0..255, round and convert" if images.dtype.kind == "f" else ""
-        raise InputError(f"{have}; {EXPECTED}{hint}.")
+        raise InputError(f"{have}; {EXPECTED}{hint}")
     if images.ndim == 4 and images.shape[1] == 3 and images.shape[3] != 3:
         raise InputError(
-            f"{have}; {EXPECTED}: channels come last, use images.transpose(0, 2, 3, 1)."
+            f"{have}; {EXPECTED}: channels come last, use images.transpose(0, 2, 3, 1)"
         )
     if images.ndim == 3:
         images = images[:, :, :, None]
     if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise InputError(f"{have}; {EXPECTED}.")
+        raise InputError(f"{have}; {EXPECTED}")
     if not images.size:
-        raise InputError(f"{have}: there is no image in it.")
+        raise InputError(f"{have}: there is no image in it")
     return np.ascontiguousarray(np.broadcast_to(images, (*images.shape[:3], 3)))

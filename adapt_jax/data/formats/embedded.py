@@ -56,7 +56,7 @@ def open_photos(source: Source, image_size: int, cache_dir=None) -> Listing:
         if rows < 1:
             raise InputError(
                 f"{source.text!r} has patches of at most {min(photo.shape[:2])} pixels, "
-                f"image_size is {image_size}."
+                f"image_size is {image_size}"
             )
         if source.place == "grey":
             grey = np.asarray(Image.fromarray(photo).convert("L"))

@@ -20,7 +20,7 @@ def check_folder(source: Source) -> None:
     """Raises InputError unless the folder exists."""
     if not _path(source.place).is_dir():
         raise InputError(
-            f"{source.text!r}: there is no folder {source.place}{catalogue.hint(source.place)}."
+            f"{source.text!r}: there is no folder {source.place}{catalogue.hint(source.place)}"
         )
 
 
@@ -39,7 +39,7 @@ def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
     if not names:
         raise InputError(
             f"{source.text!r}: no image in {root}; looked for files ending in "
-            f"{', '.join(sorted(SUFFIXES))}{note(_passed_over(others), 0)}."
+            f"{', '.join(sorted(SUFFIXES))}{note(_passed_over(others), 0)}"
         )
     numbers = [*[-1] * len(flat), *np.repeat(range(len(folders)), [len(g) for g in per_class])]
     labels = np.array(numbers, np.int32) if any(per_class) else None
@@ -74,11 +74,11 @@ def check_list(source: Source) -> None:
     """Raises InputError unless the list and its root exist."""
     if not _path(source.place).is_file():
         raise InputError(
-            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}."
+            f"{source.text!r}: there is no file {source.place}{catalogue.hint(source.place)}"
         )
     if not _root(source).is_dir():
         hint = catalogue.hint(_first_image(source))
-        raise InputError(f"{source.text!r}: root {source.root} is not a folder{hint}.")
+        raise InputError(f"{source.text!r}: root {source.root} is not a folder{hint}")
 
 
 def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
@@ -97,15 +97,15 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
         try:
             labels.append(np.int32(int(label)))
         except (ValueError, OverflowError) as error:
-            raise InputError(f"{where}: expected `path label`, got {line[:200]!r}.") from error
+            raise InputError(f"{where}: expected `path label`, got {line[:200]!r}") from error
         if not name:
-            raise InputError(f"{where}: expected `path label`, got {line[:200]!r}.")
+            raise InputError(f"{where}: expected `path label`, got {line[:200]!r}")
         names.append(name.rstrip())
         if not (root / names[-1]).is_file():
             hint = catalogue.hint(root / names[-1]) or "; root= says where the paths start"
-            raise InputError(f"{where}: there is no file {root / names[-1]}{hint}.")
+            raise InputError(f"{where}: there is no file {root / names[-1]}{hint}")
     if not names:
-        raise InputError(f"{source.text!r}: the list has no image in it.")
+        raise InputError(f"{source.text!r}: the list has no image in it")
     found = usable_labels(np.array(labels, np.int32))
     return _listing(tuple(names), root, *found, cache_dir=cache_dir)
 

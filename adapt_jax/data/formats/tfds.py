@@ -28,14 +28,14 @@ def check_tfds(source: Source) -> None:
         if importlib.util.find_spec(module) is None:
             raise InputError(
                 f"{source.text!r} needs TensorFlow Datasets (TensorFlow itself is not needed): "
-                "pip install -e '.[tfds]'."
+                "pip install -e '.[tfds]'"
             )
     name, _ = _name_and_split(source)
     if _find(source, name) is None and importlib.util.find_spec("tensorflow") is None:
         raise InputError(
             f"{source.text!r}: {name} is not prepared in {data_dir()}; preparing it, once, needs "
             "TensorFlow: pip install tensorflow-cpu and run again (or set TFDS_DATA_DIR to where "
-            "it is prepared as array_record)."
+            "it is prepared as array_record)"
         )
 
 
@@ -49,7 +49,7 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
         _prepare(source, name)
         folder = _find(source, name)
         if folder is None:
-            raise InputError(f"{source.text!r}: preparing {name} left nothing in {data_dir()}.")
+            raise InputError(f"{source.text!r}: preparing {name} left nothing in {data_dir()}")
     builder = tfds.builder_from_directory(folder)
     features = builder.info.features
     image_key, label_key = _keys(source, features, tfds)
@@ -61,7 +61,7 @@ def open_tfds(source: Source, image_size: int, cache_dir=None) -> Listing:
     except (ValueError, KeyError) as error:
         raise InputError(
             f"{source.text!r}: TFDS cannot read split {split!r} "
-            f"({str(error).splitlines()[0]}); splits: {', '.join(builder.info.splits)}."
+            f"({str(error).splitlines()[0]}); splits: {', '.join(builder.info.splits)}"
         ) from error
 
     lock = threading.Lock()
@@ -109,7 +109,7 @@ def _name_and_split(source: Source) -> tuple[str, str]:
         r"([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)?(?::\d+\.\d+\.\d+)?)(?::(\S+))?", source.place
     )
     if not match:
-        raise InputError(f"{source.text!r}: expected tfds:NAME[:SPLIT], such as tfds:cifar10:test.")
+        raise InputError(f"{source.text!r}: expected tfds:NAME[:SPLIT], such as tfds:cifar10:test")
     return match[1], match[2] or DEFAULT_SPLIT
 
 
@@ -129,12 +129,12 @@ def _find(source: Source, name: str) -> str | None:
     configs = sorted({str(folder.parent.relative_to(root)) for _, folder in numbered})
     if len(configs) > 1:
         choices = ", ".join(f"tfds:{name}/{c}" for c in configs if c != ".")
-        raise InputError(f"{source.text!r}: several configurations are prepared, say {choices}.")
+        raise InputError(f"{source.text!r}: several configurations are prepared, say {choices}")
     folder = max(numbered)[1]
     if not any(".array_record" in p.name for p in folder.iterdir()):
         raise InputError(
             f"{source.text!r}: {folder} is not in ArrayRecord format, which reading without "
-            "TensorFlow needs; set TFDS_DATA_DIR to another folder to prepare it there."
+            "TensorFlow needs; set TFDS_DATA_DIR to another folder to prepare it there"
         )
     return str(folder)
 
@@ -150,7 +150,7 @@ def _keys(source: Source, features, tfds) -> tuple[str, str | None]:
     else:
         raise InputError(
             f"{source.text!r}: no feature `image` and not exactly one Image; "
-            f"it has: {', '.join(names)}."
+            f"it has: {', '.join(names)}"
         )
     return image, "label" if "label" in names else None
 
@@ -187,5 +187,5 @@ def _prepare(source: Source, name: str) -> None:
         raise InputError(
             f"{source.text!r}: preparing {name} failed ({last[-1]}); check name and network, or "
             f"prepare it elsewhere with `python -m adapt_jax.data.formats.prepare_tfds {name}` "
-            f"and copy its folder into {data_dir()}."
+            f"and copy its folder into {data_dir()}"
         )

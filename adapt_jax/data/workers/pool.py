@@ -54,9 +54,9 @@ class Workers:
         """Starts them.
 
         Args:
-          count: processes; 0 decodes in threads of this one.
-          crops: how images are cut.
-          rows: R.
+          count: number of processes; 0 decodes in threads of this one.
+          crops: settings of the random crops.
+          rows: number of rows R of the shared buffer.
         """
         if count and not POSIX:
             raise InputError("input_workers needs pipes this system lacks; set it to 0")

@@ -43,10 +43,10 @@ def fill(
     """Does a task; "", or the sentence about the first image that cannot be read.
 
     Args:
-      rows: (R, V, S, S, 3) uint8, the buffer.
-      crops: how.
-      task: what.
-      begin: told which of the task's images comes next.
+      rows: the shared buffer (R, V, S, S, 3), uint8.
+      crops: settings of the random crops.
+      task: images to decode and their place in the buffer.
+      begin: function called with the index of the task's image that comes next.
     """
     for i, item in enumerate(task.items):
         begin(i)
