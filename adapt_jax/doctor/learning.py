@@ -14,8 +14,8 @@ FEW_DIRECTIONS = 0.6  # of as many as would tell the classes apart
 _ENOUGH = 10  # directions; pictures of many classes need no more to be told apart somewhat
 _SAMPLE = 2000
 _REMEDY = (
-    "look at the loss in metrics.jsonl, and train longer or with another learning rate; no detector "
-    "can tell images apart by features that do not"
+    "look at the loss in metrics.jsonl, and train longer or with another learning rate; no "
+    "detector can tell images apart by features that do not"
 )
 
 
