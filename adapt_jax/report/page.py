@@ -70,6 +70,7 @@ def write(
         best_set=_best(by_set, lambda r: r["ood"]),
         ties=_ties(scores, by_set, evaluation.groups),
         percent=tables.percent,
+        one_run=tables.ONE_RUN,
         intervals=tables.INTERVALS if any("auroc_low" in r for r in rows) else "",
         histograms=_histograms(shown, scores, by_set, evaluation.groups),
         rocs=_rocs(shown, scores, sets),

@@ -99,6 +99,8 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     if accuracies:
         named = (f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in accuracies.items())
         notes.append(f"on {header['id']}: {', '.join(named)}")
+    if "step" in header:  # it was trained
+        notes.append(tables.ONE_RUN)
     notes.append(f"results: {workdir / 'results.json'}, {workdir / 'results.csv'}")
     if header["config"].get("report"):
         notes.append(f"report:  {workdir / 'report.html'}")

@@ -23,6 +23,10 @@ LABELS = {
     "ap_in": "AP-in",
     "ap_out": "AP-out",
 }
+ONE_RUN = (
+    "one training run: in float32, other numbers of cores or devices change these numbers as much "
+    "as another seed does; several seeds, merged, say how much"
+)
 INTERVALS = "[low, high]: 95 % bootstrap interval over test images, not over training seeds"
 
 
