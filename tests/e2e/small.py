@@ -1,13 +1,10 @@
 """A run small enough for tests: the demo's config with a tiny network and few steps."""
 
-import pathlib
 import socket
-import subprocess
-import sys
 
 from adapt_jax.runtime import config_files
+from tests.commands import ROOT, Command
 
-ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "digits_adapt.py"
 SMALL = {
     "model.width": 4,
@@ -39,40 +36,26 @@ def assign(loaded, key, value):
 
 
 def arguments(workdir, **overrides):
-    """The same as a command line."""
+    """The same as a command's module and arguments."""
     merged = SMALL | {k.replace("__", "."): v for k, v in overrides.items()}
     flags = [f"--config.{key}={value}" for key, value in merged.items()]
     return [
-        sys.executable,
-        "-m",
         "adapt_jax.train",
         f"--config={CONFIG}",
         f"--workdir={workdir}",
     ] + [flag.replace(" ", "") for flag in flags]
 
 
-def start(command, env, **kwargs):
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **kwargs,
-    )
-
-
 def start_together(commands, env, devices=1):
     """Starts one process per command, on `devices` CPU devices each; several find each other."""
     env = env | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
     if len(commands) == 1:
-        return [start(commands[0], env)]
+        return [Command(*commands[0], env=env)]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     env |= {"ADAPT_JAX_COORDINATOR": address, "ADAPT_JAX_NUM_PROCESSES": str(len(commands))}
-    return [start([*command, f"--process_id={i}"], env) for i, command in enumerate(commands)]
+    return [Command(*command, f"--process_id={i}", env=env) for i, command in enumerate(commands)]
 
 
 def finish(started, timeout=240):

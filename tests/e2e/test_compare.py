@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.report import comparison
 from adapt_jax.results import result_files, result_rows
 from adapt_jax.runtime import cli, config_files
+from tests import commands
 from tests.e2e import small
 
 CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("palm", "reweightood")]
@@ -189,17 +188,12 @@ def test_a_folder_of_another_comparison_is_refused(finished):
 
 def test_the_command_line(finished):
     workdir, _ = finished
-    command = [sys.executable, "-m", "adapt_jax.compare", f"--workdir={workdir}", "--seeds=0,1"]
-    command += [f"--configs={','.join(CONFIGS)}"]
-    done = subprocess.run(
-        [*command, f"--set={','.join(SET[:3])}", *(f"--set={text}" for text in SET[3:])],
-        cwd=small.ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    command = ["adapt_jax.compare", f"--workdir={workdir}", f"--configs={','.join(CONFIGS)}"]
+    changes = [f"--set={','.join(SET[:3])}", *(f"--set={text}" for text in SET[3:])]
+    done = commands.run(*command, "--seeds=0,1", *changes)
     assert done.returncode == 0, done.stderr
     assert "run 4 of 4: reweightood seed 1 is finished" in done.stdout
-    refused = subprocess.run(
-        [*command, "--seeds=0,x"], cwd=small.ROOT, capture_output=True, text=True, timeout=120
-    )
+    refused = commands.run(*command, "--seeds=0,x")
     assert refused.returncode == 2
     assert refused.stderr == "error: --seeds takes whole numbers, got 0,x\n"
 

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from adapt_jax.data import suites
 from adapt_jax.doctor import job
 from adapt_jax.doctor.findings import FAIL, OK, WARN
 from adapt_jax.results import result_files
+from tests import commands
 from tests.e2e import small
 
 
@@ -148,13 +147,8 @@ def test_no_run(tmp_path):
 
 
 def command(workdir, *options):
-    return subprocess.run(
-        [sys.executable, "-m", "adapt_jax.doctor", f"--workdir={workdir}", *options],
-        cwd=small.ROOT,
-        env=dict(os.environ, COLUMNS="150"),
-        capture_output=True,
-        text=True,
-    )
+    env = os.environ | {"COLUMNS": "150"}
+    return commands.run("adapt_jax.doctor", f"--workdir={workdir}", *options, env=env)
 
 
 def test_the_command(run):

@@ -4,8 +4,6 @@ import csv
 import errno
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from adapt_jax.inference import pipeline
 from adapt_jax.metrics import conformal
 from adapt_jax.results import merge, result_rows
 from adapt_jax.results.scores import load_scores, path_of
+from tests import commands
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
@@ -194,11 +193,8 @@ def test_own_images_from_the_command_line(run, tmp_path):
     Image.fromarray(rng.integers(0, 255, (9, 14, 3), np.uint8)).save(images / "noise.png")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(images / "more" / "black.png")
     (images / "broken.png").write_bytes(b"no image")
-    command = [sys.executable, "-m", "adapt_jax.predict", f"--workdir={workdir}", "--tpr=0.9"]
-    command.append("--detector=knn?k=5")
-    done = subprocess.run(
-        [*command, str(images)], capture_output=True, text=True, cwd=small.ROOT, check=False
-    )
+    options = "--tpr=0.9", "--detector=knn?k=5"
+    done = commands.run("adapt_jax.predict", f"--workdir={workdir}", *options, images)
     assert done.returncode == 2
     assert "1 of 3 images could not be read" in done.stderr
     assert "threshold" in done.stderr.splitlines()[0]

@@ -21,6 +21,7 @@ from adapt_jax.export import job
 from adapt_jax.inference import pipeline
 from adapt_jax.results import result_files
 from adapt_jax.workdir import bundle
+from tests import commands
 from tests.e2e import small
 
 OOD = "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=100"
@@ -109,9 +110,9 @@ def test_every_detector_works_on_a_loaded_export(runs, exports):
 
 def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
     out = tmp_path / "moved" / "here"
-    command = [sys.executable, "-m", "adapt_jax.export", f"--workdir={runs / 'classifier'}"]
-    command += [f"--out={out}", "--detector=mahalanobis", "--tpr=0.9", "--platforms=cpu"]
-    subprocess.run(command, check=True, cwd=small.ROOT, capture_output=True)
+    options = f"--out={out}", "--detector=mahalanobis", "--tpr=0.9", "--platforms=cpu"
+    made = commands.run("adapt_jax.export", f"--workdir={runs / 'classifier'}", *options)
+    assert made.returncode == 0, made.stderr
     rng = np.random.default_rng(0)
     for name, array in {
         "square.png": rng.integers(0, 256, (8, 8, 3), np.uint8),

@@ -27,6 +27,7 @@ from adapt_jax.training import (
     train_state,  # fmt: skip
 )
 from adapt_jax.workdir import logbook
+from tests.commands import Command
 from tests.e2e import small
 
 IMAGES, BATCH = 44, 16  # three steps an epoch, the last one filled up
@@ -125,7 +126,7 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
 
     env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
     command = small.arguments(broken, **chosen(folder, input_workers=2, prefetch=3))
-    running = small.start(command, env)
+    running = Command(*command, env=env)
     until(lambda: len(logbook.read(broken)) >= 6, running)
     its_workers = children(running.pid)
     running.kill()

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.commands import Command
 from tests.e2e import small
 
 LENGTH = {
@@ -100,7 +101,7 @@ def test_one_mistake_stops_all_with_its_reason(tmp_path):
     assert "nowhere.npz" in errors[0]
     command = small.arguments(tmp_path, **LENGTH)
     env = os.environ | {"ADAPT_JAX_COORDINATOR": "localhost:1", "JAX_PLATFORMS": "cpu"}
-    codes, errors = small.finish([small.start(command, env)])
+    codes, errors = small.finish([Command(*command, env=env)])
     assert codes == [2]
     assert "num_processes is missing" in errors[0]
 

@@ -17,6 +17,7 @@ from adapt_jax.experiment import checks, record
 from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import sharding
 from adapt_jax.workdir import logbook
+from tests import commands
 from tests.e2e import small
 
 
@@ -100,23 +101,22 @@ def test_kill_and_resume_is_bit_identical(finished, tmp_path):
     env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, log_every=1, checkpoint_every=3)
     whole = tmp_path.parent / "whole"
-    reference = small.start(small.arguments(whole, log_every=1, checkpoint_every=3), env)
-    assert reference.wait(120) == 0, reference.stderr.read()
+    done = commands.run(*small.arguments(whole, log_every=1, checkpoint_every=3), env=env)
+    assert done.returncode == 0, done.stderr
 
-    victim = small.start(command, env, start_new_session=True)
+    victim = commands.Command(*command, env=env)
     deadline = time.time() + 120
     while len(logbook.read(tmp_path)) < 4:  # step 4 is taken once step 3 has been saved
-        assert victim.poll() is None, victim.stderr.read()
+        assert victim.poll() is None, victim.written()
         assert time.time() < deadline
         time.sleep(0.005)
     os.killpg(victim.pid, signal.SIGKILL)
-    victim.wait()
+    victim.communicate()
     assert not (tmp_path / "results.json").exists()
 
-    again = small.start(command, env)
-    out, err = again.communicate(timeout=120)
-    assert again.returncode == 0, err
-    assert "resuming at step" in out
+    again = commands.run(*command, env=env)
+    assert again.returncode == 0, again.stderr
+    assert "resuming at step" in again.stdout
     assert_same(final_state(tmp_path), final_state(whole))
     steps = [r["step"] for r in logbook.read(tmp_path)]
     assert steps == list(range(1, 25))
@@ -125,9 +125,9 @@ def test_kill_and_resume_is_bit_identical(finished, tmp_path):
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
     env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, total_steps=100_000, checkpoint_every=100_000)
-    running = small.start(command, env)
+    running = commands.Command(*command, env=env)
     while not logbook.read(tmp_path):
-        assert running.poll() is None, running.stderr.read()
+        assert running.poll() is None, running.written()
         time.sleep(0.02)
     running.send_signal(signal.SIGTERM)
     out, _ = running.communicate(timeout=60)

@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
 from adapt_jax.zero_shot import encoder, image_features, job, plan
+from tests import commands
 from tests.e2e import small
 from tests.zero_shot import tiny_clip
 
@@ -267,11 +266,8 @@ def test_the_command_line(model, tmp_path):
         "    c.class_names, c.test_data, c.ood = 'digits', 'digits', 'far/a=photos'\n"
         "    c.corpus.place = 'embedded'\n    return c\n"
     )
-    command = [sys.executable, "-m", "adapt_jax.zero_shot", f"--config={file}"]
-    done = subprocess.run(
-        [*command, f"--workdir={tmp_path / 'run'}", "--config.negatives.count=100"],
-        capture_output=True, text=True, cwd=small.ROOT, check=False,
-    )  # fmt: skip
+    options = f"--workdir={tmp_path / 'run'}", "--config.negatives.count=100"
+    done = commands.run("adapt_jax.zero_shot", f"--config={file}", *options)
     assert done.returncode == 2
     assert done.stderr.strip().endswith("give zero_shot a folder of its own")
 
@@ -284,8 +280,7 @@ def test_two_processes_give_the_scores_of_one(model, tmp_path):
         "import json\nfrom ml_collections import ConfigDict\n"
         f"def get_config():\n    return ConfigDict(json.loads({chosen!r}))\n"
     )
-    command = [sys.executable, "-m", "adapt_jax.zero_shot", f"--config={file}"]
-    command.append(f"--workdir={workdir}")
+    command = ["adapt_jax.zero_shot", f"--config={file}", f"--workdir={workdir}"]
     codes, errors = small.finish(small.start_together([command] * 2, os.environ, devices=2))
     assert codes == [0, 0], errors
     folders = workdir, tmp_path / "one"
