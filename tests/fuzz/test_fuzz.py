@@ -310,8 +310,8 @@ def test_architectures_of_open_clip(content):
 
 
 KEYS = st.sampled_from(
-    ["epochs", "model.width", "optimizer.momentum", "mean", "method.params.beta", "a.b", "total_steps",
-     "detectors", "optimizer", "report"]
+    ["epochs", "model.width", "optimizer.momentum", "mean", "method.params.beta", "a.b",
+     "total_steps", "detectors", "optimizer", "report"]
 )  # fmt: skip
 
 
