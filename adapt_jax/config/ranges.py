@@ -1,6 +1,5 @@
 """The range of every numeric field of both configs: one table, one sentence."""
 
-import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, NamedTuple
@@ -20,8 +19,8 @@ class Range(NamedTuple):
     open: bool = False
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is a number within; NaN never is."""
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+        """Whether a value is a number within; NaN, which compares with nothing, never is."""
+        if isinstance(value, bool) or not isinstance(value, Real):
             return False
         return self.low <= value < self.high if self.open else self.low <= value <= self.high
 

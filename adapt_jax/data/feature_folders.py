@@ -142,7 +142,7 @@ def numbers(path: pathlib.Path, array: np.ndarray, key: str) -> np.ndarray:
             f"{path}: {key} must be real numbers, got {array.dtype}; save it as float32"
         )
     array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32, copy=False)
-    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     if not finite.all():
         raise InputError(
             f"{path}: {np.count_nonzero(~finite)} of {len(finite)} rows of {key} hold NaN or "

@@ -92,6 +92,12 @@ def check(content: Mapping[str, Any]) -> None:
     Raises:
       ValueError: says what, and in which row.
     """
+    for name in ("protocol", "id", "method", "model", "checkpoint_sha256"):
+        if not isinstance(content[name], str):
+            raise ValueError(f"{name} is {content[name]!r}")
+    for name in ("config", "searched"):
+        if not isinstance(content.get(name, {}), dict):
+            raise ValueError(f"{name} is {content[name]!r}")
     for name, value in content.items():
         if name.endswith("_accuracy"):
             checks.fraction(**{name: value})

@@ -87,7 +87,7 @@ def _text(root: pathlib.Path) -> Text:
     if "labels" not in arrays:
         raise InputError(f"{path} has no array 'labels'; it has: {', '.join(arrays) or 'none'}")
     labels = arrays["labels"]
-    negatives = arrays.get("negatives", labels[:0])
+    negatives = arrays.get("negatives", labels[:0] if labels.ndim else labels)
     rows = labels.ndim == negatives.ndim == 2 and len(labels)
     if not rows or labels.shape[1] != negatives.shape[1]:
         raise InputError(

@@ -84,7 +84,7 @@ def read_json(path: pathlib.Path) -> dict:
     """
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise InputError(f"{path} cannot be read as JSON ({e})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} does not hold a JSON object")
@@ -106,7 +106,9 @@ def read(fields: Mapping, preprocessor: Mapping | None = None) -> Architecture:
             return _huggingface(fields, preprocessor or {})
         if "model_cfg" in fields or {"embed_dim", "vision_cfg", "text_cfg"} <= fields.keys():
             return _open_clip(fields)
-    except (TypeError, KeyError, AttributeError) as e:
+    except InputError:
+        raise
+    except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as e:
         raise InputError(f"the CLIP configuration is malformed ({e!r})") from None
     kind = fields.get("model_type", fields.get("architecture", "unknown"))
     raise InputError(
