@@ -102,7 +102,7 @@ def arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         if zipfile.is_zipfile(path):
             return npz.read(path)
         return {path.stem: np.array(np.load(path, mmap_mode="r", allow_pickle=False))}
-    except (OSError, ValueError, EOFError) as e:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
         raise InputError(f"{path} cannot be read ({e}); write it again with numpy.savez") from e
 
 

@@ -1,7 +1,7 @@
 """Whatever a file or a string holds, a command says one sentence: no traceback, no hang.
 
 pytest tests/fuzz                                 a few thousand inputs, the same ones each time
-pytest tests/fuzz --hypothesis-profile=long       20,000 new ones of every kind
+pytest tests/fuzz --hypothesis-profile=long       3,000 new ones of every kind
 """
 
 import json
