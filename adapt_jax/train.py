@@ -66,11 +66,8 @@ def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
 def _train(config, folder: pathlib.Path, console: Console) -> dict:
     with processes.together():
         checkpoints.remember_config(folder, config.to_dict())
-        data = checks.load_data(
-            config,
-            lambda text: console.print(text, highlight=False, markup=False),
-            checkpoints.class_names(folder),
-        )
+        known = checkpoints.class_names(folder)
+        data = checks.load_data(config, terminal.printer(console), known)
         experiment = record.make(config, data)
         checkpoints.check_data(folder, experiment.facts)
     processes.same("the training images", data.train.fingerprint)

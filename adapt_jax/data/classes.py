@@ -180,12 +180,12 @@ def _refuse_numbers(source: str, wrong: list[int], own: Sequence[str], classes: 
     numbers, have = sorted(classes.numbers), sorted(map(int, own))
     contiguous = numbers == list(range(numbers[0], numbers[-1] + 1))
     known = f"{numbers[0]} to {numbers[-1]}" if contiguous else _shown(numbers)
-    remedy = "give classes the same numbers, or leave others out with ?classes="
+    remedy = "give classes the same numbers, or leave the images of others out"
     if have[0] == numbers[0] + 1 and have[-1] == numbers[-1] + 1:
         remedy = f"they seem to count from {have[0]}; number classes from {numbers[0]}"
     raise InputError(
         f"{source} has labels from {have[0]} to {have[-1]}, {classes.owner} has the classes "
-        f"{known}, so {_shown(wrong)} is none of them: {remedy}"
+        f"{known}, and no class {_shown(wrong)}: {remedy}"
     )
 
 

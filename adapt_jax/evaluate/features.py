@@ -62,7 +62,7 @@ def evaluate_features(
     for name, output_set in sets.items():
         count, width = output_set.outputs.features.shape
         rule = f", {label_rules[name]}" if name in label_rules else ""
-        console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
+        terminal.printer(console)(f"{name}: {count:,} x {width}{rule}")
     if loaded.wide:
         console.print("float64: detectors compute in it, which takes twice the memory")
     given = {name: output_set.outputs for name, output_set in sets.items() if name != "train"}

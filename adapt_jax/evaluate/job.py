@@ -166,11 +166,8 @@ def evaluate_run(
             if name:
                 checkpoints.remember_config(path, config.to_dict())
             owner = bundle if bundle.is_export(source) else checkpoints
-            data = checks.load_data(
-                config,
-                lambda text: console.print(text, highlight=False, markup=False),
-                owner.class_names(source),
-            )
+            names = owner.class_names(source)
+            data = checks.load_data(config, terminal.printer(console), names)
             experiment = record.make(config, data)
             owner.check_data(source, experiment.facts)
         folders.check_shared(path)

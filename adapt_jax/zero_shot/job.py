@@ -138,7 +138,7 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
         for name, embedding_set in sets.items():
             count, width = embedding_set.embeddings.shape
             rule = f", {label_rules[name]}" if name in label_rules else ""
-            console.print(f"{name}: {count:,} x {width}{rule}", highlight=False, markup=False)
+            terminal.printer(console)(f"{name}: {count:,} x {width}{rule}")
         report_progress = _begin(path, console, held)
         sha256 = loaded.sha256()
         processes.same("the embeddings", sha256)

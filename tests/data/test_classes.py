@@ -50,8 +50,8 @@ def test_every_class_finds_its_own(own, names, expected, rule):
         (named(ANIMALS, "train_data"), ("ant", "bee", "wasp"), "none of them, such as wasp"),
         (named(ANIMALS, "train_data"), ("x", "y", "z"), "3 of its classes are none of them"),
         (named(ANIMALS, "train_data"), ("1", "2", "3"), "they seem to count from 1"),
-        (named(ANIMALS, "train_data"), ("0", "3"), "classes 0 to 2, so 3 is none of them"),
-        (named(ANIMALS, "train_data", (4, 5, 7)), ("0", "1"), "classes 4, 5, 7, so 0, 1"),
+        (named(ANIMALS, "train_data"), ("0", "3"), "classes 0 to 2, and no class 3"),
+        (named(ANIMALS, "train_data", (4, 5, 7)), ("0", "1"), "classes 4, 5, 7, and no class 0, 1"),
         (numbered(3, "the logits"), ("ant", "bee"), "2 of its classes are none of them"),
         (named(("1", "2", "3"), "train_data"), ANIMALS, "none of them"),
         (

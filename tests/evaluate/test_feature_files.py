@@ -43,7 +43,7 @@ def folder(tmp_path):
     ("name", "arrays", "words"),
     [
         ("id", {"labels": np.arange(30) % C + 1}, "they seem to count from 1"),
-        ("id", {"labels": np.arange(30) % C + 100}, "100, 101, 102 is none of them"),
+        ("id", {"labels": np.arange(30) % C + 100}, "and no class 100, 101, 102"),
         ("id", {"labels": np.arange(30) % C + 2**32}, "4294967298 is no number"),
         ("id", {"labels": np.arange(30, dtype=np.uint64) % C + 2**63}, "9223372036854775810"),
         ("train", {"labels": np.arange(60) % (C + 1)}, "from 0 to 3, .* the classes 0 to 2"),
