@@ -77,9 +77,9 @@ def discoveries(
     """The records of a batch, decided together by Benjamini and Hochberg's procedure.
 
     Args:
-      ready: what made the records.
-      records: from `lines`, of the whole batch.
-      rate: the largest false discovery rate.
+      ready: the pipeline that made the records.
+      records: records of the whole batch, from `lines`.
+      rate: largest false discovery rate.
     """
     records = list(records)
     readable = [record for record in records if "error" not in record]

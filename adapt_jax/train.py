@@ -41,7 +41,7 @@ def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     Args:
       config: ConfigDict of `adapt_jax.config.default_config`.
       workdir: folder for checkpoints, logs and results.
-      given: the config's fields that were set by hand, each of which must have an effect.
+      given: fields of the config that were set by hand, each of which must have an effect.
 
     Returns:
       The results as in results.json; {} where the config names no OOD sets.
@@ -104,9 +104,9 @@ def fit(
 
     Args:
       experiment: the run, with its training images.
-      folder: of the run, for logs and profiles.
-      store: its checkpoints.
-      console: where progress is shown.
+      folder: folder of the run, for logs and profiles.
+      store: checkpoints of the run.
+      console: console that shows the progress.
 
     Returns:
       The state after the last step.

@@ -20,10 +20,10 @@ def refuse(given: Collection[str], reasons: Reasons, config: ConfigDict, default
     """Finds fields that were set by hand for nothing.
 
     Args:
-      given: the fields set by hand ("model.width").
-      reasons: those that have no effect.
+      given: fields that were set by hand ("model.width").
+      reasons: fields that have no effect, with the reasons.
       config: the job's config.
-      default: one of the same kind whose fields are at their defaults.
+      default: config of the same kind with all fields at their defaults.
 
     Raises:
       InputError: names the first.

@@ -87,9 +87,9 @@ def read_json(
     """A JSON object from a file, its fields of the expected types.
 
     Args:
-      path: the file.
-      kinds: the type, or types, of each field that must be there; further fields may be.
-      remedy: what the user can do about a file that is not as it should be.
+      path: path of the file.
+      kinds: type, or types, of each required field; further fields are allowed.
+      remedy: advice to the user if the file is not as it should be.
 
     Raises:
       InputError: the file is missing, damaged, too large or too deeply nested, holds something
@@ -114,10 +114,10 @@ def checked_fields(
     """`found`, which a file holds, if it is an object whose fields have the expected types.
 
     Args:
-      found: what was read.
-      kinds: as for `read_json`.
-      where: the file, and the place in it, for the message.
-      remedy: as for `read_json`.
+      found: content that was read.
+      kinds: type, or types, of each required field, as in `read_json`.
+      where: the file, and the place in it, for the error message.
+      remedy: advice to the user, as in `read_json`.
 
     Raises:
       InputError: it is no object, or a field is missing or of another type.

@@ -86,8 +86,8 @@ def usable_labels(
     Lists of images without a class have a negative number in place of every label.
 
     Args:
-      labels: (N,) integers, N >= 1.
-      class_names: of the classes 0..C-1; () where the source has no names.
+      labels: integers (N,), N >= 1.
+      class_names: names of the classes 0..C-1; () where the source has no names.
     """
     negative = labels < 0
     if negative.any():

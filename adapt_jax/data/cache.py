@@ -36,11 +36,11 @@ def array(
 
     Args:
       key: everything the content depends on, as text; its sha256 is the file's name.
-      shape, dtype: of the whole array.
-      blocks: makes the content anew; called only when there is no valid file (and once more if
-        the disk fills up on the way).
-      cache_dir: see `core.files.cache_folder`. If nothing can be written there, the array is
-        made in memory.
+      shape, dtype: shape and dtype of the whole array.
+      blocks: function that computes the content; called only when there is no valid file (and once
+        more if the disk fills up on the way).
+      cache_dir: folder of the cache, see `core.files.cache_folder`. If nothing can be written
+        there, the array is made in memory.
 
     Returns: a read-only memory map of the file, or an ordinary array.
     """

@@ -58,10 +58,10 @@ def named(
     """ID classes of these names.
 
     Args:
-      names: one per class; where they are whole numbers, those are the numbers of the classes.
-      owner: who says so, for messages.
-      picked: the number of each class in its source, where `?classes=` chose some.
-      worded: see `Classes`.
+      names: names, one per class; whole numbers are the numbers of the classes.
+      owner: source of the names, for messages.
+      picked: number of each class in its source, where `?classes=` selects some.
+      worded: whether the names are words for prompts, see `Classes`.
     """
     numbers = numbers_of(names)
     if numbers is None or worded:
@@ -99,11 +99,11 @@ def match(
     """A set's labels as positions of the ID classes.
 
     Args:
-      source: what the set is from, for messages.
-      labels: (N,) integers that index `names`; None if the set has none.
-      names: what the set calls its classes, with images or without.
+      source: source of the set, for messages.
+      labels: integers (N,) that index `names`; None if the set has none.
+      names: names of the set's classes, with images or without.
       classes: the ID classes; None where ID images have no labels either.
-      flaw: why the set's labels cannot be used, as the end of a sentence about it.
+      flaw: reason why the set's labels cannot be used, as the end of a sentence about it.
 
     Raises:
       InputError: the labels cannot be used, or a class with images is none of the ID classes, or
@@ -125,8 +125,8 @@ def match_numbers(source: str, numbers: np.ndarray | None, classes: Classes | No
     """`match` for labels that are numbers of classes.
 
     Args:
-      source, classes: as for `match`.
-      numbers: (N,) integers, or None.
+      source, classes: source of the set and ID classes, as in `match`.
+      numbers: class numbers (N,), or None.
 
     Raises:
       InputError: as `match`.
@@ -143,9 +143,9 @@ def _places(
     """How the classes with images are found among the ID classes, and the position of each.
 
     Args:
-      source, names, classes: as for `match`.
-      own: the names of the classes with images.
-      present: their places in `names`.
+      source, names, classes: arguments of `match`.
+      own: names of the classes with images.
+      present: positions of these classes in `names`.
     """
     count, theirs = len(classes.names), numbers_of(classes.names)
     if names == classes.names:

@@ -24,8 +24,8 @@ def sha256s(paths: Sequence[str], cache_dir: str | os.PathLike | None = None) ->
     """The SHA-256 (hex) of every file, in order.
 
     Args:
-      paths: of the files.
-      cache_dir: where hashes are remembered, see `core.files.cache_folder`.
+      paths: paths of the files.
+      cache_dir: folder in which hashes are cached, see `core.files.cache_folder`.
 
     Raises:
       OSError: a file cannot be read.

@@ -24,7 +24,7 @@ def blocks(images: Images, size: int, resize: int | str | None) -> Iterator[np.n
       images: one image or several: a path, a PIL image, a uint8 array (H, W) or (H, W, C) of any
         size with C of 1, 3 (RGB) or 4 channels (RGB and alpha, which is dropped); a list of these;
         or a uint8 array (N, H, W, C).
-      size, resize: as in `data.decode.fit`.
+      size, resize: size of the squares and rule for resizing, as in `data.decode.fit`.
 
     Raises:
       InputError: there is no image, or one cannot be used; it is named.
@@ -42,7 +42,7 @@ def check_squares(images: np.ndarray, size: int) -> None:
     """Refuses what is not ready for a network.
 
     Args:
-      images: should be uint8 (N, size, size, 3).
+      images: images to check, which should be uint8 (N, size, size, 3).
       size: side of the images the network takes.
 
     Raises:

@@ -94,13 +94,13 @@ def load(
     """Reads a whole data set as (N, S, S, 3) uint8, S = image_size; the rules are in `decode`.
 
     Args:
-      source: see the head of this file.
-      image_size: S.
+      source: source string, see the head of this file.
+      image_size: height and width S of the squares.
       labeled: whether the caller needs labels, and images of every class; without it, labels that
         cannot be used are left out, and `Dataset.flaw` says why.
-      cache_dir: where decoded arrays are kept; by default see `files.cache_folder`.
-      progress: called as progress(done, total) while images are decoded.
-      at_most: decoded bytes; the images of a larger set are `lazy.LazyImages`.
+      cache_dir: folder in which decoded arrays are cached, see `files.cache_folder`.
+      progress: function called as progress(done, total) while images are decoded.
+      at_most: largest number of decoded bytes; the images of a larger set are `lazy.LazyImages`.
       class_order: names of class folders in the order in which a run numbered them, where folders
         were in another order then; it stands for `classes=`, too.
 
@@ -153,10 +153,11 @@ def stream(
     """A data set cut to squares in a way of the caller's own; the option `resize` has no effect.
 
     Args:
-      source: see the head of this file.
-      size: S.
-      transform: a PIL image or (H, W, 3) uint8 array -> (S, S, 3) uint8; called in threads.
-      labeled, cache_dir: as for `load`.
+      source: source string, see the head of this file.
+      size: height and width S of the squares.
+      transform: function from a PIL image or (H, W, 3) uint8 array to (S, S, 3) uint8; called in
+        threads.
+      labeled, cache_dir: arguments of `load`.
 
     Raises:
       InputError: as `load`; an image that cannot be read is named when its block is made.

@@ -20,8 +20,8 @@ def left_out(parsed: Source, chosen: Selection, cache_dir=None) -> tuple[Selecti
 
     Args:
       parsed: the source.
-      chosen: what its other options leave.
-      cache_dir: see `readable`.
+      chosen: images that the other options of the source leave.
+      cache_dir: folder of the cache, see `readable`.
 
     Raises:
       InputError: none of the images can be decoded.
@@ -40,8 +40,8 @@ def readable(listing: Listing, indices: np.ndarray, cache_dir=None) -> np.ndarra
 
     Args:
       listing: the opened source.
-      indices: (N,) the images the source's other options leave.
-      cache_dir: where the answer is remembered, see `core.files.cache_folder`.
+      indices: indices (N,) of the images that the other options of the source leave.
+      cache_dir: folder in which the answer is cached, see `core.files.cache_folder`.
     """
 
     def one(i: int) -> bool:

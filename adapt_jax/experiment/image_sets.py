@@ -98,25 +98,27 @@ def fixed_by_suite(config) -> dict[str, str]:
 def load(
     config,
     method: Method,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
     class_names: Sequence[str] = (),
 ) -> Data:
     """Decodes every set before any long work starts.
 
     Args:
-      config: of the run.
-      method: the objective; decides whether labels are needed.
-      say: told one line per set.
-      class_names: of the classes as the run numbers them, if it was trained already.
+      config: the run's config.
+      method: the objective, which decides whether labels are needed.
+      report_progress: function called with one line per set.
+      class_names: names of the classes as the run numbers them, if it was trained already.
 
     Raises:
       InputError: names the source and what is wrong with it.
     """
     size, labeled = config.image_size, method.label_kind == "labels"
-    train = id_sets.training_set(config, labeled, INPUTS[config.input], class_names, say)
+    train = id_sets.training_set(
+        config, labeled, INPUTS[config.input], class_names, report_progress
+    )
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
     found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
-    say(f"train  {config.train_data}: {found}")
+    report_progress(f"train  {config.train_data}: {found}")
     if read_while_training(train) and not config.mean:
         raise InputError(
             f"train_data {config.train_data} is read while training, so its mean and deviation are "
@@ -139,32 +141,38 @@ def load(
     fixed = {split.name: split for split in plan.splits}
     rules: dict[str, str] = {}
     test = val = None
-    test, rules[ID] = id_sets.id_set("test", fixed["id_test"], own, size, plan.name, say)
+    test, rules[ID] = id_sets.id_set(
+        "test", fixed["id_test"], own, size, plan.name, report_progress
+    )
     if "id_val" in fixed:
-        val, rules[VAL] = id_sets.id_set("val", fixed["id_val"], own, size, plan.name, say)
+        val, rules[VAL] = id_sets.id_set(
+            "val", fixed["id_val"], own, size, plan.name, report_progress
+        )
     if test.fingerprint == train.fingerprint:
-        say("warning: train_data and test_data hold the same images; ID scores will look too good")
-    _say_what_a_suite_decides(config, plan, train, say)
+        report_progress(
+            "warning: train_data and test_data hold the same images; ID scores will look too good"
+        )
+    _say_what_a_suite_decides(config, plan, train, report_progress)
     ood_val = None
     if config.search:
         ood_val = id_sets.counted(fixed["ood_val"], size, plan.name)
         count = f"{len(ood_val.images):,} OOD images for the search{ood_val.note}"
-        say(f"val    {plan.ood_val.source}: {count}")
+        report_progress(f"val    {plan.ood_val.source}: {count}")
     ood, groups = {}, {}
     for ood_set in plan.sets:
         name = ood_set.name
         if ood_set.group == SHIFTED:
             what = f"{SHIFTED} {name} ="
             ood[name], rules[name] = id_sets.id_set(
-                what, ood_set, own, size, plan.name, say, part=True
+                what, ood_set, own, size, plan.name, report_progress, part=True
             )
         else:
             ood[name] = id_sets.counted(ood_set, size, plan.name)
             count = f"{len(ood[name].images):,} images{ood[name].note}"
-            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
+            report_progress(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
         groups[name] = ood_set.group
     data = Data(train, test, ood, groups, val, ood_val, rules)
-    _check_held_out(data, say)
+    _check_held_out(data, report_progress)
     return data
 
 
@@ -178,20 +186,20 @@ def _kept(input_kind: str, train: Dataset) -> str:
     return f"read when needed ({size} decoded, {why})"
 
 
-def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:
+def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, report_progress) -> None:
     """Where the config and its suite say different things."""
     for field, why in fixed_by_suite(config).items():
         if config[field]:
-            say(f"note: {field} {config[field]} is not used: {why}")
+            report_progress(f"note: {field} {config[field]} is not used: {why}")
     wanted = plan.id_train.count
     if wanted is not None and wanted != len(train.images):
-        say(
+        report_progress(
             f"note: {plan.name} trains on {wanted:,} images, train_data {config.train_data} has "
             f"{len(train.images):,}"
         )
 
 
-def _check_held_out(data: Data, say) -> None:
+def _check_held_out(data: Data, report_progress) -> None:
     """Validation sets are not test sets."""
     compared = {ID: data.test, **data.ood}
     for name, found in compared.items():
@@ -201,7 +209,9 @@ def _check_held_out(data: Data, say) -> None:
                 "choose what fits them: give other images"
             )
         if data.val is not None and found.fingerprint == data.val.fingerprint:
-            say(f"warning: val_data holds the images of set {name!r}; give other images")
+            report_progress(
+                f"warning: val_data holds the images of set {name!r}; give other images"
+            )
 
 
 def _check_classes(source: str, train: Dataset) -> None:

@@ -9,7 +9,7 @@ def reasons(config) -> Reasons:
     """The fields that decide nothing in a run of this config, and why.
 
     Args:
-      config: of the run, complete and correct.
+      config: the run's config, complete and correct.
     """
     found = image_sets.fixed_by_suite(config)
     if config.total_steps is not None:

@@ -46,8 +46,8 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     """Parses the flags, runs `job` and exits: 0 done, else see `boundary`.
 
     Args:
-      job: takes nothing, or with `arguments` the list of those that are no flags.
-      arguments: whether there may be such.
+      job: function to run; with `arguments` it gets the list of positional arguments, else nothing.
+      arguments: whether positional arguments are allowed.
     """
     logging.set_verbosity(logging.FATAL)  # Orbax narrates, and raises what it logs as an error
     coordinator = flags.DEFINE_string("coordinator", "", "host:port of process 0, if several.")
@@ -130,9 +130,9 @@ def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
     """A copy of `config` with the fields in `texts` set, as --config.key=value would.
 
     Args:
-      config: of any kind.
-      texts: each "key=value" or "key=value,key=value,..."; what follows a comma and does not start
-        with "key=" belongs to the value before it ("detectors=knn?k=5,mahalanobis").
+      config: config of any kind.
+      texts: changes, each "key=value" or "key=value,key=value,..."; text after a comma that does
+        not start with "key=" belongs to the value before it ("detectors=knn?k=5,mahalanobis").
 
     Raises:
       InputError: not of that form, a field there is not, or a value of the wrong type.

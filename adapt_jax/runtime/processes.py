@@ -44,9 +44,9 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
     is waited for.
 
     Args:
-      coordinator: host:port of process 0; or "auto" where JAX finds the others by itself.
-      count: of processes.
-      index: of this process, from 0.
+      coordinator: address host:port of process 0; or "auto" where JAX finds the others by itself.
+      count: number of processes.
+      index: index of this process, from 0.
 
     Raises:
       InputError: the three are incomplete or contradictory, or the others did not come.

@@ -81,9 +81,9 @@ def read_weights(folder: pathlib.Path, like: dict[str, Any]) -> tuple[dict[str, 
     """The exported arrays, and the training step they were exported at.
 
     Args:
-      folder: of the export.
-      like: shapes and dtypes under "params", "batch_stats" and "method", as the export's config
-        makes them.
+      folder: folder of the export.
+      like: shapes and dtypes under "params", "batch_stats" and "method" that follow from the
+        export's config.
 
     Raises:
       InputError: an array is missing, unused, or of another shape or dtype.

@@ -41,10 +41,10 @@ class Checkpoints:
         """Opens the folder.
 
         Args:
-          workdir: the folder of the run.
-          cleanup: removes what a killed program left half written. Only for who holds the work
-            directory, since it may be a program that is writing now.
-          warn: told when a checkpoint is damaged and another one is used.
+          workdir: folder of the run.
+          cleanup: whether to remove files that a killed program left half written. Only the holder
+            of the work directory may do this, because another program may be writing now.
+          warn: function called when a checkpoint is damaged and another one is used.
         """
         self._folder = pathlib.Path(workdir).absolute() / _FOLDER
         self._warn = warn
@@ -86,9 +86,9 @@ class Checkpoints:
         """The newest state, or the best; where it is damaged, the next one, which is then said.
 
         Args:
-          which: "last" or "best" (lowest training loss).
+          which: checkpoint to restore, "last" or "best" (lowest training loss).
           like: shapes, dtypes and shardings of the state.
-          strict: refuse a damaged one instead of using another.
+          strict: whether to refuse a damaged checkpoint instead of using another.
 
         Returns:
           The state, None before the first checkpoint.
@@ -250,8 +250,8 @@ def check_config(workdir: pathlib.Path, config: dict) -> None:
     """Refuses a work directory that holds a run of another trajectory.
 
     Args:
-      workdir: of the run.
-      config: the one that would resume it.
+      workdir: folder of the run.
+      config: config that would resume the run.
 
     Raises:
       InputError: names the first fields that differ and decide the training.
@@ -289,8 +289,8 @@ def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
     disk would be another run under the same name.
 
     Args:
-      workdir: of the run.
-      facts: from `derived.data_facts`.
+      workdir: folder of the run.
+      facts: facts about the training images, from `derived.data_facts`.
 
     Raises:
       InputError: the folder holds a run that was trained on something else.

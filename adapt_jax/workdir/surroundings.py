@@ -32,8 +32,8 @@ def remember(workdir: pathlib.Path, step: int) -> str:
     """Records what this process finds, and says what is not as it was; "" where all is.
 
     Args:
-      workdir: of the run.
-      step: where training begins or goes on.
+      workdir: folder of the run.
+      step: step at which training begins or continues.
     """
     path, new = pathlib.Path(workdir) / FILE, found()
     known = _read(path) if step else []

@@ -57,11 +57,11 @@ def open_all(
     """The trackers of a run, on process 0; none elsewhere.
 
     Args:
-      tracking: the config field: "" for TensorBoard alone, "wandb" for W&B as well.
+      tracking: value of the config field: "" for TensorBoard alone, "wandb" for W&B as well.
       settings: the whole config as a dict, which W&B shows.
-      workdir: the run's folder.
-      start: the step it starts or resumes at, whose later records in TensorBoard's files are
-        dropped; None drops none.
+      workdir: folder of the run.
+      start: step at which the run starts or resumes; later records in TensorBoard's files are
+        dropped. None drops none.
 
     Raises:
       InputError: on every process, if logging in to W&B fails.
@@ -85,9 +85,9 @@ def summarise(
     A W&B run is continued where `workdir` has one and W&B is still installed.
 
     Args:
-      workdir: the run's folder.
-      results: what results.json holds.
-      report_progress: told if logging in to W&B fails.
+      workdir: folder of the run.
+      results: content of results.json.
+      report_progress: function called with a line if logging in to W&B fails.
     """
     settings = results["config"]
     known = installed() and (pathlib.Path(workdir) / _ID).exists()

@@ -64,8 +64,8 @@ def huggingface(fields: Mapping[str, Any], image_size: int) -> Prepared:
     """What a preprocessor_config.json of Hugging Face asks for.
 
     Args:
-      fields: of the file; {} for none, which asks for CLIPImageProcessor's defaults.
-      image_size: of the image tower.
+      fields: fields of the file; {} means no file and gives the defaults of CLIPImageProcessor.
+      image_size: image size of the image tower.
 
     Raises:
       InputError: names the field that asks for what we cannot do.
@@ -108,8 +108,8 @@ def open_clip(fields: Mapping[str, Any], image_size: int) -> Prepared:
     """What the `preprocess_cfg` of an open_clip_config.json asks for.
 
     Args:
-      fields: of the object; {} for none, which asks for OpenCLIP's defaults.
-      image_size: of the image tower.
+      fields: fields of the object; {} means none and gives the defaults of OpenCLIP.
+      image_size: image size of the image tower.
 
     Raises:
       InputError: as `huggingface`.

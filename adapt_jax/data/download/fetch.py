@@ -61,14 +61,14 @@ def fetch(
     """Fetches a file from the first URL that gives it, going on where an earlier try stopped.
 
     Args:
-      urls: http(s), tried in order.
-      path: where the file will be; nothing is there before it is complete and checked.
-      size, sha256: what the file must be; None leaves it unchecked.
-      by_hand: where else a person may get it, for the message.
-      attempts: how often in a row a URL may fail without a byte gained.
+      urls: http(s) URLs, tried in order.
+      path: path of the file; it does not exist before it is complete and checked.
+      size, sha256: required size in bytes and SHA-256; None leaves them unchecked.
+      by_hand: advice on where else to get the file, for the error message.
+      attempts: number of failures in a row, without a byte gained, after which a URL is given up.
       pause: seconds before the second attempt; doubles with every further one.
-      timeout: seconds without an answer that end an attempt.
-      progress: called as progress(bytes so far, bytes in all or None).
+      timeout: seconds without an answer after which an attempt ends.
+      progress: function called as progress(bytes so far, bytes in all or None).
 
     Returns: the file's sha256 (hex).
 

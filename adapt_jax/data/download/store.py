@@ -61,12 +61,13 @@ def obtain(
     """Downloads an archive (or takes it from ROOT/archives) and unpacks it; nothing if it is there.
 
     Args:
-      archive: what.
+      archive: the archive to obtain.
       root: the data root.
-      mirror: a URL prefix; MIRROR/FILENAME is tried first.
-      sha256: what it must be, instead of what the record or the catalogue says.
+      mirror: URL prefix; MIRROR/FILENAME is tried first.
+      sha256: required SHA-256, instead of that of the record or the catalogue.
       keep: whether the archive stays in ROOT/archives.
-      progress: as in `fetch.fetch`, as are the other options.
+      progress: function called with the progress; this and further options are those of
+        `fetch.fetch`.
 
     Raises:
       InputError: it cannot be had, is not what it should be, or another download is running.
