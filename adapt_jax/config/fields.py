@@ -11,9 +11,9 @@ def check(config) -> None:
     Raises:
       InputError: names the first.
     """
-    given, known = flatten(config.to_dict()), flatten(default_config().to_dict())
+    given, defaults = flatten(config.to_dict()), flatten(default_config().to_dict())
     free = "method.params."
-    for key in sorted(given.keys() ^ known.keys()):
+    for key in sorted(given.keys() ^ defaults.keys()):
         if not key.startswith(free):
             word = "has no field" if key in given else "lacks the field"
             raise InputError(

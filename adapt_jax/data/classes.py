@@ -116,9 +116,9 @@ def match(
     present = np.unique(labels)
     how, place = _places(source, [names[i] for i in present], present, tuple(names), classes)
     position = np.array(place, np.int32)
-    found = position[np.searchsorted(present, labels)]
+    positions = position[np.searchsorted(present, labels)]
     aliases = tuple(names) if how.startswith("in order") else ()
-    return Matched(found, f"labels {how}, {_coverage(position, classes)}", aliases)
+    return Matched(positions, f"labels {how}, {_coverage(position, classes)}", aliases)
 
 
 def match_numbers(source: str, numbers: np.ndarray | None, classes: Classes | None) -> Matched:
@@ -156,8 +156,8 @@ def _places(
         words = "" if theirs is not None else f" ({_pairs(classes.numbers, classes.names)})"
         return f"by number{words}", [position[int(name)] for name in own]
     missing = own
-    for known in (*classes.aliases, classes.names):
-        places = _positions(known)
+    for class_names in (*classes.aliases, classes.names):
+        places = _positions(class_names)
         unknown = [name for name in own if _plain(name) not in places]
         missing = min(missing, unknown, key=len)
         if not unknown:
@@ -179,13 +179,13 @@ def _refuse_numbers(source: str, wrong: list[int], own: Sequence[str], classes: 
         return
     numbers, have = sorted(classes.numbers), sorted(map(int, own))
     contiguous = numbers == list(range(numbers[0], numbers[-1] + 1))
-    known = f"{numbers[0]} to {numbers[-1]}" if contiguous else _shown(numbers)
+    range_text = f"{numbers[0]} to {numbers[-1]}" if contiguous else _shown(numbers)
     remedy = "give classes the same numbers, or leave others out with ?classes="
     if have[0] == numbers[0] + 1 and have[-1] == numbers[-1] + 1:
         remedy = f"they seem to count from {have[0]}; number classes from {numbers[0]}"
     raise InputError(
         f"{source} has labels from {have[0]} to {have[-1]}, {classes.owner} has the classes "
-        f"{known}, so {_shown(wrong)} is none of them: {remedy}"
+        f"{range_text}, so {_shown(wrong)} is none of them: {remedy}"
     )
 
 
@@ -198,10 +198,10 @@ def _refuse_twice(source: str, own: Sequence[str], position, classes: Classes) -
 
 
 def _positions(names: Sequence[str]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     for i, name in enumerate(names):
-        found.setdefault(_plain(name), []).append(i)
-    return found
+        positions.setdefault(_plain(name), []).append(i)
+    return positions
 
 
 def _contradiction(names: Sequence[str], classes: Classes) -> bool:

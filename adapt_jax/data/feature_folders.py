@@ -66,7 +66,7 @@ def walk(
     root = pathlib.Path(folder).expanduser()
     for name in needed:
         if not (root / f"{name}.npz").is_file():
-            wanted = ", ".join(f"{known}.npz" for known in needed)
+            wanted = ", ".join(f"{needed_name}.npz" for needed_name in needed)
             raise InputError(
                 f"{root / name}.npz does not exist; --from_features wants {wanted} and "
                 "GROUP/NAME.npz for every OOD set"

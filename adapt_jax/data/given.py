@@ -29,13 +29,13 @@ def blocks(images: Images, size: int, resize: int | str | None) -> Iterator[np.n
     Raises:
       InputError: there is no image, or one cannot be used; it is named.
     """
-    chosen = _listed(images)
-    if not chosen:
+    listed = _listed(images)
+    if not listed:
         raise InputError("no image given; give paths, PIL images or uint8 arrays")
-    names = [_name(image, i) for i, image in enumerate(chosen)]
-    chosen = [_checked(image, name) for image, name in zip(chosen, names)]
-    every = np.arange(len(chosen))
-    return decode.blocks(lambda i: _opened(chosen[i]), names, every, size, resize=resize)
+    names = [_name(image, i) for i, image in enumerate(listed)]
+    listed = [_checked(image, name) for image, name in zip(listed, names)]
+    every = np.arange(len(listed))
+    return decode.blocks(lambda i: _opened(listed[i]), names, every, size, resize=resize)
 
 
 def check_squares(images: np.ndarray, size: int) -> None:

@@ -65,8 +65,8 @@ def parse(source: str) -> Source:
     if kind not in embedded.PLACES and not place:
         raise InputError(f"data source {text!r} does not say where; a source is one of: {FORMS}")
     if kind in embedded.PLACES and place not in embedded.PLACES[kind]:
-        known = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
-        raise InputError(f"unknown data source {text!r}; known: {known}")
+        choices = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
+        raise InputError(f"unknown data source {text!r}; known: {choices}")
     return Source(text, kind, place, **({} if query is None else _options(text, kind, query)))
 
 
@@ -117,8 +117,8 @@ def load(
         )
     try:
         listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
-        chosen = select(parsed, listing, labeled=labeled, class_order=class_order)
-        return _load(parsed, chosen, image_size, cache_dir, progress, at_most)
+        selection = select(parsed, listing, labeled=labeled, class_order=class_order)
+        return _load(parsed, selection, image_size, cache_dir, progress, at_most)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
@@ -165,16 +165,16 @@ def stream(
     parsed = check(source)
     try:
         listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
-        chosen = select(parsed, listing, labeled=labeled)
-        chosen, skipped = unreadable.left_out(parsed, chosen, cache_dir)
-        _, indices, labels, class_names, flaw = chosen
+        selection = select(parsed, listing, labeled=labeled)
+        selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
+        _, indices, labels, class_names, flaw = selection
         if listing.identity is not None:
             stamp = listing.identity(indices)
         else:  # such sources are arrays in memory
             stamp = fingerprint(listing.pixels[indices], None)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
-    names = chosen.names
+    names = selection.names
 
     def blocks() -> Iterator[np.ndarray]:
         return decode.blocks(listing.image, listing.names, indices, size, transform=transform)
@@ -210,18 +210,18 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
 
 
 def _load(
-    parsed: Source, chosen: Selection, image_size: int, cache_dir, progress, at_most
+    parsed: Source, selection: Selection, image_size: int, cache_dir, progress, at_most
 ) -> Dataset:
-    chosen, skipped = unreadable.left_out(parsed, chosen, cache_dir)
-    listing, indices, labels, class_names, flaw = chosen
+    selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
+    listing, indices, labels, class_names, flaw = selection
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
         images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
-        known = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
+        fingerprint_of_set = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
     else:
         images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
-        known = fingerprint(images, labels)
+        fingerprint_of_set = fingerprint(images, labels)
     rest = (flaw, listing.passed_over, skipped)
-    return Dataset(images, labels, class_names, chosen.names, known, *rest)
+    return Dataset(images, labels, class_names, selection.names, fingerprint_of_set, *rest)
 
 
 def _pixels(
@@ -243,35 +243,35 @@ def _pixels(
 
 
 def _options(text: str, kind: str, query: str) -> dict:
-    found: dict = {}
+    options: dict = {}
     for part in query.split("&"):
         name, equals, value = part.partition("=")
         bad = InputError(f"bad option {part!r} in {text!r}; options are: {OPTIONS}")
         # A comma would end the source inside a list of OOD sets.
-        if not equals or not value or name in found or "," in value:
+        if not equals or not value or name in options or "," in value:
             raise bad
         if name == "classes":
-            found[name] = _classes(value, bad)
+            options[name] = _classes(value, bad)
         elif name in COUNTS and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
-            found[name] = int(value)
+            options[name] = int(value)
         elif (name, value) in _WORDS or (name, kind) == ("root", "list"):
-            found[name] = value
+            options[name] = value
         else:
             raise bad
-    return found
+    return options
 
 
 def _classes(value: str, bad: InputError) -> tuple[int, ...]:
-    chosen: list[int] = []
+    numbers: list[int] = []
     for part in value.split("+"):
         match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
         if not match:
             raise bad
         first, last = int(match[1]), int(match[2] or match[1])
-        chosen.extend(range(first, last + 1))
-        if first > last or len(set(chosen)) != len(chosen):
+        numbers.extend(range(first, last + 1))
+        if first > last or len(set(numbers)) != len(numbers):
             raise bad
-    return tuple(sorted(chosen))
+    return tuple(sorted(numbers))
 
 
 def read_while_training(train: Dataset) -> bool:

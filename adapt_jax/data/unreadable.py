@@ -15,24 +15,24 @@ from adapt_jax.data.selection import Selection
 _BLOCK = 4096  # images in work at a time
 
 
-def left_out(parsed: Source, chosen: Selection, cache_dir=None) -> tuple[Selection, int]:
+def left_out(parsed: Source, selection: Selection, cache_dir=None) -> tuple[Selection, int]:
     """A selection without the images that cannot be decoded if its source says so; their count.
 
     Args:
       parsed: the source.
-      chosen: images that the other options of the source leave.
+      selection: images that the other options of the source leave.
       cache_dir: folder of the cache, see `readable`.
 
     Raises:
       InputError: none of the images can be decoded.
     """
     if parsed.unreadable is None:
-        return chosen, 0
-    fine = readable(chosen.listing, chosen.indices, cache_dir)
+        return selection, 0
+    fine = readable(selection.listing, selection.indices, cache_dir)
     if not fine.any():
         raise InputError(f"{parsed.text!r}: none of its {len(fine):,} images can be read")
-    labels = None if chosen.labels is None else chosen.labels[fine]
-    return chosen._replace(indices=chosen.indices[fine], labels=labels), int((~fine).sum())
+    labels = None if selection.labels is None else selection.labels[fine]
+    return selection._replace(indices=selection.indices[fine], labels=labels), int((~fine).sum())
 
 
 def readable(listing: Listing, indices: np.ndarray, cache_dir=None) -> np.ndarray:

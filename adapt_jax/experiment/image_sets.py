@@ -39,7 +39,7 @@ class Data(NamedTuple):
     def evaluated(self) -> dict[str, Dataset]:
         """Every set an evaluation looks at, by the name it has in files."""
         held_out = {VAL: self.val, OOD_VAL: self.ood_val}
-        held_out = {name: found for name, found in held_out.items() if found is not None}
+        held_out = {name: dataset for name, dataset in held_out.items() if dataset is not None}
         return {"train": self.train, ID: self.test, **held_out, **self.ood}
 
 
@@ -75,13 +75,15 @@ def suite(config) -> suites.Suite:
 
     Covariate-shifted sets are among them in a full-spectrum evaluation only.
     """
-    found = suites.resolve(config.ood) if config.ood.strip() else suites.Suite("", ())
-    shown = [s for s in found.sets if config.full_spectrum or s.group != SHIFTED]
-    return found._replace(
+    protocol = suites.resolve(config.ood) if config.ood.strip() else suites.Suite("", ())
+    shown = [s for s in protocol.sets if config.full_spectrum or s.group != SHIFTED]
+    return protocol._replace(
         sets=tuple(shown),
-        id_test=found.id_test if found.id_test.source else suites.Expected(config.test_data),
-        id_val=found.id_val if found.id_val.source else suites.Expected(config.val_data),
-        ood_val=found.ood_val if found.ood_val.source else suites.Expected(config.ood_val_data),
+        id_test=protocol.id_test if protocol.id_test.source else suites.Expected(config.test_data),
+        id_val=protocol.id_val if protocol.id_val.source else suites.Expected(config.val_data),
+        ood_val=protocol.ood_val
+        if protocol.ood_val.source
+        else suites.Expected(config.ood_val_data),
     )
 
 
@@ -117,8 +119,8 @@ def load(
         config, labeled, INPUTS[config.input], class_names, report_progress
     )
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
-    report_progress(f"train  {config.train_data}: {found}")
+    summary = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
+    report_progress(f"train  {config.train_data}: {summary}")
     if read_while_training(train) and not config.mean:
         raise InputError(
             f"train_data {config.train_data} is read while training, so its mean and deviation are "
@@ -202,13 +204,13 @@ def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, report
 def _check_held_out(data: Data, report_progress) -> None:
     """Validation sets are not test sets."""
     compared = {ID: data.test, **data.ood}
-    for name, found in compared.items():
-        if data.ood_val is not None and found.fingerprint == data.ood_val.fingerprint:
+    for name, dataset in compared.items():
+        if data.ood_val is not None and dataset.fingerprint == data.ood_val.fingerprint:
             raise InputError(
                 f"ood_val_data holds the images of set {name!r}; a search on test images would "
                 "choose what fits them: give other images"
             )
-        if data.val is not None and found.fingerprint == data.val.fingerprint:
+        if data.val is not None and dataset.fingerprint == data.val.fingerprint:
             report_progress(
                 f"warning: val_data holds the images of set {name!r}; give other images"
             )
@@ -250,7 +252,7 @@ def _check_detectors(specs, source: str, train: Dataset, clusters: bool) -> None
 def protocol_hash(data: Data) -> str:
     """SHA-256 over the names of the images that were compared, set by set, in order."""
     compared = {ID: data.test, **data.ood}
-    return suites.protocol_hash({name: found.names for name, found in compared.items()})
+    return suites.protocol_hash({name: dataset.names for name, dataset in compared.items()})
 
 
 def num_classes(train: Dataset) -> int | None:

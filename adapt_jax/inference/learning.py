@@ -50,7 +50,7 @@ def signs(train: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, Any]]) ->
 
 def sample(features: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
     """At most 2000 rows of (N, D), in their order; of those numbered in `among`, if given."""
-    chosen = np.arange(len(features)) if among is None else among
-    if len(chosen) > _SAMPLE:
-        chosen = np.sort(np.random.default_rng(0).choice(chosen, _SAMPLE, replace=False))
-    return np.asarray(features[chosen])
+    rows = np.arange(len(features)) if among is None else among
+    if len(rows) > _SAMPLE:
+        rows = np.sort(np.random.default_rng(0).choice(rows, _SAMPLE, replace=False))
+    return np.asarray(features[rows])

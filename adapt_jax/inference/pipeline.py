@@ -116,13 +116,13 @@ def load(
     packed = bundle.is_export(path)
     if packed:
         bundle.verify(path)
-    known = checkpoints.recall_config(path)
-    if "clip" in known:
+    run_config = checkpoints.recall_config(path)
+    if "clip" in run_config:
         raise InputError(
             f"{path} is a zero-shot run, which keeps no detector for other images; score them with "
             "python -m adapt_jax.zero_shot, their folder among its OOD sets"
         )
-    config = completed(known)
+    config = completed(run_config)
     facts = checkpoints.recall_data(path)
     if "mean" not in facts:
         raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
@@ -178,14 +178,14 @@ def load(
 
 def _exported(path: pathlib.Path, detector: str):
     """The detector of an export, how it cuts images, and the share its threshold keeps."""
-    known = bundle.read_json(path, bundle.DETECTOR)
-    if detector and detector != known["detector"]:
+    description = bundle.read_json(path, bundle.DETECTOR)
+    if detector and detector != description["detector"]:
         raise InputError(
-            f"{path} holds the detector {known['detector']} and not {detector}; leave --detector "
-            "out, or export the run again with it"
+            f"{path} holds the detector {description['detector']} and not {detector}; leave "
+            "--detector out, or export the run again with it"
         )
     resize = bundle.read_json(path, bundle.DATA)["resize"]
-    return calibrated.read(path), resize, known["tpr"]
+    return calibrated.read(path), resize, description["tpr"]
 
 
 def _spec(detector: str, configured: str) -> Spec:
@@ -204,11 +204,11 @@ def _first_named(text: str) -> str:
 
 def _outputs_of(path: pathlib.Path, checkpoint: str):
     """What the last evaluation of the run left in its cache, by set."""
-    known = feature_cache.recall(path / "features", checkpoint)
+    cached_outputs = feature_cache.recall(path / "features", checkpoint)
     for name in ("train", ID):
-        if name not in known:
+        if name not in cached_outputs:
             raise InputError(
                 f"{path} has no outputs of its {name} set at this checkpoint; run "
                 f"python -m adapt_jax.evaluate --workdir={path} first"
             )
-    return known
+    return cached_outputs

@@ -114,7 +114,7 @@ def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
     """The width of the features and the number of classes, without running the network."""
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     try:
-        found = jax.eval_shape(adapted.features, adapted.params, images)
+        shapes = jax.eval_shape(adapted.features, adapted.params, images)
         head = adapted.head and jax.eval_shape(adapted.head, adapted.params)
     except InputError:
         raise
@@ -123,10 +123,10 @@ def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
         raise InputError(
             f"the network does not run on images (2, {size}, {size}, 3): {first}"
         ) from e
-    shape = getattr(found, "shape", None)
+    shape = getattr(shapes, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != 2:
         raise InputError(
-            f"the network makes {shape or type(found).__name__} of 2 images, not features (2, D); "
+            f"the network makes {shape or type(shapes).__name__} of 2 images, not features (2, D); "
             "pool them, and return nothing else"
         )
     if head is None:

@@ -63,9 +63,11 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
         compilation.use_cache()
         job(*([argv[1:]] if arguments else []))
 
-    for module, found in flags.FLAGS.flags_by_module_dict().items():
+    for module, module_flags in flags.FLAGS.flags_by_module_dict().items():
         if "adapt_jax" in module:
-            for flag in found:  # --help shows those of the main module, and what is called its own
+            for (
+                flag
+            ) in module_flags:  # --help shows those of the main module, and what is called its own
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     with boundary.explained(processes.prefix):
         try:
@@ -98,30 +100,30 @@ def _check_config(argv: list[str]) -> list[str]:
     arguments with the file's path in place of its name.
     """
     keys = [match[1] for arg in argv if (match := _OVERRIDE.match(arg))]
-    found, config = [], None
+    path, config = [], None
     for before, arg in zip(["", *argv], argv):
         flag, equals, value = arg.partition("=")
         if flag in _CONFIG and equals:
             config, arg = load_config(value), f"{flag}={located(value)}"
         elif before in _CONFIG:
             config, arg = load_config(arg), located(arg)
-        found.append(arg)
+        path.append(arg)
     if config is None and keys:
         raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")
     for key in keys:
         _check_field(config, key)
-    return found
+    return path
 
 
 def _check_field(config, key: str) -> None:
     level = config
     for part in key.split("."):
-        known = list(level.keys()) if hasattr(level, "keys") else []
-        if part not in known:
-            close = difflib.get_close_matches(part, known, n=1)
+        fields = list(level.keys()) if hasattr(level, "keys") else []
+        if part not in fields:
+            close = difflib.get_close_matches(part, fields, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise InputError(
-                f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(known))}"
+                f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(fields))}"
             )
         level = level[part]
 

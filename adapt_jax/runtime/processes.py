@@ -135,8 +135,8 @@ def together():
 def same(what: str, text: str) -> None:
     """Raises InputError on every process unless `text` is the same on all of them."""
     number = int.from_bytes(hashlib.sha256(encoded(text)).digest()[:4]) >> 1
-    found = _gathered(number)
-    other = np.flatnonzero(found != found[0])
+    numbers = _gathered(number)
+    other = np.flatnonzero(numbers != numbers[0])
     if other.size:
         raise InputError(
             f"process {other[0]} sees other {what.removeprefix('the ')} than process 0; every "

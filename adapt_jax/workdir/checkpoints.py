@@ -126,7 +126,7 @@ class Checkpoints:
         # A leaf that does not say where it goes is sought on the devices it was saved from.
         raw = raw._replace(key=raw.key.update(sharding=raw.step.sharding))
         where = self._folder / str(step)
-        known = integrity.facts(where)
+        facts = integrity.facts(where)
         try:
             args = ocp.args.Composite(default=ocp.args.StandardRestore(raw))
             restored = self._orbax.restore(where, args=args).default
@@ -137,8 +137,8 @@ class Checkpoints:
                 f"the checkpoint of step {step} is damaged, or does not fit this config and data: "
                 f"{first}"
             ) from e
-        if "arrays" in known:
-            integrity.check(restored, known["arrays"], step)
+        if "arrays" in facts:
+            integrity.check(restored, facts["arrays"], step)
         else:
             self._warn(
                 f"the checkpoint of step {step} was saved by a version without hashes, so that "
@@ -258,8 +258,8 @@ def check_config(workdir: pathlib.Path, config: dict) -> None:
     """
     if not has_checkpoint(workdir):
         return
-    known = completed(recall_config(workdir)).to_dict()
-    changes = changed(known, config, Effect.TRAJECTORY)
+    recorded = completed(recall_config(workdir)).to_dict()
+    changes = changed(recorded, config, Effect.TRAJECTORY)
     shown = [f"{key}: was {was!r}, now {now!r}" for key, (was, now) in changes.items()]
     if shown:
         raise InputError(
@@ -277,9 +277,9 @@ def recall_config(workdir: pathlib.Path) -> dict:
     path = pathlib.Path(workdir) / "config.json"
     if not path.exists():
         raise InputError(f"{workdir} holds no run: {path} does not exist")
-    found = read_json(path, {"method": dict, "model": dict}, "restore it or start a new run")
-    checked_fields(found["method"], {"name": str}, f"{path}, method", "restore it")
-    return found
+    recorded = read_json(path, {"method": dict, "model": dict}, "restore it or start a new run")
+    checked_fields(recorded["method"], {"name": str}, f"{path}, method", "restore it")
+    return recorded
 
 
 def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
@@ -295,14 +295,14 @@ def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
     Raises:
       InputError: the folder holds a run that was trained on something else.
     """
-    known = recall_data(workdir)
+    recorded = recall_data(workdir)
     key = "train_fingerprint"
-    if has_checkpoint(workdir) and known.get(key) not in (None, facts[key]):
+    if has_checkpoint(workdir) and recorded.get(key) not in (None, facts[key]):
         raise InputError(
             f"{workdir} holds a run on other training images than train_data has now; restore "
             "them, or use another --workdir"
         )
-    if known != json.loads(json.dumps(facts)) and processes.is_main():
+    if recorded != json.loads(json.dumps(facts)) and processes.is_main():
         content = json.dumps(facts) + "\n"
         write_atomically(pathlib.Path(workdir) / "data.json", content.encode())
 
@@ -316,5 +316,5 @@ def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
 
 def class_names(workdir: pathlib.Path) -> tuple[str, ...]:
     """Names of the classes as a run that was saved numbers them; () where none was."""
-    known = recall_data(workdir) if has_checkpoint(workdir) else {}
-    return tuple(known.get("class_names") or ())
+    recorded = recall_data(workdir) if has_checkpoint(workdir) else {}
+    return tuple(recorded.get("class_names") or ())

@@ -36,12 +36,12 @@ def remember(workdir: pathlib.Path, step: int) -> str:
       step: step at which training begins or continues.
     """
     path, new = pathlib.Path(workdir) / FILE, found()
-    known = _read(path) if step else []
-    last = {k: v for k, v in known[-1].items() if k != "step"} if known else new
-    if known and last == new:
+    records = _read(path) if step else []
+    last = {k: v for k, v in records[-1].items() if k != "step"} if records else new
+    if records and last == new:
         return ""
     if processes.is_main():
-        content = json.dumps([*known, {"step": step} | new], indent=1) + "\n"
+        content = json.dumps([*records, {"step": step} | new], indent=1) + "\n"
         write_atomically(path, content.encode())
     changed = [
         f"{name} {last.get(name)} -> {new.get(name)}"
@@ -59,8 +59,8 @@ def remember(workdir: pathlib.Path, step: int) -> str:
 def _read(path: pathlib.Path) -> list[dict[str, Any]]:
     """The record so far; [] where there is none, or none that can be read."""
     try:
-        known = json.loads(path.read_text())
+        records = json.loads(path.read_text())
     except (OSError, ValueError):  # it decides nothing
         return []
-    whole = isinstance(known, list) and all(isinstance(entry, dict) for entry in known)
-    return known if whole else []
+    whole = isinstance(records, list) and all(isinstance(entry, dict) for entry in records)
+    return records if whole else []

@@ -47,8 +47,8 @@ def check(tracking: str) -> None:
 
 def installed() -> bool:
     """Whether W&B can be imported; a folder `wandb` it left behind is not enough."""
-    found = importlib.util.find_spec("wandb")
-    return found is not None and found.origin is not None
+    spec = importlib.util.find_spec("wandb")
+    return spec is not None and spec.origin is not None
 
 
 def open_all(
@@ -90,8 +90,8 @@ def summarise(
       report_progress: function called with a line if logging in to W&B fails.
     """
     settings = results["config"]
-    known = installed() and (pathlib.Path(workdir) / _ID).exists()
-    tracking = settings["tracking"] if known else ""
+    tracked = installed() and (pathlib.Path(workdir) / _ID).exists()
+    tracking = settings["tracking"] if tracked else ""
     step, values = results.get("step", 0), headlines(results)
     try:
         for tracker in open_all(tracking, settings, workdir, None):
@@ -103,14 +103,14 @@ def summarise(
 
 def headlines(results: Mapping[str, Any]) -> dict[str, float]:
     """{"results/knn/near/auroc": 0.98, ...}: AUROC and FPR95 of every group's mean, accuracies."""
-    found = {
+    values = {
         f"results/{row['detector']}/{row['group']}/{metric}": float(row[metric])
         for row in results["rows"]
         if row["ood"] == "mean"
         for metric in ("auroc", "fpr95")
     }
     accuracies = {k: float(v) for k, v in results.items() if k.endswith("accuracy")}
-    return found | {f"results/{k}": v for k, v in accuracies.items()}
+    return values | {f"results/{k}": v for k, v in accuracies.items()}
 
 
 class TensorBoard:
@@ -146,11 +146,11 @@ class WandB:
         import wandb
 
         path = workdir / _ID
-        known = read_json(path, {"id": str}, "delete it")["id"] if path.exists() else None
-        chosen = known or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+        recorded_id = read_json(path, {"id": str}, "delete it")["id"] if path.exists() else None
+        run_id = recorded_id or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
         try:
             self._run = wandb.init(
-                id=chosen,
+                id=run_id,
                 resume="allow",
                 config=settings,
                 project=os.environ.get("WANDB_PROJECT", "adapt_jax"),
@@ -162,7 +162,7 @@ class WandB:
                 f"W&B: {str(e).splitlines()[0]}; run `wandb login`, or set WANDB_MODE=offline, or "
                 "--config.tracking="
             ) from e
-        write_atomically(path, json.dumps({"id": chosen}).encode())
+        write_atomically(path, json.dumps({"id": run_id}).encode())
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds the values of a step; those of a repeated one W&B has, and they are equal."""
