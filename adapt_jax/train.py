@@ -73,7 +73,7 @@ def _train(config, folder: pathlib.Path, console: Console) -> dict:
         )
         experiment = record.make(config, data)
         checkpoints.check_data(folder, experiment.facts)
-    processes.same("the training images", data.train.fingerprint)
+    processes.same("the training images", data.train.content_sha256)
     store = Checkpoints(folder)
     try:
         state = fit(experiment, folder, store, console)

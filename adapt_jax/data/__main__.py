@@ -168,7 +168,7 @@ def _hashes(suite: suites.Suite, names: dict) -> None:
     full = ["id", *(s.name for s in suite.sets)]
     for kind, keys in {"": plain, " (full-spectrum)": full}.items():
         if names.keys() >= set(keys) and (not kind or full != plain):
-            names_sha256 = suites.protocol_hash({key: names[key] for key in keys})
+            names_sha256 = suites.names_sha256({key: names[key] for key in keys})
             print(f"{suite.name}{kind}: lists_sha256 {names_sha256}")
 
 

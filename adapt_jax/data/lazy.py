@@ -85,7 +85,7 @@ class LazyImages:
         return ThreadPoolExecutor(os.cpu_count())
 
 
-def fingerprint(
+def content_sha256(
     listing: Listing, indices: np.ndarray, size: int, resize, labels: np.ndarray | None
 ) -> str:
     """sha256 (hex) over everything that is known of such a set without decoding it.

@@ -171,7 +171,7 @@ def stream(
         if listing.identity is not None:
             stamp = listing.identity(indices)
         else:  # such sources are arrays in memory
-            stamp = fingerprint(listing.pixels[indices], None)
+            stamp = content_sha256(listing.pixels[indices], None)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
     names = selection.names
@@ -200,7 +200,7 @@ def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
 
-def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
+def content_sha256(images: np.ndarray, labels: np.ndarray | None) -> str:
     """sha256 (hex) over shape, pixels and labels: equal exactly if the data are."""
     digest = hashlib.sha256(f"{images.shape} {labels is not None};".encode())
     digest.update(np.ascontiguousarray(images).data)
@@ -216,12 +216,12 @@ def _load(
     listing, indices, labels, class_names, flaw = selection
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
         images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
-        fingerprint_of_set = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
+        sha256 = lazy.content_sha256(listing, indices, image_size, parsed.resize, labels)
     else:
         images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
-        fingerprint_of_set = fingerprint(images, labels)
+        sha256 = content_sha256(images, labels)
     rest = (flaw, listing.passed_over, skipped)
-    return Dataset(images, labels, class_names, selection.names, fingerprint_of_set, *rest)
+    return Dataset(images, labels, class_names, selection.names, sha256, *rest)
 
 
 def _pixels(

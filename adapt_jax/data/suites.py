@@ -288,7 +288,7 @@ def check_count(ood_set: OodSet, count: int, suite: str = "") -> None:
     )
 
 
-def protocol_hash(entries: Mapping[str, Sequence[str]]) -> str:
+def names_sha256(entries: Mapping[str, Sequence[str]]) -> str:
     """sha256 (hex) over the image names of each set in order; equal exactly if those are.
 
     entries: set name -> `Dataset.names`; the order of the sets does not matter.

@@ -150,7 +150,7 @@ def load(
         val, rules[VAL] = id_sets.id_set(
             "val", fixed["id_val"], own, size, plan.name, report_progress
         )
-    if test.fingerprint == train.fingerprint:
+    if test.content_sha256 == train.content_sha256:
         report_progress(
             "warning: train_data and test_data hold the same images; ID scores will look too good"
         )
@@ -205,12 +205,12 @@ def _check_held_out(data: Data, report_progress) -> None:
     """Validation sets are not test sets."""
     compared = {ID: data.test, **data.ood}
     for name, dataset in compared.items():
-        if data.ood_val is not None and dataset.fingerprint == data.ood_val.fingerprint:
+        if data.ood_val is not None and dataset.content_sha256 == data.ood_val.content_sha256:
             raise InputError(
                 f"ood_val_data holds the images of set {name!r}; a search on test images would "
                 "choose what fits them: give other images"
             )
-        if data.val is not None and dataset.fingerprint == data.val.fingerprint:
+        if data.val is not None and dataset.content_sha256 == data.val.content_sha256:
             report_progress(
                 f"warning: val_data holds the images of set {name!r}; give other images"
             )
@@ -249,10 +249,10 @@ def _check_detectors(specs, source: str, train: Dataset, clusters: bool) -> None
             )
 
 
-def protocol_hash(data: Data) -> str:
+def names_sha256(data: Data) -> str:
     """SHA-256 over the names of the images that were compared, set by set, in order."""
     compared = {ID: data.test, **data.ood}
-    return suites.protocol_hash({name: dataset.names for name, dataset in compared.items()})
+    return suites.names_sha256({name: dataset.names for name, dataset in compared.items()})
 
 
 def num_classes(train: Dataset) -> int | None:

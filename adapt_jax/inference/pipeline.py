@@ -45,7 +45,7 @@ class Pipeline(NamedTuple):
     outputs: images (N, S, S, 3) uint8, cut already -> what detectors score; N is any number.
     model, normalize, variables: the same in parts; normalize(images) is what model.apply takes, and
     variables are on the host.
-    method_state, step, checkpoint: of the training state; checkpoint is the digest of variables.
+    method_state, step, checkpoint: of the training state; checkpoint is the SHA-256 of variables.
     detector: fitted and calibrated.
     threshold: scores from there on are in-distribution; it keeps the share `tpr` of held-out ID
     images, unless it has the conformal level `alpha`.
@@ -131,7 +131,7 @@ def load(
     state = restore(experiment, path)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     on_host = to_host(variables)
-    checkpoint = checkpoints.digest(on_host)
+    checkpoint = checkpoints.tree_sha256(on_host)
     if packed:
         calibrated_detector, resize, usual_tpr = _exported(path, detector)
     else:

@@ -225,8 +225,8 @@ def _abstract(x):
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
 
 
-def digest(*trees: Any) -> str:
-    """SHA-256 over names, shapes, dtypes and values of every array: a checkpoint's identity."""
+def tree_sha256(*trees: Any) -> str:
+    """SHA-256 over names, shapes, dtypes and values of all arrays; it identifies a checkpoint."""
     total = hashlib.sha256()
     for tree in trees:
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
