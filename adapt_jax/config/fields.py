@@ -1,4 +1,4 @@
-"""Names and ranges of a training config's own fields, before anything is made of them."""
+"""Checks of the names and ranges of a training config's fields."""
 
 from adapt_jax.config import default_config, ranges
 from adapt_jax.config.diff import flatten
@@ -6,7 +6,7 @@ from adapt_jax.core.errors import InputError
 
 
 def check(config) -> None:
-    """Finds unknown, missing and senseless fields.
+    """Finds unknown and missing fields, and invalid values.
 
     Raises:
       InputError: names the first.

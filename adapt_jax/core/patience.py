@@ -1,4 +1,4 @@
-"""Waiting for storage and other processes, but not forever."""
+"""Waits for storage and other processes, with a time limit."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

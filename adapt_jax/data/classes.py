@@ -1,4 +1,4 @@
-"""The classes of every labelled set as those of the ID classes, by one rule that is stated.
+"""Matches the labels of every set with the ID classes, by one rule, which the results record.
 
     the set has        the ID classes have    classes are matched
     numbers            numbers or names       by number: its numbers are theirs, from 0 where they

@@ -1,4 +1,4 @@
-"""Images as a caller of the library has them -> square uint8 RGB, by the rules of `data.decode`."""
+"""Converts images of a library's caller to square uint8 RGB, by the rules of `data.decode`."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Data sets by one string: `parse` it, `check` that it is there, `load` it as arrays.
+"""Data sets named by a string: `parse` it, `check` that it exists, `load` it as arrays.
 
     digits, digits:train, digits:test      scikit-learn's digits (embedded); a fixed 2/3 - 1/3 split
     photos, photos:colour, photos:grey     patches of scikit-learn's two photos (embedded)

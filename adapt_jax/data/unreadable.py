@@ -1,4 +1,4 @@
-"""The option `unreadable=skip`: images that cannot be decoded are left out, and counted."""
+"""The option `unreadable=skip`: skips images that cannot be decoded, and counts them."""
 
 import os
 from collections.abc import Iterator

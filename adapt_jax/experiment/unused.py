@@ -6,7 +6,7 @@ from adapt_jax.experiment.build import make_method
 
 
 def reasons(config) -> Reasons:
-    """The fields that decide nothing in a run of this config, and why.
+    """The fields that have no effect in a run of this config, with the reasons.
 
     Args:
       config: the run's config, complete and correct.

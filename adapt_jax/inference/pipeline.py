@@ -1,4 +1,4 @@
-"""A trained network with one detector fitted and calibrated: all that a new image needs.
+"""A trained network with a fitted and calibrated detector, which scores new images.
 
 From the folder of an evaluated run, or from an export of one.
 """

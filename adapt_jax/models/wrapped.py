@@ -1,4 +1,4 @@
-"""Networks that were made elsewhere: `wrap` makes them as usable as those of this package.
+"""Networks made elsewhere, which `wrap` makes usable by every job and detector.
 
 A config names one as "package.module:factory", with arguments behind "?" as in
 "my.networks:make?weights=best.npz": a function that returns what `wrap` returned.

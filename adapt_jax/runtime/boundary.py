@@ -1,4 +1,4 @@
-"""The edge of every command: what goes wrong inside becomes one sentence and an exit code."""
+"""Turns errors inside any command into a one-line message and an exit code."""
 
 import contextlib
 import errno
@@ -42,7 +42,7 @@ _REMEDIES = {
 
 
 class Told(NamedTuple):
-    """What a command says of an error, and its exit code."""
+    """The message of a command for an error, and its exit code."""
 
     sentence: str
     code: int

@@ -1,4 +1,4 @@
-"""Command lines: flags and config files in; one sentence and exit code 2 on a user's mistake."""
+"""Command lines: reads flags and config files; a mistake in them ends in one line, exit code 2."""
 
 import copy
 import difflib

@@ -82,7 +82,7 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
 
 
 def is_main() -> bool:
-    """Whether this process writes files and speaks to people."""
+    """Whether this process writes files and prints messages."""
     return jax.process_index() == 0
 
 

@@ -1,4 +1,4 @@
-"""Reading what `python -m adapt_jax.export` wrote: checked against its card, fitted strictly.
+"""Reads an export of `python -m adapt_jax.export`, after checking it against its card.
 
 An export is a directory; `FILES` are the parts that are read here. card.json holds their SHA-256.
 """
@@ -41,7 +41,7 @@ def is_export(folder: pathlib.Path) -> bool:
 
 
 def verify(folder: pathlib.Path) -> dict[str, Any]:
-    """What card.json holds, once every file of the export is found to be as it was written.
+    """The content of card.json, after checking that no file of the export has changed.
 
     Raises:
       InputError: a file is missing or changed (named), or the format is another.

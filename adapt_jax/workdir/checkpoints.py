@@ -83,7 +83,7 @@ class Checkpoints:
         return steps_in(self._folder.parent)
 
     def restore(self, which: str, like: Any, *, strict: bool = False) -> Any:
-        """The newest state, or the best; where it is damaged, the next one, which is then said.
+        """The newest state, or the best; if it is damaged, the next one, with a warning.
 
         Args:
           which: checkpoint to restore, "last" or "best" (lowest training loss).
@@ -191,7 +191,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _failing(self, step: int) -> Iterator[None]:
-        """Inside, what goes wrong with the disk ends the training in one sentence."""
+        """Context in which an error of the disk ends the training with a one-line message."""
         try:
             yield
         except (OSError, ValueError, RuntimeError) as e:  # TensorStore has errors of its own
@@ -308,7 +308,7 @@ def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
 
 
 def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
-    """What `check_data` remembered; {} where it did not."""
+    """The facts that `check_data` recorded; {} if there are none."""
     path = pathlib.Path(workdir) / "data.json"
     remedy = "restore it, or evaluate the run again"
     return read_json(path, {}, remedy) if path.exists() else {}

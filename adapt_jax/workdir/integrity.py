@@ -1,4 +1,4 @@
-"""What is kept with a checkpoint to notice damage: the SHA-256 of every array, and of the rest."""
+"""Detects damaged checkpoints by the SHA-256 of every array, and of the rest."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ def check(tree: Any, recorded: dict[str, str], step: int) -> None:
 
 
 def add(total, leaf, prefix: str = "") -> str:
-    """Adds an array to a hash, and says what that is then."""
+    """Adds an array to a hash and returns the new hash."""
     leaf = np.asarray(leaf)
     total.update(f"{prefix}{leaf.shape}{leaf.dtype}".encode())
     total.update(np.ascontiguousarray(leaf).tobytes())

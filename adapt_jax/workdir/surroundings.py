@@ -1,4 +1,4 @@
-"""What decides a run's numbers besides its config and data: recorded, and said where it changes.
+"""Records what decides a run's numbers besides config and data, and reports changes.
 
 One config and one seed give other float32 numbers with another generator, precision, version of
 JAX, or number of devices and cores, because sums are then taken in another order.

@@ -1,4 +1,4 @@
-"""Where a run's scalars go besides metrics.jsonl: TensorBoard files always, W&B if asked for.
+"""Trackers of a run's scalars besides metrics.jsonl: always TensorBoard files, W&B if requested.
 
 `tracking: "wandb"` in the config sends them to Weights & Biases as well. Project, folder, name and
 mode are W&B's own variables (WANDB_PROJECT, WANDB_DIR, WANDB_NAME, WANDB_MODE); a run that resumes
@@ -23,7 +23,7 @@ _ID = "wandb.json"
 
 
 class Tracker(Protocol):
-    """Somewhere scalars can be looked at."""
+    """A destination of scalars."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds the values of a step."""
@@ -32,7 +32,7 @@ class Tracker(Protocol):
         """Sets the values a run is compared by."""
 
     def close(self) -> None:
-        """Flushes; nothing comes after."""
+        """Writes everything that is pending; the tracker is not used afterwards."""
 
 
 def check(tracking: str) -> None:
@@ -165,7 +165,7 @@ class WandB:
         write_atomically(path, json.dumps({"id": run_id}).encode())
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds the values of a step; those of a repeated one W&B has, and they are equal."""
+        """Adds the values of a step; W&B already has those of a repeated step, which are equal."""
         if step >= self._run.step:
             self._run.log(dict(values), step=step)
 
