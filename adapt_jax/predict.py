@@ -42,9 +42,9 @@ def lines(ready: Pipeline, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, 
     """One record per image, in order; what could not be read has "error" in it."""
     detector = ready.detector
     for start in range(0, len(paths), BLOCK):
-        chosen, decoded = paths[start : start + BLOCK], {}
-        records: list[dict[str, Any]] = [{"image": str(p)} for p in chosen]
-        for i, path in enumerate(chosen):
+        block_paths, decoded = paths[start : start + BLOCK], {}
+        records: list[dict[str, Any]] = [{"image": str(p)} for p in block_paths]
+        for i, path in enumerate(block_paths):
             try:
                 decoded[i] = decode.read(path, *ready.square)
             except (InputError, OSError) as e:
@@ -77,9 +77,9 @@ def discoveries(
     """The records of a batch, decided together by Benjamini and Hochberg's procedure.
 
     Args:
-      ready: what made the records.
-      records: from `lines`, of the whole batch.
-      rate: the largest false discovery rate.
+      ready: the pipeline that made the records.
+      records: records of the whole batch, from `lines`.
+      rate: largest false discovery rate.
     """
     records = list(records)
     readable = [record for record in records if "error" not in record]
@@ -142,13 +142,13 @@ def expand(arguments: Sequence[str]) -> list[pathlib.Path]:
     paths = []
     for argument in arguments:
         path = pathlib.Path(argument).expanduser()
-        found = [path]
+        images = [path]
         if path.is_dir():
-            found = [path / name for name in folders.image_names(path)]
-        if not found or not path.exists():
+            images = [path / name for name in folders.image_names(path)]
+        if not images or not path.exists():
             what = "has no image in it" if path.is_dir() else "does not exist"
             raise InputError(f"{argument} {what}; give image files or folders of them")
-        paths += found
+        paths += images
     if not paths:
         raise InputError("no image named: python -m adapt_jax.predict --workdir=DIR IMAGE...")
     return paths

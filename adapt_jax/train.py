@@ -41,7 +41,7 @@ def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     Args:
       config: ConfigDict of `adapt_jax.config.default_config`.
       workdir: folder for checkpoints, logs and results.
-      given: the config's fields that were set by hand, each of which must have an effect.
+      given: fields of the config that were set by hand, each of which must have an effect.
 
     Returns:
       The results as in results.json; {} where the config names no OOD sets.
@@ -70,7 +70,7 @@ def _train(config, folder: pathlib.Path, console: Console) -> dict:
         data = checks.load_data(config, terminal.printer(console), known)
         experiment = record.make(config, data)
         checkpoints.check_data(folder, experiment.facts)
-    processes.same("the training images", data.train.fingerprint)
+    processes.same("the training images", data.train.content_sha256)
     store = Checkpoints(folder)
     try:
         state = fit(experiment, folder, store, console)
@@ -101,9 +101,9 @@ def fit(
 
     Args:
       experiment: the run, with its training images.
-      folder: of the run, for logs and profiles.
-      store: its checkpoints.
-      console: where progress is shown.
+      folder: folder of the run, for logs and profiles.
+      store: checkpoints of the run.
+      console: console that shows the progress.
 
     Returns:
       The state after the last step.

@@ -1,4 +1,4 @@
-"""What each config field decides: the one table by which runs are resumed, merged and compared."""
+"""A table of what each config field decides, which resuming, merging and comparing runs use."""
 
 import enum
 from collections.abc import Mapping

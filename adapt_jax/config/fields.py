@@ -1,4 +1,4 @@
-"""Names and ranges of a training config's own fields, before anything is made of them."""
+"""Checks of the names and ranges of a training config's fields."""
 
 from adapt_jax.config import default_config, ranges
 from adapt_jax.config.diff import flatten
@@ -6,14 +6,14 @@ from adapt_jax.core.errors import InputError
 
 
 def check(config) -> None:
-    """Finds unknown, missing and senseless fields.
+    """Finds unknown and missing fields, and invalid values.
 
     Raises:
       InputError: names the first.
     """
-    given, known = flatten(config.to_dict()), flatten(default_config().to_dict())
+    given, defaults = flatten(config.to_dict()), flatten(default_config().to_dict())
     free = "method.params."
-    for key in sorted(given.keys() ^ known.keys()):
+    for key in sorted(given.keys() ^ defaults.keys()):
         if not key.startswith(free):
             word = "has no field" if key in given else "lacks the field"
             raise InputError(

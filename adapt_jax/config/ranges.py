@@ -72,7 +72,7 @@ def check(fields: Mapping[str, Any]) -> None:
     """Finds the first number out of its range.
 
     Args:
-      fields: of a config, flat ("optimizer.momentum"); None stands for one that is not set.
+      fields: fields of a config, flat ("optimizer.momentum"); None for a field that is not set.
 
     Raises:
       InputError: names the field, the range and what was given.

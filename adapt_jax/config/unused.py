@@ -1,4 +1,4 @@
-"""Fields that were set by hand and decide nothing: an error, so that nobody believes they did.
+"""Refuses fields that were set by hand and have no effect.
 
 Whoever runs a job says which fields have no effect in it, and why: `Reasons`. Values that come with
 a config file, and defaults, are not set by hand. Fields that decide only time, memory, logs and
@@ -17,13 +17,13 @@ Reasons = Mapping[str, str]  # a field, or a section for all of its fields -> wh
 
 
 def refuse(given: Collection[str], reasons: Reasons, config: ConfigDict, default: ConfigDict):
-    """Finds fields that were set by hand for nothing.
+    """Raises InputError if a field was set by hand and has no effect.
 
     Args:
-      given: the fields set by hand ("model.width").
-      reasons: those that have no effect.
+      given: fields that were set by hand ("model.width").
+      reasons: fields that have no effect, with the reasons.
       config: the job's config.
-      default: one of the same kind whose fields are at their defaults.
+      default: config of the same kind with all fields at their defaults.
 
     Raises:
       InputError: names the first.

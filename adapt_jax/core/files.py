@@ -87,9 +87,9 @@ def read_json(
     """A JSON object from a file, its fields of the expected types.
 
     Args:
-      path: the file.
-      kinds: the type, or types, of each field that must be there; further fields may be.
-      remedy: what the user can do about a file that is not as it should be.
+      path: path of the file.
+      kinds: type, or types, of each required field; further fields are allowed.
+      remedy: advice to the user if the file is not as it should be.
 
     Raises:
       InputError: the file is missing, damaged, too large or too deeply nested, holds something
@@ -98,39 +98,39 @@ def read_json(
     try:
         if (size := os.stat(path).st_size) > _LARGEST_JSON:
             raise ValueError(f"{size:,} bytes are too many")
-        found = json.loads(Path(path).read_text("utf-8"))
+        content = json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; {remedy}") from None
     except OSError as e:
         raise InputError(f"{path} cannot be read ({e.strerror}); {remedy}") from None
     except (ValueError, RecursionError) as e:
         raise InputError(f"{path} is not valid JSON ({e}); {remedy}") from None
-    return checked_fields(found, kinds, str(path), remedy)
+    return checked_fields(content, kinds, str(path), remedy)
 
 
 def checked_fields(
-    found: Any, kinds: Mapping[str, type | tuple[type, ...]], where: str, remedy: str
+    content: Any, kinds: Mapping[str, type | tuple[type, ...]], where: str, remedy: str
 ) -> dict[str, Any]:
     """`found`, which a file holds, if it is an object whose fields have the expected types.
 
     Args:
-      found: what was read.
-      kinds: as for `read_json`.
-      where: the file, and the place in it, for the message.
-      remedy: as for `read_json`.
+      content: content that was read.
+      kinds: type, or types, of each required field, as in `read_json`.
+      where: the file, and the place in it, for the error message.
+      remedy: advice to the user, as in `read_json`.
 
     Raises:
       InputError: it is no object, or a field is missing or of another type.
     """
-    if not isinstance(found, dict):
-        raise InputError(f"{where} holds {_kind(found)} where an object is expected; {remedy}")
+    if not isinstance(content, dict):
+        raise InputError(f"{where} holds {_kind(content)} where an object is expected; {remedy}")
     for name, kind in kinds.items():
-        if name not in found:
+        if name not in content:
             raise InputError(f"{where} has no field {name!r}; {remedy}")
-        wrong = isinstance(found[name], bool) and kind is not bool
-        if wrong or not isinstance(found[name], kind):
-            raise InputError(f"{where}: field {name!r} is {_kind(found[name])}; {remedy}")
-    return found
+        wrong = isinstance(content[name], bool) and kind is not bool
+        if wrong or not isinstance(content[name], kind):
+            raise InputError(f"{where}: field {name!r} is {_kind(content[name])}; {remedy}")
+    return content
 
 
 def folder_name(text: str) -> str:
@@ -151,15 +151,15 @@ def folder_name(text: str) -> str:
 def disk_reason(error: Exception) -> str:
     """What the operating system said, in whatever another library has wrapped it."""
     text = str(error)
-    known = re.search(r"No space left on device|Disk quota exceeded|Read-only file system", text)
-    return known[0] if known else (text.strip() or type(error).__name__).splitlines()[0][:200]
+    match = re.search(r"No space left on device|Disk quota exceeded|Read-only file system", text)
+    return match[0] if match else (text.strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def cache_folder(cache_dir: str | os.PathLike | None = None) -> Path:
     """`cache_dir`, else $ADAPT_JAX_CACHE, else adapt_jax in $XDG_CACHE_HOME or ~/.cache."""
-    chosen = cache_dir or os.environ.get("ADAPT_JAX_CACHE")
-    if chosen:
-        return Path(os.path.expanduser(chosen))
+    folder = cache_dir or os.environ.get("ADAPT_JAX_CACHE")
+    if folder:
+        return Path(os.path.expanduser(folder))
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "adapt_jax"
 

@@ -1,4 +1,4 @@
-"""Waiting for storage and other processes, but not forever."""
+"""Waits for storage and other processes, with a time limit."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,8 +17,9 @@ def wait(future: "Future[T]", what: Callable[[], str]) -> T:
     count.
 
     Args:
-      future: submitted to a pool whose earlier futures were waited for.
-      what: called if nothing comes: what was waited for, as the beginning of a sentence.
+      future: future of a pool, whose earlier futures have already been waited for.
+      what: function that returns the beginning of the error message if nothing comes: a name for
+        what was waited for.
 
     Raises:
       NoAnswer: nothing came for `SECONDS`.

@@ -1,4 +1,4 @@
-"""Putting new files in the place of old ones only when all of the new ones are written.
+"""Replaces old files by new ones only when all of the new ones are written.
 
 A full disk, a mistake or a kill leaves the old ones. One program at a time may do this to a folder.
 """

@@ -30,13 +30,14 @@ def unwrapped(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     state = {re.sub(r"(^|\.)((module|_orig_mod)\.)+", r"\1", n): v for n, v in state.items()}
     state = {n: v for n, v in state.items() if n not in _COUNTERS or np.size(v) > 1}
-    while found := sorted({name.partition(".")[0] for name in state} & set(WRAPPERS)):
-        if len(found) > 1:
+    while prefixes := sorted({name.partition(".")[0] for name in state} & set(WRAPPERS)):
+        if len(prefixes) > 1:
             raise InputError(
-                f"the file holds copies of a network under {' and '.join(f'{p}.' for p in found)} "
-                "(one may be averaged); save the one you want alone"
+                "the file holds copies of a network under "
+                f"{' and '.join(f'{p}.' for p in prefixes)} (one may be averaged); save the "
+                "one you want alone"
             )
-        shorter = {name.removeprefix(f"{found[0]}."): value for name, value in state.items()}
+        shorter = {name.removeprefix(f"{prefixes[0]}."): value for name, value in state.items()}
         if len(shorter) < len(state) or shorter.keys() == state.keys():
             break
         state = shorter

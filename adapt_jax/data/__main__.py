@@ -77,9 +77,9 @@ def show(arguments) -> None:
         for archive in ARCHIVES.values():
             print(f"  {archive.name:<19}{_state(archive):<9}{archive.what}")
     for name in arguments.names:
-        known, archives = _find(name)
-        if known is not None:
-            for part in (*known.splits, *known.sets):
+        suite, archives = _find(name)
+        if suite is not None:
+            for part in (*suite.splits, *suite.sets):
                 count = f"{part.count:>9,}" if part.count else f"{'?':>9}"
                 label = f"{part.group}/{part.name}" if part.group else part.name
                 print(f"{label:<27}{count}  {part.source}")
@@ -136,13 +136,13 @@ def verify(arguments) -> None:
             problems = list(images.problems())
             for problem in problems:
                 print(problem)
-            found = f"{len(images):,} images{dataset.note}"
-            say(name, f"{len(problems):,} of {found}" if problems else "", found)
+            count = f"{len(images):,} images{dataset.note}"
+            say(name, f"{len(problems):,} of {count}" if problems else "", count)
             continue
         suite, archives = _find(name)
         for archive in archives:
-            known = store.record(root).get(archive.name, {}).get("sha256", "not recorded")
-            say(archive.name, store.verify(archive, root), f"sha256 {known}")
+            recorded = store.record(root).get(archive.name, {}).get("sha256", "not recorded")
+            say(archive.name, store.verify(archive, root), f"sha256 {recorded}")
         names: dict[str, Any] = {}
         for part in () if suite is None else (*suite.splits, *suite.sets):
             if part.source.startswith("tfds:"):
@@ -166,10 +166,10 @@ def _hashes(suite: suites.Suite, names: dict) -> None:
     """What results of the suite have as `lists_sha256`, where all its lists are here."""
     plain = ["id", *(s.name for s in suite.sets if s.group != SHIFTED)]
     full = ["id", *(s.name for s in suite.sets)]
-    for kind, chosen in {"": plain, " (full-spectrum)": full}.items():
-        if names.keys() >= set(chosen) and (not kind or full != plain):
-            found = suites.protocol_hash({key: names[key] for key in chosen})
-            print(f"{suite.name}{kind}: lists_sha256 {found}")
+    for kind, keys in {"": plain, " (full-spectrum)": full}.items():
+        if names.keys() >= set(keys) and (not kind or full != plain):
+            names_sha256 = suites.names_sha256({key: names[key] for key in keys})
+            print(f"{suite.name}{kind}: lists_sha256 {names_sha256}")
 
 
 def _find(name: str) -> tuple[suites.Suite | None, list[Archive]]:

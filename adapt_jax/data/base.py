@@ -12,8 +12,8 @@ class Dataset(NamedTuple):
     images (N, S, S, 3) uint8: an array, possibly a read-only memory map, or `lazy.LazyImages`,
     which are read when they are asked for; labels (N,) int32 in 0..C-1, or None if the source has
     none; class_names C of them, () without labels; names one per image, a relative file name or
-    "source[index]"; fingerprint sha256 (hex) over shape, pixels and labels, for lazy images
-    `lazy.fingerprint`; flaw says why the source's labels are not among these although it has some,
+    "source[index]"; content_sha256 the SHA-256 (hex) over shape, pixels and labels, for lazy images
+    `lazy.content_sha256`; flaw says why the labels of the source are not used although it has some,
     as the end of a sentence about it; passed_over says which files of a folder are no images to
     this program, by suffix; skipped counts the images that `unreadable=skip` left out.
     """
@@ -22,7 +22,7 @@ class Dataset(NamedTuple):
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     names: tuple[str, ...]
-    fingerprint: str
+    content_sha256: str
     flaw: str = ""
     passed_over: str = ""
     skipped: int = 0
@@ -86,8 +86,8 @@ def usable_labels(
     Lists of images without a class have a negative number in place of every label.
 
     Args:
-      labels: (N,) integers, N >= 1.
-      class_names: of the classes 0..C-1; () where the source has no names.
+      labels: integers (N,), N >= 1.
+      class_names: names of the classes 0..C-1; () where the source has no names.
     """
     negative = labels < 0
     if negative.any():

@@ -36,22 +36,22 @@ def array(
 
     Args:
       key: everything the content depends on, as text; its sha256 is the file's name.
-      shape, dtype: of the whole array.
-      blocks: makes the content anew; called only when there is no valid file (and once more if
-        the disk fills up on the way).
-      cache_dir: see `core.files.cache_folder`. If nothing can be written there, the array is
-        made in memory.
+      shape, dtype: shape and dtype of the whole array.
+      blocks: function that computes the content; called only when there is no valid file (and once
+        more if the disk fills up on the way).
+      cache_dir: folder of the cache, see `core.files.cache_folder`. If nothing can be written
+        there, the array is made in memory.
 
     Returns: a read-only memory map of the file, or an ordinary array.
     """
     name = hashlib.sha256(encoded(key)).hexdigest()
     path = cache_folder(cache_dir) / "arrays" / f"{name}.npy"
-    found = _read(path, shape, dtype)
-    if found is not None:
-        return found
+    cached = _read(path, shape, dtype)
+    if cached is not None:
+        return cached
     try:
         _write(path, shape, dtype, blocks)
-        found = _read(path, shape, dtype)
+        cached = _read(path, shape, dtype)
     except OSError as error:
         # Decoding raises InputError, so this is the disk.
         warnings.warn(
@@ -59,7 +59,7 @@ def array(
             "set ADAPT_JAX_CACHE to a folder with space.",
             stacklevel=2,
         )
-    return collect(shape, dtype, blocks()) if found is None else found
+    return collect(shape, dtype, blocks()) if cached is None else cached
 
 
 def collect(shape: tuple[int, ...], dtype, blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -117,12 +117,12 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _read(path: Path, shape, dtype) -> np.ndarray | None:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if found.shape != shape or found.dtype != np.dtype(dtype):
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if mapped.shape != shape or mapped.dtype != np.dtype(dtype):
             return None
         with open(path, "rb") as file:
-            file.seek(found.offset + found.nbytes)
+            file.seek(mapped.offset + mapped.nbytes)
             stored = file.read()
     except (OSError, ValueError, EOFError):
         return None
-    return found if stored == hashlib.sha256(found.data).digest() else None
+    return mapped if stored == hashlib.sha256(mapped.data).digest() else None

@@ -1,4 +1,4 @@
-"""The classes of every labelled set as those of the ID classes, by one rule that is stated.
+"""Matches the labels of every set with the ID classes, by one rule, which the results record.
 
     the set has        the ID classes have    classes are matched
     numbers            numbers or names       by number: its numbers are theirs, from 0 where they
@@ -58,10 +58,10 @@ def named(
     """ID classes of these names.
 
     Args:
-      names: one per class; where they are whole numbers, those are the numbers of the classes.
-      owner: who says so, for messages.
-      picked: the number of each class in its source, where `?classes=` chose some.
-      worded: see `Classes`.
+      names: names, one per class; whole numbers are the numbers of the classes.
+      owner: source of the names, for messages.
+      picked: number of each class in its source, where `?classes=` selects some.
+      worded: whether the names are words for prompts, see `Classes`.
     """
     numbers = numbers_of(names)
     if numbers is None or worded:
@@ -99,11 +99,11 @@ def match(
     """A set's labels as positions of the ID classes.
 
     Args:
-      source: what the set is from, for messages.
-      labels: (N,) integers that index `names`; None if the set has none.
-      names: what the set calls its classes, with images or without.
+      source: source of the set, for messages.
+      labels: integers (N,) that index `names`; None if the set has none.
+      names: names of the set's classes, with images or without.
       classes: the ID classes; None where ID images have no labels either.
-      flaw: why the set's labels cannot be used, as the end of a sentence about it.
+      flaw: reason why the set's labels cannot be used, as the end of a sentence about it.
 
     Raises:
       InputError: the labels cannot be used, or a class with images is none of the ID classes, or
@@ -116,17 +116,17 @@ def match(
     present = np.unique(labels)
     how, place = _places(source, [names[i] for i in present], present, tuple(names), classes)
     position = np.array(place, np.int32)
-    found = position[np.searchsorted(present, labels)]
+    positions = position[np.searchsorted(present, labels)]
     aliases = tuple(names) if how.startswith("in order") else ()
-    return Matched(found, f"labels {how}, {_coverage(position, classes)}", aliases)
+    return Matched(positions, f"labels {how}, {_coverage(position, classes)}", aliases)
 
 
 def match_numbers(source: str, numbers: np.ndarray | None, classes: Classes | None) -> Matched:
     """`match` for labels that are numbers of classes.
 
     Args:
-      source, classes: as for `match`.
-      numbers: (N,) integers, or None.
+      source, classes: source of the set and ID classes, as in `match`.
+      numbers: class numbers (N,), or None.
 
     Raises:
       InputError: as `match`.
@@ -143,9 +143,9 @@ def _places(
     """How the classes with images are found among the ID classes, and the position of each.
 
     Args:
-      source, names, classes: as for `match`.
-      own: the names of the classes with images.
-      present: their places in `names`.
+      source, names, classes: arguments of `match`.
+      own: names of the classes with images.
+      present: positions of these classes in `names`.
     """
     count, theirs = len(classes.names), numbers_of(classes.names)
     if names == classes.names:
@@ -156,8 +156,8 @@ def _places(
         words = "" if theirs is not None else f" ({_pairs(classes.numbers, classes.names)})"
         return f"by number{words}", [position[int(name)] for name in own]
     missing = own
-    for known in (*classes.aliases, classes.names):
-        places = _positions(known)
+    for class_names in (*classes.aliases, classes.names):
+        places = _positions(class_names)
         unknown = [name for name in own if _plain(name) not in places]
         missing = min(missing, unknown, key=len)
         if not unknown:
@@ -179,13 +179,13 @@ def _refuse_numbers(source: str, wrong: list[int], own: Sequence[str], classes: 
         return
     numbers, have = sorted(classes.numbers), sorted(map(int, own))
     contiguous = numbers == list(range(numbers[0], numbers[-1] + 1))
-    known = f"{numbers[0]} to {numbers[-1]}" if contiguous else _shown(numbers)
+    range_text = f"{numbers[0]} to {numbers[-1]}" if contiguous else _shown(numbers)
     remedy = "give classes the same numbers, or leave the images of others out"
     if have[0] == numbers[0] + 1 and have[-1] == numbers[-1] + 1:
         remedy = f"they seem to count from {have[0]}; number classes from {numbers[0]}"
     raise InputError(
         f"{source} has labels from {have[0]} to {have[-1]}, {classes.owner} has the classes "
-        f"{known}, and no class {_shown(wrong)}: {remedy}"
+        f"{range_text}, and no class {_shown(wrong)}: {remedy}"
     )
 
 
@@ -198,10 +198,10 @@ def _refuse_twice(source: str, own: Sequence[str], position, classes: Classes) -
 
 
 def _positions(names: Sequence[str]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     for i, name in enumerate(names):
-        found.setdefault(_plain(name), []).append(i)
-    return found
+        positions.setdefault(_plain(name), []).append(i)
+    return positions
 
 
 def _contradiction(names: Sequence[str], classes: Classes) -> bool:

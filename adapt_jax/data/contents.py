@@ -24,8 +24,8 @@ def sha256s(paths: Sequence[str], cache_dir: str | os.PathLike | None = None) ->
     """The SHA-256 (hex) of every file, in order.
 
     Args:
-      paths: of the files.
-      cache_dir: where hashes are remembered, see `core.files.cache_folder`.
+      paths: paths of the files.
+      cache_dir: folder in which hashes are cached, see `core.files.cache_folder`.
 
     Raises:
       OSError: a file cannot be read.
@@ -40,14 +40,14 @@ def sha256s(paths: Sequence[str], cache_dir: str | os.PathLike | None = None) ->
 
     shape = (len(paths), 32)
     if max(max(s.st_mtime_ns, s.st_ctime_ns) for s in states) > before - SETTLED:
-        found = cache.collect(shape, np.uint8, blocks())
+        digests = cache.collect(shape, np.uint8, blocks())
     else:
         lines = (
             f"{path}\0{s.st_size}\0{s.st_mtime_ns}\0{s.st_ctime_ns}\0{s.st_ino}"
             for path, s in zip(paths, states)
         )
-        found = cache.array("\n".join(["contents", *lines]), shape, np.uint8, blocks, cache_dir)
-    return [row.tobytes().hex() for row in np.asarray(found)]
+        digests = cache.array("\n".join(["contents", *lines]), shape, np.uint8, blocks, cache_dir)
+    return [row.tobytes().hex() for row in np.asarray(digests)]
 
 
 def _hashed(path: str) -> np.ndarray:

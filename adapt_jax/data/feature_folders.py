@@ -66,7 +66,7 @@ def walk(
     root = pathlib.Path(folder).expanduser()
     for name in needed:
         if not (root / f"{name}.npz").is_file():
-            wanted = ", ".join(f"{known}.npz" for known in needed)
+            wanted = ", ".join(f"{needed_name}.npz" for needed_name in needed)
             raise InputError(
                 f"{root / name}.npz does not exist; --from_features wants {wanted} and "
                 "GROUP/NAME.npz for every OOD set"
@@ -128,9 +128,9 @@ def numbers(path: pathlib.Path, array: np.ndarray, key: str) -> np.ndarray:
     """An array of a file as float32, or float64 where it holds more than float32 can.
 
     Args:
-      path: the file, for messages.
-      array: as it was read.
-      key: its name, for messages.
+      path: path of the file, for error messages.
+      array: array as it was read.
+      key: name of the array, for error messages.
 
     Raises:
       InputError: it holds something else than finite real numbers.
@@ -160,9 +160,9 @@ def labels_of(
     Lists of OOD images have -1 in place of every label.
 
     Args:
-      path: the file, for messages.
-      arrays: its arrays.
-      count: N, the number of rows.
+      path: path of the file, for error messages.
+      arrays: arrays of the file, by name.
+      count: number of rows N.
 
     Raises:
       InputError: they are not one class 0, 1, ... per row.
@@ -184,9 +184,9 @@ def names_of(path: pathlib.Path, arrays: Mapping[str, np.ndarray], count: int) -
     """The name of every image of a set's file; their numbers where they have none.
 
     Args:
-      path: the file, for messages.
-      arrays: its arrays.
-      count: N, the number of rows.
+      path: path of the file, for error messages.
+      arrays: arrays of the file, by name.
+      count: number of rows N.
 
     Raises:
       InputError: there is not one name per row.

@@ -1,4 +1,4 @@
-"""Images as a caller of the library has them -> square uint8 RGB, by the rules of `data.decode`."""
+"""Converts images of a library's caller to square uint8 RGB, by the rules of `data.decode`."""
 
 import contextlib
 import os
@@ -24,25 +24,25 @@ def blocks(images: Images, size: int, resize: int | str | None) -> Iterator[np.n
       images: one image or several: a path, a PIL image, a uint8 array (H, W) or (H, W, C) of any
         size with C of 1, 3 (RGB) or 4 channels (RGB and alpha, which is dropped); a list of these;
         or a uint8 array (N, H, W, C).
-      size, resize: as in `data.decode.fit`.
+      size, resize: size of the squares and rule for resizing, as in `data.decode.fit`.
 
     Raises:
       InputError: there is no image, or one cannot be used; it is named.
     """
-    chosen = _listed(images)
-    if not chosen:
+    listed = _listed(images)
+    if not listed:
         raise InputError("no image given; give paths, PIL images or uint8 arrays")
-    names = [_name(image, i) for i, image in enumerate(chosen)]
-    chosen = [_checked(image, name) for image, name in zip(chosen, names)]
-    every = np.arange(len(chosen))
-    return decode.blocks(lambda i: _opened(chosen[i]), names, every, size, resize=resize)
+    names = [_name(image, i) for i, image in enumerate(listed)]
+    listed = [_checked(image, name) for image, name in zip(listed, names)]
+    every = np.arange(len(listed))
+    return decode.blocks(lambda i: _opened(listed[i]), names, every, size, resize=resize)
 
 
 def check_squares(images: np.ndarray, size: int) -> None:
     """Refuses what is not ready for a network.
 
     Args:
-      images: should be uint8 (N, size, size, 3).
+      images: images to check, which should be uint8 (N, size, size, 3).
       size: side of the images the network takes.
 
     Raises:

@@ -40,13 +40,13 @@ class LazyImages:
         return len(self._indices)
 
     def __getitem__(self, which) -> np.ndarray:
-        chosen = np.arange(len(self))[which]
-        if chosen.ndim == 0:
-            return self._decoded(int(chosen))
-        squares = np.empty((len(chosen), *self.shape[1:]), np.uint8)
-        coming = [self._threads.submit(self._decoded, i) for i in chosen]
+        rows = np.arange(len(self))[which]
+        if rows.ndim == 0:
+            return self._decoded(int(rows))
+        squares = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        coming = [self._threads.submit(self._decoded, i) for i in rows]
         for row, square in enumerate(coming):
-            name = self.name(chosen[row])
+            name = self.name(rows[row])
             squares[row] = patience.wait(square, lambda name=name: f"image {name}")
         return squares
 
@@ -85,7 +85,7 @@ class LazyImages:
         return ThreadPoolExecutor(os.cpu_count())
 
 
-def fingerprint(
+def content_sha256(
     listing: Listing, indices: np.ndarray, size: int, resize, labels: np.ndarray | None
 ) -> str:
     """sha256 (hex) over everything that is known of such a set without decoding it.

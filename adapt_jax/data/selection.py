@@ -38,7 +38,7 @@ def select(
 
     Args:
       parsed: the source.
-      listing: what was opened of it.
+      listing: listing of the opened source.
       labeled: whether the caller needs labels, and images of every class.
       class_order: names of class folders in another order than theirs, see `sources.load`; without
         effect if some are not there.

@@ -1,4 +1,4 @@
-"""Data sets by one string: `parse` it, `check` that it is there, `load` it as arrays.
+"""Data sets named by a string: `parse` it, `check` that it exists, `load` it as arrays.
 
     digits, digits:train, digits:test      scikit-learn's digits (embedded); a fixed 2/3 - 1/3 split
     photos, photos:colour, photos:grey     patches of scikit-learn's two photos (embedded)
@@ -65,8 +65,8 @@ def parse(source: str) -> Source:
     if kind not in embedded.PLACES and not place:
         raise InputError(f"data source {text!r} does not say where; a source is one of: {FORMS}")
     if kind in embedded.PLACES and place not in embedded.PLACES[kind]:
-        known = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
-        raise InputError(f"unknown data source {text!r}; known: {known}")
+        choices = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
+        raise InputError(f"unknown data source {text!r}; known: {choices}")
     return Source(text, kind, place, **({} if query is None else _options(text, kind, query)))
 
 
@@ -94,13 +94,13 @@ def load(
     """Reads a whole data set as (N, S, S, 3) uint8, S = image_size; the rules are in `decode`.
 
     Args:
-      source: see the head of this file.
-      image_size: S.
+      source: source string, see the head of this file.
+      image_size: height and width S of the squares.
       labeled: whether the caller needs labels, and images of every class; without it, labels that
         cannot be used are left out, and `Dataset.flaw` says why.
-      cache_dir: where decoded arrays are kept; by default see `files.cache_folder`.
-      progress: called as progress(done, total) while images are decoded.
-      at_most: decoded bytes; the images of a larger set are `lazy.LazyImages`.
+      cache_dir: folder in which decoded arrays are cached, see `files.cache_folder`.
+      progress: function called as progress(done, total) while images are decoded.
+      at_most: largest number of decoded bytes; the images of a larger set are `lazy.LazyImages`.
       class_order: names of class folders in the order in which a run numbered them, where folders
         were in another order then; it stands for `classes=`, too.
 
@@ -117,8 +117,8 @@ def load(
         )
     try:
         listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
-        chosen = select(parsed, listing, labeled=labeled, class_order=class_order)
-        return _load(parsed, chosen, image_size, cache_dir, progress, at_most)
+        selection = select(parsed, listing, labeled=labeled, class_order=class_order)
+        return _load(parsed, selection, image_size, cache_dir, progress, at_most)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
@@ -153,10 +153,11 @@ def stream(
     """A data set cut to squares in a way of the caller's own; the option `resize` has no effect.
 
     Args:
-      source: see the head of this file.
-      size: S.
-      transform: a PIL image or (H, W, 3) uint8 array -> (S, S, 3) uint8; called in threads.
-      labeled, cache_dir: as for `load`.
+      source: source string, see the head of this file.
+      size: height and width S of the squares.
+      transform: function from a PIL image or (H, W, 3) uint8 array to (S, S, 3) uint8; called in
+        threads.
+      labeled, cache_dir: arguments of `load`.
 
     Raises:
       InputError: as `load`; an image that cannot be read is named when its block is made.
@@ -164,16 +165,16 @@ def stream(
     parsed = check(source)
     try:
         listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
-        chosen = select(parsed, listing, labeled=labeled)
-        chosen, skipped = unreadable.left_out(parsed, chosen, cache_dir)
-        _, indices, labels, class_names, flaw = chosen
+        selection = select(parsed, listing, labeled=labeled)
+        selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
+        _, indices, labels, class_names, flaw = selection
         if listing.identity is not None:
             stamp = listing.identity(indices)
         else:  # such sources are arrays in memory
-            stamp = fingerprint(listing.pixels[indices], None)
+            stamp = content_sha256(listing.pixels[indices], None)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
-    names = chosen.names
+    names = selection.names
 
     def blocks() -> Iterator[np.ndarray]:
         return decode.blocks(listing.image, listing.names, indices, size, transform=transform)
@@ -199,7 +200,7 @@ def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
 
-def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
+def content_sha256(images: np.ndarray, labels: np.ndarray | None) -> str:
     """sha256 (hex) over shape, pixels and labels: equal exactly if the data are."""
     digest = hashlib.sha256(f"{images.shape} {labels is not None};".encode())
     digest.update(np.ascontiguousarray(images).data)
@@ -209,18 +210,18 @@ def fingerprint(images: np.ndarray, labels: np.ndarray | None) -> str:
 
 
 def _load(
-    parsed: Source, chosen: Selection, image_size: int, cache_dir, progress, at_most
+    parsed: Source, selection: Selection, image_size: int, cache_dir, progress, at_most
 ) -> Dataset:
-    chosen, skipped = unreadable.left_out(parsed, chosen, cache_dir)
-    listing, indices, labels, class_names, flaw = chosen
+    selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
+    listing, indices, labels, class_names, flaw = selection
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
         images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
-        known = lazy.fingerprint(listing, indices, image_size, parsed.resize, labels)
+        sha256 = lazy.content_sha256(listing, indices, image_size, parsed.resize, labels)
     else:
         images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
-        known = fingerprint(images, labels)
+        sha256 = content_sha256(images, labels)
     rest = (flaw, listing.passed_over, skipped)
-    return Dataset(images, labels, class_names, chosen.names, known, *rest)
+    return Dataset(images, labels, class_names, selection.names, sha256, *rest)
 
 
 def _pixels(
@@ -242,35 +243,35 @@ def _pixels(
 
 
 def _options(text: str, kind: str, query: str) -> dict:
-    found: dict = {}
+    options: dict = {}
     for part in query.split("&"):
         name, equals, value = part.partition("=")
         bad = InputError(f"bad option {part!r} in {text!r}; options are: {OPTIONS}")
         # A comma would end the source inside a list of OOD sets.
-        if not equals or not value or name in found or "," in value:
+        if not equals or not value or name in options or "," in value:
             raise bad
         if name == "classes":
-            found[name] = _classes(value, bad)
+            options[name] = _classes(value, bad)
         elif name in COUNTS and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
-            found[name] = int(value)
+            options[name] = int(value)
         elif (name, value) in _WORDS or (name, kind) == ("root", "list"):
-            found[name] = value
+            options[name] = value
         else:
             raise bad
-    return found
+    return options
 
 
 def _classes(value: str, bad: InputError) -> tuple[int, ...]:
-    chosen: list[int] = []
+    numbers: list[int] = []
     for part in value.split("+"):
         match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
         if not match:
             raise bad
         first, last = int(match[1]), int(match[2] or match[1])
-        chosen.extend(range(first, last + 1))
-        if first > last or len(set(chosen)) != len(chosen):
+        numbers.extend(range(first, last + 1))
+        if first > last or len(set(numbers)) != len(numbers):
             raise bad
-    return tuple(sorted(chosen))
+    return tuple(sorted(numbers))
 
 
 def read_while_training(train: Dataset) -> bool:

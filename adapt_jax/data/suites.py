@@ -76,9 +76,9 @@ class Suite(NamedTuple):
 
 def _suite(name: str, rows: Sequence[tuple[str, str, int | None]]) -> Suite:
     """rows: (field of `Suite` or group/name, source, count)."""
-    found = {label: Expected(source, count) for label, source, count in rows}
-    splits = {label: found.pop(label) for label in SPLITS if label in found}
-    named = ((*label.partition("/"), row) for label, row in found.items())
+    expected = {label: Expected(source, count) for label, source, count in rows}
+    splits = {label: expected.pop(label) for label in SPLITS if label in expected}
+    named = ((*label.partition("/"), row) for label, row in expected.items())
     sets = tuple(OodSet(group, x, row.source, row.count) for group, _, x, row in named)
     return Suite(name, sets, **splits)
 
@@ -270,7 +270,7 @@ def parse_ood(text: str) -> tuple[OodSet, ...]:
             raise InputError(
                 f"an OOD set or a group cannot be called {min(taken)!r}, results use that word"
             )
-        if name in (known.name for known in sets):
+        if name in (other.name for other in sets):
             raise InputError(f"two OOD sets are called {name!r}; give each its own name")
         sets.append(OodSet(group, name, sources.parse(source).text))
     return tuple(sets)
@@ -288,7 +288,7 @@ def check_count(ood_set: OodSet, count: int, suite: str = "") -> None:
     )
 
 
-def protocol_hash(entries: Mapping[str, Sequence[str]]) -> str:
+def names_sha256(entries: Mapping[str, Sequence[str]]) -> str:
     """sha256 (hex) over the image names of each set in order; equal exactly if those are.
 
     entries: set name -> `Dataset.names`; the order of the sets does not matter.

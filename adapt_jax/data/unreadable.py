@@ -1,4 +1,4 @@
-"""The option `unreadable=skip`: images that cannot be decoded are left out, and counted."""
+"""The option `unreadable=skip`: skips images that cannot be decoded, and counts them."""
 
 import os
 from collections.abc import Iterator
@@ -15,24 +15,24 @@ from adapt_jax.data.selection import Selection
 _BLOCK = 4096  # images in work at a time
 
 
-def left_out(parsed: Source, chosen: Selection, cache_dir=None) -> tuple[Selection, int]:
+def left_out(parsed: Source, selection: Selection, cache_dir=None) -> tuple[Selection, int]:
     """A selection without the images that cannot be decoded if its source says so; their count.
 
     Args:
       parsed: the source.
-      chosen: what its other options leave.
-      cache_dir: see `readable`.
+      selection: images that the other options of the source leave.
+      cache_dir: folder of the cache, see `readable`.
 
     Raises:
       InputError: none of the images can be decoded.
     """
     if parsed.unreadable is None:
-        return chosen, 0
-    fine = readable(chosen.listing, chosen.indices, cache_dir)
+        return selection, 0
+    fine = readable(selection.listing, selection.indices, cache_dir)
     if not fine.any():
         raise InputError(f"{parsed.text!r}: none of its {len(fine):,} images can be read")
-    labels = None if chosen.labels is None else chosen.labels[fine]
-    return chosen._replace(indices=chosen.indices[fine], labels=labels), int((~fine).sum())
+    labels = None if selection.labels is None else selection.labels[fine]
+    return selection._replace(indices=selection.indices[fine], labels=labels), int((~fine).sum())
 
 
 def readable(listing: Listing, indices: np.ndarray, cache_dir=None) -> np.ndarray:
@@ -40,8 +40,8 @@ def readable(listing: Listing, indices: np.ndarray, cache_dir=None) -> np.ndarra
 
     Args:
       listing: the opened source.
-      indices: (N,) the images the source's other options leave.
-      cache_dir: where the answer is remembered, see `core.files.cache_folder`.
+      indices: indices (N,) of the images that the other options of the source leave.
+      cache_dir: folder in which the answer is cached, see `core.files.cache_folder`.
     """
 
     def one(i: int) -> bool:

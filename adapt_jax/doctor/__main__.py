@@ -10,7 +10,7 @@ import json
 
 from absl import flags
 
-from adapt_jax.doctor import job, learning
+from adapt_jax.doctor import job
 from adapt_jax.doctor.findings import FAIL, STYLES, table
 from adapt_jax.runtime import boundary, cli, terminal
 
@@ -30,7 +30,7 @@ def main() -> None:
             findings = job.diagnose(
                 WORKDIR.value, images=not NO_IMAGES.value, report_progress=report_progress
             )
-        if findings and findings[0].what == learning.WHAT:
+        if findings and findings[0].what == job.LEARNING:
             console.print(findings[0].detail, style=STYLES[FAIL], highlight=False, markup=False)
         console.print(table(findings))
         of = {s: sum(f.status == s for f in findings) for s in STYLES}

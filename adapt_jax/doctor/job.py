@@ -121,10 +121,10 @@ def _open(
     state, more = _checkpoint(path, record.recall(config, facts))
     checkpoint, recorded = None, results.get("checkpoint_sha256")
     if state is not None:
-        checkpoint = checkpoints.digest(
+        checkpoint = checkpoints.tree_sha256(
             to_host({"params": state.params, "batch_stats": state.batch_stats})
         )
-        more += run_checks.identity(checkpoint, recorded) if recorded else []
+        more += run_checks.same_checkpoint(checkpoint, recorded) if recorded else []
     run = Run(
         path,
         config,
@@ -209,7 +209,7 @@ def _keys(run: Run, name: str) -> set[str]:
     mean_std = derived.mean_std(run.config, train, evaluation=True)
     dataset = run.data.evaluated()[name]
     kinds = ("float32", "bfloat16", "float16")
-    return {feature_cache.key(run.checkpoint, dataset, mean_std, kind) for kind in kinds}
+    return {feature_cache.outputs_sha256(run.checkpoint, dataset, mean_std, kind) for kind in kinds}
 
 
 def _images(run: Run, counted: Counts, report_progress: ReportProgress) -> list[Finding]:
@@ -232,7 +232,7 @@ def _scores(run: Run, counted: Counts, report_progress: ReportProgress) -> list[
     said = run_checks.rows(rows, specs, ood, failed)
     if run.data is not None and "lists_sha256" in results:
         said += run_checks.unchanged(
-            results["lists_sha256"], image_sets.protocol_hash(run.data), "names of test images"
+            results["lists_sha256"], image_sets.names_sha256(run.data), "names of test images"
         )
     in_id = counted.setdefault("ID side of results", {})
     for detector in dict.fromkeys(r["detector"] for r in rows):

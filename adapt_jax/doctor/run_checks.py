@@ -59,7 +59,7 @@ def weights(arrays: Mapping[str, np.ndarray]) -> list[Finding]:
     )
 
 
-def identity(checkpoint: str, recorded: str) -> list[Finding]:
+def same_checkpoint(checkpoint: str, recorded: str) -> list[Finding]:
     """Whether results are of this checkpoint, by digests."""
     return findings_of(
         "checkpoint and results",

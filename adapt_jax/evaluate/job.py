@@ -58,7 +58,7 @@ def evaluate(
     console = terminal.console()
     workdir = pathlib.Path(workdir)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    checkpoint = checkpoints.digest(to_host(variables))
+    checkpoint = checkpoints.tree_sha256(to_host(variables))
     wants = [s.text for s in detectors.parse(config.detectors) if "val" in s.make().needs]
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
@@ -86,7 +86,7 @@ def evaluate(
         "train": config.train_data,
         "val": suite.id_val.source or f"{config.train_data} (training images)",
         "ood_val": suite.ood_val.source if config.search else "",
-        "lists_sha256": image_sets.protocol_hash(data),
+        "lists_sha256": image_sets.names_sha256(data),
         "label_rules": dict(data.label_rules),
         "step": int(state.step),
         "unreadable_images": {n: d.skipped for n, d in data.evaluated().items() if d.skipped},
@@ -208,8 +208,8 @@ def _config(workdir: str, changes, model: str):
 
 def _is_of(path: pathlib.Path, model: str) -> bool:
     """Whether a folder holds an evaluation of this network."""
-    known = path.is_dir() and (path / "config.json").exists() and checkpoints.recall_config(path)
-    return bool(known) and known["model"]["name"] == model
+    recorded = path.is_dir() and (path / "config.json").exists() and checkpoints.recall_config(path)
+    return bool(recorded) and recorded["model"]["name"] == model
 
 
 def _first_config(model: str, changes):

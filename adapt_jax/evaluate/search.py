@@ -62,7 +62,7 @@ def choose(spec: Spec, task: scoring.Task, grid: Grid | None = None) -> dict[str
     if not grid:
         return None
     tried: list[dict[str, Any]] = []
-    chosen, best, reason = None, 0.0, ""
+    best_values, best, reason = None, 0.0, ""
     for values in itertools.product(*reversed(grid.values())):
         combination: dict[str, Any] = {}
         for keys, value in zip(grid, reversed(values)):
@@ -77,7 +77,7 @@ def choose(spec: Spec, task: scoring.Task, grid: Grid | None = None) -> dict[str
             continue
         tried.append(combination | {"auroc": auroc})
         if auroc > best:
-            chosen, best = combination, auroc
-    if chosen is None:
+            best_values, best = combination, auroc
+    if best_values is None:
         raise InputError(f"{spec.name}: no combination of the search can be used; {reason}")
-    return {"chosen": chosen, "tried": tried}
+    return {"chosen": best_values, "tried": tried}

@@ -85,7 +85,7 @@ def network_outputs(
             return run(images)
 
         path = feature_cache.path_of(folder, name, checkpoint_sha256)
-        keys[name] = feature_cache.key(checkpoint_sha256, dataset, mean_std, dtype)
+        keys[name] = feature_cache.outputs_sha256(checkpoint_sha256, dataset, mean_std, dtype)
         anew = profile is not None
         outputs[name] = feature_cache.cached(path, keys[name], dataset, read, anew=anew)
     plan = image_sets.suite(config)

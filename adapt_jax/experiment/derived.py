@@ -79,7 +79,7 @@ def data_facts(train: Dataset, evaluation_mean_std: MeanStd) -> dict[str, Any]:
     """
     mean, std = evaluation_mean_std
     return {
-        "train_fingerprint": train.fingerprint,
+        "train_fingerprint": train.content_sha256,
         "num_images": len(train.images),
         "num_classes": image_sets.num_classes(train),
         "class_names": list(train.class_names),

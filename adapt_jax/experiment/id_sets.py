@@ -13,24 +13,27 @@ Say = Callable[[str], None]
 
 
 def training_set(
-    config, labeled: bool, at_most: int | None, class_names: Sequence[str], say: Say
+    config, labeled: bool, at_most: int | None, class_names: Sequence[str], report_progress: Say
 ) -> Dataset:
     """The training images, class folders in the order in which the run has numbered them."""
     options = {"labeled": labeled, "at_most": at_most}
     train = sources.load(config.train_data, config.image_size, **options)
     if train.flaw:
         raise InputError(f"train_data {config.train_data} {train.flaw}")
-    known, names = tuple(class_names), train.class_names
-    if names != known and len(names) == len(known):
-        as_then = sources.load(config.train_data, config.image_size, **options, class_order=known)
-        if as_then.class_names == known:
-            say(
+    recorded, names = tuple(class_names), train.class_names
+    if names != recorded and len(names) == len(recorded):
+        as_then = sources.load(
+            config.train_data, config.image_size, **options, class_order=recorded
+        )
+        if as_then.class_names == recorded:
+            report_progress(
                 "note: this run has numbered the class folders of train_data in the order of text, "
-                f"{', '.join(known[:4])}, ..., and keeps it; a new run takes that of their numbers"
+                f"{', '.join(recorded[:4])}, ..., and keeps it; a new run takes that of their "
+                "numbers"
             )
             return as_then
     if sources.parse(config.train_data).kind == "folder" and list(names) != sorted(names):
-        say(
+        report_progress(
             "note: the class folders of train_data are in the order of their numbers, 10 after 9; "
             "networks of torchvision's ImageFolder have them in the order of text"
         )
@@ -51,17 +54,17 @@ def id_set(
     own: Classes | None,
     size: int,
     suite: str,
-    say: Say,
+    report_progress: Say,
     part: bool = False,
 ) -> tuple[Dataset, str]:
     """A set of ID images, its labels numbered as the ID classes are, and the rule behind that.
 
     The sets of a suite are for networks of its classes, `part` if some of these have no image.
     """
-    found = counted(expected, size, suite)
+    dataset = counted(expected, size, suite)
     try:
         labels, rule, _ = classes.match(
-            expected.source, found.labels, found.class_names, own, found.flaw
+            expected.source, dataset.labels, dataset.class_names, own, dataset.flaw
         )
     except InputError as e:
         if suite:
@@ -69,8 +72,10 @@ def id_set(
         raise
     if suite and labels is not None and not part and len(np.unique(labels)) < len(own.names):
         raise InputError(_for_another_network(suite, f"{expected.source}: {rule}"))
-    say(f"{what:<6} {expected.source}: {len(found.images):,} images, {rule}{found.note}")
-    return found._replace(labels=labels), rule
+    report_progress(
+        f"{what:<6} {expected.source}: {len(dataset.images):,} images, {rule}{dataset.note}"
+    )
+    return dataset._replace(labels=labels), rule
 
 
 def _for_another_network(suite: str, why: str) -> str:
@@ -79,6 +84,6 @@ def _for_another_network(suite: str, why: str) -> str:
 
 def counted(expected: suites.OodSet, size: int, suite: str) -> Dataset:
     """Loads a set and insists on the number of images its protocol has."""
-    found = sources.load(expected.source, size)
-    suites.check_count(expected, len(found.images) + found.skipped, suite)
-    return found
+    dataset = sources.load(expected.source, size)
+    suites.check_count(expected, len(dataset.images) + dataset.skipped, suite)
+    return dataset

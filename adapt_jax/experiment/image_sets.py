@@ -39,7 +39,7 @@ class Data(NamedTuple):
     def evaluated(self) -> dict[str, Dataset]:
         """Every set an evaluation looks at, by the name it has in files."""
         held_out = {VAL: self.val, OOD_VAL: self.ood_val}
-        held_out = {name: found for name, found in held_out.items() if found is not None}
+        held_out = {name: dataset for name, dataset in held_out.items() if dataset is not None}
         return {"train": self.train, ID: self.test, **held_out, **self.ood}
 
 
@@ -75,13 +75,15 @@ def suite(config) -> suites.Suite:
 
     Covariate-shifted sets are among them in a full-spectrum evaluation only.
     """
-    found = suites.resolve(config.ood) if config.ood.strip() else suites.Suite("", ())
-    shown = [s for s in found.sets if config.full_spectrum or s.group != SHIFTED]
-    return found._replace(
+    protocol = suites.resolve(config.ood) if config.ood.strip() else suites.Suite("", ())
+    shown = [s for s in protocol.sets if config.full_spectrum or s.group != SHIFTED]
+    return protocol._replace(
         sets=tuple(shown),
-        id_test=found.id_test if found.id_test.source else suites.Expected(config.test_data),
-        id_val=found.id_val if found.id_val.source else suites.Expected(config.val_data),
-        ood_val=found.ood_val if found.ood_val.source else suites.Expected(config.ood_val_data),
+        id_test=protocol.id_test if protocol.id_test.source else suites.Expected(config.test_data),
+        id_val=protocol.id_val if protocol.id_val.source else suites.Expected(config.val_data),
+        ood_val=protocol.ood_val
+        if protocol.ood_val.source
+        else suites.Expected(config.ood_val_data),
     )
 
 
@@ -98,25 +100,27 @@ def fixed_by_suite(config) -> dict[str, str]:
 def load(
     config,
     method: Method,
-    say: Callable[[str], None] = lambda text: None,
+    report_progress: Callable[[str], None] = lambda text: None,
     class_names: Sequence[str] = (),
 ) -> Data:
     """Decodes every set before any long work starts.
 
     Args:
-      config: of the run.
-      method: the objective; decides whether labels are needed.
-      say: told one line per set.
-      class_names: of the classes as the run numbers them, if it was trained already.
+      config: the run's config.
+      method: the objective, which decides whether labels are needed.
+      report_progress: function called with one line per set.
+      class_names: names of the classes as the run numbers them, if it was trained already.
 
     Raises:
       InputError: names the source and what is wrong with it.
     """
     size, labeled = config.image_size, method.label_kind == "labels"
-    train = id_sets.training_set(config, labeled, INPUTS[config.input], class_names, say)
+    train = id_sets.training_set(
+        config, labeled, INPUTS[config.input], class_names, report_progress
+    )
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
-    found = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
-    say(f"train  {config.train_data}: {found}")
+    summary = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
+    report_progress(f"train  {config.train_data}: {summary}")
     if read_while_training(train) and not config.mean:
         raise InputError(
             f"train_data {config.train_data} is read while training, so its mean and deviation are "
@@ -139,32 +143,38 @@ def load(
     fixed = {split.name: split for split in plan.splits}
     rules: dict[str, str] = {}
     test = val = None
-    test, rules[ID] = id_sets.id_set("test", fixed["id_test"], own, size, plan.name, say)
+    test, rules[ID] = id_sets.id_set(
+        "test", fixed["id_test"], own, size, plan.name, report_progress
+    )
     if "id_val" in fixed:
-        val, rules[VAL] = id_sets.id_set("val", fixed["id_val"], own, size, plan.name, say)
-    if test.fingerprint == train.fingerprint:
-        say("warning: train_data and test_data hold the same images; ID scores will look too good")
-    _say_what_a_suite_decides(config, plan, train, say)
+        val, rules[VAL] = id_sets.id_set(
+            "val", fixed["id_val"], own, size, plan.name, report_progress
+        )
+    if test.content_sha256 == train.content_sha256:
+        report_progress(
+            "warning: train_data and test_data hold the same images; ID scores will look too good"
+        )
+    _say_what_a_suite_decides(config, plan, train, report_progress)
     ood_val = None
     if config.search:
         ood_val = id_sets.counted(fixed["ood_val"], size, plan.name)
         count = f"{len(ood_val.images):,} OOD images for the search{ood_val.note}"
-        say(f"val    {plan.ood_val.source}: {count}")
+        report_progress(f"val    {plan.ood_val.source}: {count}")
     ood, groups = {}, {}
     for ood_set in plan.sets:
         name = ood_set.name
         if ood_set.group == SHIFTED:
             what = f"{SHIFTED} {name} ="
             ood[name], rules[name] = id_sets.id_set(
-                what, ood_set, own, size, plan.name, say, part=True
+                what, ood_set, own, size, plan.name, report_progress, part=True
             )
         else:
             ood[name] = id_sets.counted(ood_set, size, plan.name)
             count = f"{len(ood[name].images):,} images{ood[name].note}"
-            say(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
+            report_progress(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
         groups[name] = ood_set.group
     data = Data(train, test, ood, groups, val, ood_val, rules)
-    _check_held_out(data, say)
+    _check_held_out(data, report_progress)
     return data
 
 
@@ -178,30 +188,32 @@ def _kept(input_kind: str, train: Dataset) -> str:
     return f"read when needed ({size} decoded, {why})"
 
 
-def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, say) -> None:
+def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, report_progress) -> None:
     """Where the config and its suite say different things."""
     for field, why in fixed_by_suite(config).items():
         if config[field]:
-            say(f"note: {field} {config[field]} is not used: {why}")
+            report_progress(f"note: {field} {config[field]} is not used: {why}")
     wanted = plan.id_train.count
     if wanted is not None and wanted != len(train.images):
-        say(
+        report_progress(
             f"note: {plan.name} trains on {wanted:,} images, train_data {config.train_data} has "
             f"{len(train.images):,}"
         )
 
 
-def _check_held_out(data: Data, say) -> None:
+def _check_held_out(data: Data, report_progress) -> None:
     """Validation sets are not test sets."""
     compared = {ID: data.test, **data.ood}
-    for name, found in compared.items():
-        if data.ood_val is not None and found.fingerprint == data.ood_val.fingerprint:
+    for name, dataset in compared.items():
+        if data.ood_val is not None and dataset.content_sha256 == data.ood_val.content_sha256:
             raise InputError(
                 f"ood_val_data holds the images of set {name!r}; a search on test images would "
                 "choose what fits them: give other images"
             )
-        if data.val is not None and found.fingerprint == data.val.fingerprint:
-            say(f"warning: val_data holds the images of set {name!r}; give other images")
+        if data.val is not None and dataset.content_sha256 == data.val.content_sha256:
+            report_progress(
+                f"warning: val_data holds the images of set {name!r}; give other images"
+            )
 
 
 def _check_classes(source: str, train: Dataset) -> None:
@@ -237,10 +249,10 @@ def _check_detectors(specs, source: str, train: Dataset, clusters: bool) -> None
             )
 
 
-def protocol_hash(data: Data) -> str:
+def names_sha256(data: Data) -> str:
     """SHA-256 over the names of the images that were compared, set by set, in order."""
     compared = {ID: data.test, **data.ood}
-    return suites.protocol_hash({name: found.names for name, found in compared.items()})
+    return suites.names_sha256({name: dataset.names for name, dataset in compared.items()})
 
 
 def num_classes(train: Dataset) -> int | None:

@@ -6,21 +6,23 @@ from adapt_jax.experiment.build import make_method
 
 
 def reasons(config) -> Reasons:
-    """The fields that decide nothing in a run of this config, and why.
+    """The fields that have no effect in a run of this config, with the reasons.
 
     Args:
-      config: of the run, complete and correct.
+      config: the run's config, complete and correct.
     """
-    found = image_sets.fixed_by_suite(config)
+    unused_fields = image_sets.fixed_by_suite(config)
     if config.total_steps is not None:
-        found["epochs"] = f"total_steps is {config.total_steps}, and goes first"
+        unused_fields["epochs"] = f"total_steps is {config.total_steps}, and goes first"
     if not config.search:
-        found.setdefault("ood_val_data", "only a search sees it, and search is False")
+        unused_fields.setdefault("ood_val_data", "only a search sees it, and search is False")
     if not config.augment.jitter_probability:
         for name in ("brightness", "contrast", "saturation", "hue"):
-            found[f"augment.{name}"] = "augment.jitter_probability is 0"
+            unused_fields[f"augment.{name}"] = "augment.jitter_probability is 0"
     if not config.model.trainable:
-        found["model.frozen_batch_norm"] = "model.trainable is empty: no stage is frozen"
+        unused_fields["model.frozen_batch_norm"] = "model.trainable is empty: no stage is frozen"
     if make_method(config, num_classes=2, num_images=None).reads == "logits":
-        found["model.embedding_dim"] = f"{config.method.name} trains a classifier, no embedding"
-    return found
+        unused_fields["model.embedding_dim"] = (
+            f"{config.method.name} trains a classifier, no embedding"
+        )
+    return unused_fields

@@ -106,18 +106,18 @@ def _cutting(size: int, resize: int | str | None) -> str:
 
 def _results(card: Mapping[str, Any]) -> str:
     """The detector's rows in percent; those of others where it was not evaluated."""
-    found, name = card["results"], card["detector"]["detector"]
-    rows = [r for r in found["rows"] if r["detector"] == name]
+    results, name = card["results"], card["detector"]["detector"]
+    rows = [r for r in results["rows"] if r["detector"] == name]
     note = ""
     if not rows:
-        rows = mean_rows(found["rows"])
+        rows = mean_rows(results["rows"])
         note = f"`{name}` was not evaluated; these are the detectors that were.\n\n"
-    accuracies = {k: v for k, v in found.items() if k.endswith("accuracy")}
+    accuracies = {k: v for k, v in results.items() if k.endswith("accuracy")}
     named = "".join(f"; {k.replace('_', ' ')} {100 * v:.2f} %" for k, v in accuracies.items())
     table = tables.markdown(rows, _COLUMNS).strip()
     return (
-        f"{note}Protocol `{found['protocol']}`.\n"
-        f"ID test set `{found['id']}`{named}. In percent:\n\n{table}"
+        f"{note}Protocol `{results['protocol']}`.\n"
+        f"ID test set `{results['id']}`{named}. In percent:\n\n{table}"
     )
 
 

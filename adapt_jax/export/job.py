@@ -47,15 +47,16 @@ def export(
     """Writes OUT whole, or not at all.
 
     Args:
-      workdir: of an evaluated run; or an export, to make its scorer with another version of JAX.
-      out: the directory; it must not exist, or be an export that `overwrite` lets go.
-      detector: e.g. "knn?k=50"; by default the first of the run's.
+      workdir: folder of an evaluated run; or of an export, to make its scorer with another version
+        of JAX.
+      out: directory to create; it must not exist, unless it is an export and `overwrite` is given.
+      detector: spec string such as "knn?k=50"; by default the run's first detector.
       tpr: share of held-out ID images that its threshold keeps.
-      platforms: the scorer is compiled for, of "cpu", "cuda", "rocm", "tpu"; this machine's among
-        them.
-      licence: of the weights, an identifier as model hubs have them.
-      overwrite: replace an export.
-      report_progress: told what is being done.
+      platforms: platforms to compile the scorer for, of "cpu", "cuda", "rocm", "tpu"; they must
+        include this machine's.
+      licence: licence of the weights, as an identifier of model hubs.
+      overwrite: whether to replace an export.
+      report_progress: function called with a line about the current step.
 
     Returns:
       The directory.

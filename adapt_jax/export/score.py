@@ -16,13 +16,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 def verify() -> None:
     """Ends the program unless every file of the export is as card.json says, this one included."""
     try:
-        known = json.loads((HERE / "card.json").read_text())["files"]
-        for name in sorted(known):
+        recorded = json.loads((HERE / "card.json").read_text())["files"]
+        for name in sorted(recorded):
             if pathlib.PurePath(name).name != name:
                 raise ValueError(f"it names the file {name!r}")
-            if hashlib.sha256((HERE / name).read_bytes()).hexdigest() != known[name]["sha256"]:
+            if hashlib.sha256((HERE / name).read_bytes()).hexdigest() != recorded[name]["sha256"]:
                 sys.exit(f"error: {HERE / name} is not the file that was exported; copy it again")
-        if not {"data.json", "detector.json", "scorer.stablehlo", "score.py"} <= known.keys():
+        if not {"data.json", "detector.json", "scorer.stablehlo", "score.py"} <= recorded.keys():
             raise ValueError("it lacks files")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         sys.exit(f"error: {HERE / 'card.json'} or a file it names is damaged ({e}); copy it again")
@@ -141,19 +141,19 @@ def records(
     paths: list[str], scorer: export.Exported, held_out: np.ndarray | None, threshold: float
 ) -> list[dict]:
     """What is printed of each image; "error" is in that of one that cannot be read."""
-    found: list[dict] = [{"image": path} for path in paths]
+    results: list[dict] = [{"image": path} for path in paths]
     images = {}
     for i, path in enumerate(paths):
         try:
             images[i] = read(path)
         except Exception as e:  # decoders raise whatever they like
-            found[i]["error"] = str(e)
+            results[i]["error"] = str(e)
     if not images:
-        return found
+        return results
     result = scorer.call(np.stack(list(images.values())))
     for row, i in enumerate(images):
         score = float(result["score"][row])
-        found[i] |= {
+        results[i] |= {
             "score": score,
             "in_distribution": score >= threshold,
             "threshold": threshold,
@@ -161,12 +161,12 @@ def records(
         }
         if held_out is not None:
             not_larger = int(np.searchsorted(held_out, result["score"][row], side="right"))
-            found[i]["p_value"] = (1 + not_larger) / (held_out.size + 1)
+            results[i]["p_value"] = (1 + not_larger) / (held_out.size + 1)
         if "class" in result:
             number = int(result["class"][row])
-            found[i] |= {"class": number, "class_name": DATA["class_names"][number]}
-            found[i]["class_by"] = DETECTOR["class_by"]
-    return found
+            results[i] |= {"class": number, "class_name": DATA["class_names"][number]}
+            results[i]["class_by"] = DETECTOR["class_by"]
+    return results
 
 
 def main(paths: list[str]) -> int:

@@ -55,7 +55,7 @@ def build(ready: Pipeline, platforms: tuple[str, ...]) -> bytes:
 
     Args:
       ready: the network and the detector.
-      platforms: what it will run on.
+      platforms: platforms to compile the program for.
 
     Raises:
       InputError: it cannot be compiled for one of them.

@@ -19,10 +19,10 @@ class OODDetector(OutlierMixin, BaseEstimator):
     `classes_`, the labels that were seen; `n_features_in_`.
 
     Args:
-      detector: e.g. "mahalanobis" or "knn?k=50"; one that needs features and perhaps labels, but
-        neither logits, a classifier nor images.
+      detector: spec string such as "mahalanobis" or "knn?k=50", of a detector that needs features
+        and perhaps labels, but neither logits, a classifier nor images.
       tpr: share of the training rows that `predict` calls in-distribution; 0.95 by default.
-      contamination: the other share, 1 - tpr, by the name it has in scikit-learn; give one of them.
+      contamination: share 1 - tpr, under its name in scikit-learn; give one of the two.
     """
 
     def __init__(

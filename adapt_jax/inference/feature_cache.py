@@ -99,9 +99,9 @@ def path_of(folder: pathlib.Path, name: str, checkpoint: str) -> pathlib.Path:
     return pathlib.Path(folder) / f"{folder_name(name)}-{folder_name(checkpoint[:12])}.npz"
 
 
-def key(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
+def outputs_sha256(checkpoint: str, dataset: Dataset, mean_std, dtype) -> str:
     """SHA-256 of everything the outputs of `dataset` depend on."""
-    text = f"{checkpoint} {dataset.fingerprint} {mean_std} {dtype}"
+    text = f"{checkpoint} {dataset.content_sha256} {mean_std} {dtype}"
     return hashlib.sha256(encoded(text)).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Whether a network has learnt anything: the first thing to know of a run's numbers."""
+"""Signs that a network has hardly learnt anything, which make a run's numbers meaningless."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def effective_rank(rows: np.ndarray) -> float:
 
 
 def signs(train: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, Any]]) -> str:
-    """What speaks for a network that has hardly learnt, in one sentence; "" where nothing does.
+    """The signs that a network has hardly learnt, in one sentence; "" if there are none.
 
     Args:
       train: outputs of the training set: features (N, D), and labels (N,) where there are some.
@@ -50,7 +50,7 @@ def signs(train: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, Any]]) ->
 
 def sample(features: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
     """At most 2000 rows of (N, D), in their order; of those numbered in `among`, if given."""
-    chosen = np.arange(len(features)) if among is None else among
-    if len(chosen) > _SAMPLE:
-        chosen = np.sort(np.random.default_rng(0).choice(chosen, _SAMPLE, replace=False))
-    return np.asarray(features[chosen])
+    rows = np.arange(len(features)) if among is None else among
+    if len(rows) > _SAMPLE:
+        rows = np.sort(np.random.default_rng(0).choice(rows, _SAMPLE, replace=False))
+    return np.asarray(features[rows])

@@ -1,4 +1,4 @@
-"""A trained network with one detector fitted and calibrated: all that a new image needs.
+"""A trained network with a fitted and calibrated detector, which scores new images.
 
 From the folder of an evaluated run, or from an export of one.
 """
@@ -45,7 +45,7 @@ class Pipeline(NamedTuple):
     outputs: images (N, S, S, 3) uint8, cut already -> what detectors score; N is any number.
     model, normalize, variables: the same in parts; normalize(images) is what model.apply takes, and
     variables are on the host.
-    method_state, step, checkpoint: of the training state; checkpoint is the digest of variables.
+    method_state, step, checkpoint: of the training state; checkpoint is the SHA-256 of variables.
     detector: fitted and calibrated.
     threshold: scores from there on are in-distribution; it keeps the share `tpr` of held-out ID
     images, unless it has the conformal level `alpha`.
@@ -94,11 +94,11 @@ def load(
     """Restores a run or an export, with a detector that is fitted and calibrated.
 
     Args:
-      workdir: of an evaluated run, or an export.
-      detector: e.g. "knn?k=50"; by default the export's, or the first of the run's.
+      workdir: folder of an evaluated run, or of an export.
+      detector: spec string such as "knn?k=50"; by default the export's, or the first of the run's.
       tpr: share of held-out ID images the threshold keeps; by default the export's, or 0.95.
-      alpha: instead, the largest share of new ID images that may be rejected.
-      model: the network of the evaluation, if it was given as an object and not by name.
+      alpha: largest share of new ID images that may be rejected, given instead of `tpr`.
+      model: network of the evaluation, if it was given as an object and not by name.
 
     Raises:
       InputError: neither is there, the run was not evaluated, the detector does not fit, or there
@@ -116,13 +116,13 @@ def load(
     packed = bundle.is_export(path)
     if packed:
         bundle.verify(path)
-    known = checkpoints.recall_config(path)
-    if "clip" in known:
+    run_config = checkpoints.recall_config(path)
+    if "clip" in run_config:
         raise InputError(
             f"{path} is a zero-shot run, which keeps no detector for other images; score them with "
             "python -m adapt_jax.zero_shot, their folder among its OOD sets"
         )
-    config = completed(known)
+    config = completed(run_config)
     facts = checkpoints.recall_data(path)
     if "mean" not in facts:
         raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
@@ -131,7 +131,7 @@ def load(
     state = restore(experiment, path)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     on_host = to_host(variables)
-    checkpoint = checkpoints.digest(on_host)
+    checkpoint = checkpoints.tree_sha256(on_host)
     if packed:
         calibrated_detector, resize, usual_tpr = _exported(path, detector)
     else:
@@ -178,14 +178,14 @@ def load(
 
 def _exported(path: pathlib.Path, detector: str):
     """The detector of an export, how it cuts images, and the share its threshold keeps."""
-    known = bundle.read_json(path, bundle.DETECTOR)
-    if detector and detector != known["detector"]:
+    description = bundle.read_json(path, bundle.DETECTOR)
+    if detector and detector != description["detector"]:
         raise InputError(
-            f"{path} holds the detector {known['detector']} and not {detector}; leave --detector "
-            "out, or export the run again with it"
+            f"{path} holds the detector {description['detector']} and not {detector}; leave "
+            "--detector out, or export the run again with it"
         )
     resize = bundle.read_json(path, bundle.DATA)["resize"]
-    return calibrated.read(path), resize, known["tpr"]
+    return calibrated.read(path), resize, description["tpr"]
 
 
 def _spec(detector: str, configured: str) -> Spec:
@@ -204,11 +204,11 @@ def _first_named(text: str) -> str:
 
 def _outputs_of(path: pathlib.Path, checkpoint: str):
     """What the last evaluation of the run left in its cache, by set."""
-    known = feature_cache.recall(path / "features", checkpoint)
+    cached_outputs = feature_cache.recall(path / "features", checkpoint)
     for name in ("train", ID):
-        if name not in known:
+        if name not in cached_outputs:
             raise InputError(
                 f"{path} has no outputs of its {name} set at this checkpoint; run "
                 f"python -m adapt_jax.evaluate --workdir={path} first"
             )
-    return known
+    return cached_outputs

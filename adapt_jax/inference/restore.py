@@ -28,10 +28,10 @@ def restore(
     """The state that is evaluated: the last checkpoint or the best; of an export, its only one.
 
     Args:
-      experiment: the run, whose config field eval_checkpoint decides which.
-      folder: of the run, or of an export, whose state has no optimiser and no key.
-      strict: refuse a damaged checkpoint instead of using another.
-      warn: told in a sentence when another one is used.
+      experiment: the run, whose config field eval_checkpoint selects the checkpoint.
+      folder: folder of the run, or of an export, whose state has no optimiser and no key.
+      strict: whether to refuse a damaged checkpoint instead of using another.
+      warn: function called with a sentence when another checkpoint is used.
 
     Raises:
       InputError: the run has no checkpoint, or none that can be used.

@@ -118,7 +118,7 @@ def _keras(model, params, head, call) -> Adapted:
         layer = model.get_layer(head)
         model = keras.Model(model.inputs[0], layer.input)
     held = {"trainable": model.trainable_variables, "others": model.non_trainable_variables}
-    params = {kind: [v.value for v in found] for kind, found in held.items()}
+    params = {kind: [v.value for v in variables] for kind, variables in held.items()}
     if isinstance(head, str):
         params["head"] = {"kernel": layer.kernel.value}
         if layer.bias is not None:
@@ -141,8 +141,8 @@ def _layer(head: str | Callable | None) -> Callable[[Any], Pair] | None:
         for name in head.split("/"):
             key = int(name) if name.isdigit() and int(name) in layer else name
             if not isinstance(layer, Mapping) or key not in layer:
-                known = ", ".join(map(str, layer)) if isinstance(layer, Mapping) else "no layers"
-                raise InputError(f"head {head!r}: there is no {name!r} among {known}")
+                names = ", ".join(map(str, layer)) if isinstance(layer, Mapping) else "no layers"
+                raise InputError(f"head {head!r}: there is no {name!r} among {names}")
             layer = layer[key]
         if not isinstance(layer, Mapping) or "kernel" not in layer:
             raise InputError(f"head {head!r} is no linear layer: it has no kernel")

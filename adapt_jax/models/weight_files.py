@@ -19,8 +19,8 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
     """The tensors of a weights file by name, in the file's own layouts and dtypes.
 
     Args:
-      path: of an `.npz` or `.safetensors` file.
-      allow_pickle: read PyTorch's own checkpoints too, as `torch_files.read` does.
+      path: path of an `.npz` or `.safetensors` file.
+      allow_pickle: whether to read PyTorch's own checkpoints, too, as `torch_files.read` does.
 
     Raises:
       InputError: no such file, a pickle without `allow_pickle` (the message has both ways out) or

@@ -1,4 +1,4 @@
-"""Networks that were made elsewhere: `wrap` makes them as usable as those of this package.
+"""Networks made elsewhere, which `wrap` makes usable by every job and detector.
 
 A config names one as "package.module:factory", with arguments behind "?" as in
 "my.networks:make?weights=best.npz": a function that returns what `wrap` returned.
@@ -52,17 +52,18 @@ def wrap(
     Args:
       network: a Flax NNX module, a Flax Linen module, a Keras model on JAX, or
         function(params, images (N, S, S, 3) float32) -> features (N, D), pure and row by row.
-      params: of a function, any tree of arrays; of a Linen module, its variables with "params",
-        "batch_stats" and so on. NNX and Keras hold their own.
-      image_size: S, the side of the square images the network takes.
-      mean, std: three numbers each, on the scale 0..1, that images are normalised with.
-      head: the linear layer that makes the logits, as "fc" or "backbone/fc"; its input are the
-        features. Of a function, where it lies in params. Or function(params) -> (kernel (D, C),
+      params: parameters: for a function, any tree of arrays; for a Linen module, its variables with
+        "params", "batch_stats" and so on. NNX and Keras models contain their own.
+      image_size: height and width S of the square images that the network takes.
+      mean, std: channel means and deviations that images are normalised with, three numbers each on
+        the scale 0..1.
+      head: the linear layer that makes the logits, as "fc" or "backbone/fc"; its inputs are the
+        features. For a function, its place in params. Or function(params) -> (kernel (D, C),
         bias (C,)). None for a network that ends in features: detectors that need logits, a
         classifier or gradients are then left out.
-      name: in tables; by default that of the network's class or function.
-      **call: what else the network's call needs in evaluation, `train=False` for one. NNX modules
-        are put into evaluation mode, Keras models are called with training=False.
+      name: name in tables; by default that of the network's class or function.
+      **call: further arguments of the network's call in evaluation, such as `train=False`. NNX
+        modules are put into evaluation mode, Keras models are called with training=False.
 
     Raises:
       InputError: the network cannot be recognised or does not run on such images, or what comes
@@ -113,7 +114,7 @@ def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
     """The width of the features and the number of classes, without running the network."""
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     try:
-        found = jax.eval_shape(adapted.features, adapted.params, images)
+        shapes = jax.eval_shape(adapted.features, adapted.params, images)
         head = adapted.head and jax.eval_shape(adapted.head, adapted.params)
     except InputError:
         raise
@@ -122,10 +123,10 @@ def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
         raise InputError(
             f"the network does not run on images (2, {size}, {size}, 3): {first}"
         ) from e
-    shape = getattr(found, "shape", None)
+    shape = getattr(shapes, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != 2:
         raise InputError(
-            f"the network makes {shape or type(found).__name__} of 2 images, not features (2, D); "
+            f"the network makes {shape or type(shapes).__name__} of 2 images, not features (2, D); "
             "pool them, and return nothing else"
         )
     if head is None:

@@ -25,9 +25,9 @@ def draw(folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes the pictures of a profile; InputError where there is none."""
     folder = pathlib.Path(folder)
     kinds = {"phases": dict, "ops": list, "unit": str}
-    found = read_json(folder / "summary.json", kinds, "give the folder of a profile")
+    page = read_json(folder / "summary.json", kinds, "give the folder of a profile")
     program = hlo.parse(gzip.decompress((folder / summary.PROGRAM).read_bytes()).decode())
-    figures = {"phases.png": _phases(found), "timeline.png": _timeline(folder, found, program)}
+    figures = {"phases.png": _phases(page), "timeline.png": _timeline(folder, page, program)}
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=80)
         plt.close(figure)
@@ -92,12 +92,12 @@ def _works(scope) -> bool:
     return scope is not None and scope[2] not in hlo.CONTROL
 
 
-def _a_step(recorded, found) -> tuple[float, float]:
+def _a_step(recorded, page) -> tuple[float, float]:
     """When the second step traced begins, if there are two, and how long it takes."""
-    starts = ops.step_starts(recorded, found["steps"][1] - found["steps"][0])
+    starts = ops.step_starts(recorded, page["steps"][1] - page["steps"][0])
     if len(starts) > 2:
         return starts[1], starts[2] - starts[1]
-    every = [s for found in recorded.starts.values() for s in found]
+    every = [s for page in recorded.starts.values() for s in page]
     return min(every), max(every) - min(every)
 
 

@@ -46,15 +46,17 @@ def content(
       overrides: fields that were changed in all configs.
     """
     rows, runs = [], []
-    for label, found in by_label.items():
-        method = {"config": label, "method": found[0]["method"]}
-        rows += [method | row for row in aggregate.aggregate(found)]
-        for run in found:
+    for label, results in by_label.items():
+        method = {"config": label, "method": results[0]["method"]}
+        rows += [method | row for row in aggregate.aggregate(results)]
+        for run in results:
             head = {k: v for k, v in run.items() if k not in ("rows", "config")}
             means = [r for r in run["rows"] if r["ood"] == MEAN]
             runs.append({"config": label} | head | {"means": means})
     return {
-        "configs": {k: {"file": files[k], **found[0]["config"]} for k, found in by_label.items()},
+        "configs": {
+            k: {"file": files[k], **results[0]["config"]} for k, results in by_label.items()
+        },
         "seeds": [run["seed"] for run in next(iter(by_label.values()))],
         "overrides": list(overrides),
         "differences": dict(differences),

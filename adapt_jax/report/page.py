@@ -90,15 +90,15 @@ def write(
 def _examples(evaluation: Evaluation, detector: str) -> dict[str, list[tuple[str, Example]]]:
     """Thumbnails of a detector's worst mistakes by caption; {} unless every set has images."""
     sets = evaluation.sets
-    images = {name: found.images for name, found in sets.items()}
-    if any(found is None for found in images.values()):
+    images = {name: image_set.images for name, image_set in sets.items()}
+    if any(image_set is None for image_set in images.values()):
         return {}
-    names = {name: found.names for name, found in sets.items()}
+    names = {name: image_set.names for name, image_set in sets.items()}
     worst = extremes(detector, evaluation.scored.scores[detector], images, names)
     return {
-        caption: [(plots.thumbnail(e.image), e) for e in found]
-        for caption, found in worst.items()
-        if found
+        caption: [(plots.thumbnail(e.image), e) for e in image_set]
+        for caption, image_set in worst.items()
+        if image_set
     }
 
 

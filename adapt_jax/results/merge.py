@@ -36,8 +36,8 @@ def merge(runs: Sequence[str]) -> list[Row]:
         than their seed.
     """
     merged = []
-    for label, found in _read(runs).items():
-        members = [content for _, content in found]
+    for label, runs_of_label in _read(runs).items():
+        members = [content for _, content in runs_of_label]
         try:
             rows = aggregate.aggregate(members)
         except InputError as e:
@@ -59,8 +59,10 @@ def ties_between(runs: Sequence[str], metric: str = "auroc") -> list[str]:
       metric: the metric whose differences are tested.
     """
     by_label = _read(runs)
-    folders = {label: [path for path, _ in found] for label, found in by_label.items()}
-    rows = [r for found in by_label.values() for r in found[0][1]["rows"]]
+    folders = {
+        label: [path for path, _ in runs_of_label] for label, runs_of_label in by_label.items()
+    }
+    rows = [r for runs_of_label in by_label.values() for r in runs_of_label[0][1]["rows"]]
     return ties.of_runs(folders, rows, metric)
 
 
@@ -147,23 +149,25 @@ def _label(results: Mapping[str, Any]) -> str:
     return f"{results['method']}, {results['model']}"
 
 
-def _check_same(path, found, other_path, other) -> None:
+def _check_same(path, results, other_path, other) -> None:
     """Raises InputError unless two runs were evaluated under one protocol on the same images."""
-    same_images = found.get("lists_sha256") and found["lists_sha256"] == other.get("lists_sha256")
+    same_images = results.get("lists_sha256") and results["lists_sha256"] == other.get(
+        "lists_sha256"
+    )
     for key in () if same_images else _SAME:  # wherever the images are
-        a, b = found.get(key), other.get(key)
+        a, b = results.get(key), other.get(key)
         if a != b and None not in (a, b):  # results of an older version lack some
             raise InputError(
                 f"{path} and {other_path} differ in {key} ({a} and {b}): numbers of different "
                 "protocols are not comparable; evaluate both alike"
             )
-    sizes = {(r["ood"], r["group"]): (r["n_id"], r["n_ood"]) for r in found["rows"]}
+    sizes = {(r["ood"], r["group"]): (r["n_id"], r["n_ood"]) for r in results["rows"]}
     for r in other["rows"]:
-        known = sizes.get((r["ood"], r["group"]), (r["n_id"], r["n_ood"]))
-        if known != (r["n_id"], r["n_ood"]):
+        counts = sizes.get((r["ood"], r["group"]), (r["n_id"], r["n_ood"]))
+        if counts != (r["n_id"], r["n_ood"]):
             raise InputError(
                 f"{path} and {other_path} differ in the number of images of set {r['ood']}: "
-                f"{known[1]} and {r['n_ood']} (ID: {known[0]} and {r['n_id']})"
+                f"{counts[1]} and {r['n_ood']} (ID: {counts[0]} and {r['n_id']})"
             )
 
 

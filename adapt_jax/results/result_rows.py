@@ -108,9 +108,9 @@ def check(content: Mapping[str, Any]) -> None:
             if not isinstance(row.get(name), str):
                 raise ValueError(f"{name} of row {number} is {row.get(name)!r}")
         columns = (m + end for m in METRICS for end in ("", "_low", "_high"))
-        found = {c: row.get(c) for c in columns if c in row or c in METRICS}
+        values = {c: row.get(c) for c in columns if c in row or c in METRICS}
         try:
-            checks.fraction(**found)
+            checks.fraction(**values)
             checks.positive_int(n_id=row.get("n_id"), n_ood=row.get("n_ood"))
         except ValueError as e:
             raise ValueError(f"row {number}: {e}") from None

@@ -54,15 +54,20 @@ def load_scores(path: str | os.PathLike) -> Scores:
         raise InputError(f"{path} does not exist; evaluate the run first") from None
     except InputError as e:
         raise InputError(f"{path} is not a file of scores ({e}); evaluate the run again") from None
-    found = Scores(arrays.get("scores"), arrays.get("names"), arrays.get("labels"))
-    given = [array for array in found if array is not None]
+    loaded = Scores(arrays.get("scores"), arrays.get("names"), arrays.get("labels"))
+    given = [array for array in loaded if array is not None]
     alike = len({array.shape for array in given}) == 1 and given[0].ndim == 1
-    if found.scores is None or found.names is None or not alike or found.scores.dtype.kind != "f":
+    if (
+        loaded.scores is None
+        or loaded.names is None
+        or not alike
+        or loaded.scores.dtype.kind != "f"
+    ):
         raise InputError(
             f"{path} is not a file of scores (expected one score, name and label per image); "
             "evaluate the run again"
         )
-    return found
+    return loaded
 
 
 def path_of(workdir: str | os.PathLike, detector: str, name: str) -> Path:

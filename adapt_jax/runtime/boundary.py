@@ -1,4 +1,4 @@
-"""The edge of every command: what goes wrong inside becomes one sentence and an exit code."""
+"""Turns errors inside any command into a one-line message and an exit code."""
 
 import contextlib
 import errno
@@ -42,7 +42,7 @@ _REMEDIES = {
 
 
 class Told(NamedTuple):
-    """What a command says of an error, and its exit code."""
+    """The message of a command for an error, and its exit code."""
 
     sentence: str
     code: int
@@ -108,11 +108,11 @@ def _of_system(error: OSError) -> str:
 
 def _frames(error: BaseException) -> list[FrameType]:
     """Where an error passed, the place that raised it first."""
-    found, trace = [], error.__traceback__
+    frames, trace = [], error.__traceback__
     while trace is not None:
-        found.append(trace.tb_frame)
+        frames.append(trace.tb_frame)
         trace = trace.tb_next
-    return found[::-1]
+    return frames[::-1]
 
 
 def _raised_by_a_reader(error: BaseException) -> bool:

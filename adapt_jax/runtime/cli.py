@@ -1,4 +1,4 @@
-"""Command lines: flags and config files in; one sentence and exit code 2 on a user's mistake."""
+"""Command lines: reads flags and config files; a mistake in them ends in one line, exit code 2."""
 
 import copy
 import difflib
@@ -46,8 +46,8 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
     """Parses the flags, runs `job` and exits: 0 done, else see `boundary`.
 
     Args:
-      job: takes nothing, or with `arguments` the list of those that are no flags.
-      arguments: whether there may be such.
+      job: function to run; with `arguments` it gets the list of positional arguments, else nothing.
+      arguments: whether positional arguments are allowed.
     """
     logging.set_verbosity(logging.FATAL)  # Orbax narrates, and raises what it logs as an error
     coordinator = flags.DEFINE_string("coordinator", "", "host:port of process 0, if several.")
@@ -63,9 +63,11 @@ def run(job: Callable[..., Any], *, arguments: bool = False) -> None:
         compilation.use_cache()
         job(*([argv[1:]] if arguments else []))
 
-    for module, found in flags.FLAGS.flags_by_module_dict().items():
+    for module, module_flags in flags.FLAGS.flags_by_module_dict().items():
         if "adapt_jax" in module:
-            for flag in found:  # --help shows those of the main module, and what is called its own
+            for (
+                flag
+            ) in module_flags:  # --help shows those of the main module, and what is called its own
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     with boundary.explained(processes.prefix):
         try:
@@ -98,30 +100,30 @@ def _check_config(argv: list[str]) -> list[str]:
     arguments with the file's path in place of its name.
     """
     keys = [match[1] for arg in argv if (match := _OVERRIDE.match(arg))]
-    found, config = [], None
+    path, config = [], None
     for before, arg in zip(["", *argv], argv):
         flag, equals, value = arg.partition("=")
         if flag in _CONFIG and equals:
             config, arg = load_config(value), f"{flag}={located(value)}"
         elif before in _CONFIG:
             config, arg = load_config(arg), located(arg)
-        found.append(arg)
+        path.append(arg)
     if config is None and keys:
         raise InputError(f"--config.{keys[0]} needs --config=FILE.py as well; see configs/")
     for key in keys:
         _check_field(config, key)
-    return found
+    return path
 
 
 def _check_field(config, key: str) -> None:
     level = config
     for part in key.split("."):
-        known = list(level.keys()) if hasattr(level, "keys") else []
-        if part not in known:
-            close = difflib.get_close_matches(part, known, n=1)
+        fields = list(level.keys()) if hasattr(level, "keys") else []
+        if part not in fields:
+            close = difflib.get_close_matches(part, fields, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise InputError(
-                f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(known))}"
+                f"the config has no field {key!r}{hint}; there are: {', '.join(sorted(fields))}"
             )
         level = level[part]
 
@@ -130,9 +132,9 @@ def override(config: ConfigDict, texts: Sequence[str]) -> ConfigDict:
     """A copy of `config` with the fields in `texts` set, as --config.key=value would.
 
     Args:
-      config: of any kind.
-      texts: each "key=value" or "key=value,key=value,..."; what follows a comma and does not start
-        with "key=" belongs to the value before it ("detectors=knn?k=5,mahalanobis").
+      config: config of any kind.
+      texts: changes, each "key=value" or "key=value,key=value,..."; text after a comma that does
+        not start with "key=" belongs to the value before it ("detectors=knn?k=5,mahalanobis").
 
     Raises:
       InputError: not of that form, a field there is not, or a value of the wrong type.

@@ -16,7 +16,8 @@ def load_config(argument: str) -> ConfigDict:
     """The config of a file, or of a name such as "cifar10_adapt", wherever the program runs.
 
     Args:
-      argument: FILE.py or NAME; or FILE.py:ARGUMENT, NAME:ARGUMENT for configs that take one.
+      argument: name of the config: FILE.py or NAME; or FILE.py:ARGUMENT, NAME:ARGUMENT for configs
+        that take one.
 
     Raises:
       InputError: there is no such file and no such name, or the file fails.

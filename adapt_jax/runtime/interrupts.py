@@ -5,7 +5,7 @@ import signal
 
 
 def heed_sigterm() -> None:
-    """Has SIGTERM end this process even if it is the first of a container.
+    """Makes SIGTERM end this process even if it is the first of a container.
 
     The kernel keeps from such a process what it has no handler for. During a compilation Python's
     handlers have to wait for its end.

@@ -44,9 +44,9 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
     is waited for.
 
     Args:
-      coordinator: host:port of process 0; or "auto" where JAX finds the others by itself.
-      count: of processes.
-      index: of this process, from 0.
+      coordinator: address host:port of process 0; or "auto" where JAX finds the others by itself.
+      count: number of processes.
+      index: index of this process, from 0.
 
     Raises:
       InputError: the three are incomplete or contradictory, or the others did not come.
@@ -82,7 +82,7 @@ def start(coordinator: str = "", count: int | None = None, index: int | None = N
 
 
 def is_main() -> bool:
-    """Whether this process writes files and speaks to people."""
+    """Whether this process writes files and prints messages."""
     return jax.process_index() == 0
 
 
@@ -135,8 +135,8 @@ def together():
 def same(what: str, text: str) -> None:
     """Raises InputError on every process unless `text` is the same on all of them."""
     number = int.from_bytes(hashlib.sha256(encoded(text)).digest()[:4]) >> 1
-    found = _gathered(number)
-    other = np.flatnonzero(found != found[0])
+    numbers = _gathered(number)
+    other = np.flatnonzero(numbers != numbers[0])
     if other.size:
         raise InputError(
             f"process {other[0]} sees other {what.removeprefix('the ')} than process 0; every "

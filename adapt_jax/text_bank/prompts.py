@@ -90,7 +90,7 @@ def make(
         raise InputError(f"unknown prompts {preset!r}; known: {', '.join(PRESETS)}")
     given = {"labels": labels, "noun": noun, "adjective": adjective}
     own: dict[str, Any]
-    own = {kind: found for kind, value in given.items() if (found := _templates(value))}
+    own = {kind: templates for kind, value in given.items() if (templates := _templates(value))}
     prompts = PRESETS[preset]._replace(**own)
     for template in (*prompts.labels, *prompts.noun, *prompts.adjective):
         if template.count("{}") != 1:

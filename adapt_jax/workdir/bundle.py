@@ -1,4 +1,4 @@
-"""Reading what `python -m adapt_jax.export` wrote: checked against its card, fitted strictly.
+"""Reads an export of `python -m adapt_jax.export`, after checking it against its card.
 
 An export is a directory; `FILES` are the parts that are read here. card.json holds their SHA-256.
 """
@@ -34,14 +34,14 @@ _KINDS = {
 def is_export(folder: pathlib.Path) -> bool:
     """Whether the folder is an export and not a run."""
     try:
-        found = files.read_json(folder / CARD, {"format": str}, _REMEDY)
+        card = files.read_json(folder / CARD, {"format": str}, _REMEDY)
     except InputError:
         return False
-    return found["format"].startswith("adapt_jax export")
+    return card["format"].startswith("adapt_jax export")
 
 
 def verify(folder: pathlib.Path) -> dict[str, Any]:
-    """What card.json holds, once every file of the export is found to be as it was written.
+    """The content of card.json, after checking that no file of the export has changed.
 
     Raises:
       InputError: a file is missing or changed (named), or the format is another.
@@ -57,10 +57,10 @@ def verify(folder: pathlib.Path) -> dict[str, Any]:
         if name not in card["files"] and name not in FILES:
             continue
         entry = card["files"].get(name)
-        known = entry.get("sha256") if isinstance(entry, dict) else None
+        recorded = entry.get("sha256") if isinstance(entry, dict) else None
         if not (folder / name).is_file():
             raise InputError(f"{folder / name} is missing; copy the whole export")
-        if file_sha256(folder / name) != known:
+        if file_sha256(folder / name) != recorded:
             raise InputError(
                 f"{folder / name} is not the file that was exported (its SHA-256 differs from "
                 f"{CARD}'s); copy it again or export the run again"
@@ -81,9 +81,9 @@ def read_weights(folder: pathlib.Path, like: dict[str, Any]) -> tuple[dict[str, 
     """The exported arrays, and the training step they were exported at.
 
     Args:
-      folder: of the export.
-      like: shapes and dtypes under "params", "batch_stats" and "method", as the export's config
-        makes them.
+      folder: folder of the export.
+      like: shapes and dtypes under "params", "batch_stats" and "method" that follow from the
+        export's config.
 
     Raises:
       InputError: an array is missing, unused, or of another shape or dtype.
@@ -94,8 +94,8 @@ def read_weights(folder: pathlib.Path, like: dict[str, Any]) -> tuple[dict[str, 
 
 def check_data(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Raises InputError if training images are not those that the export was trained on."""
-    known = read_json(folder, DATA)
-    if known["train_fingerprint"] != facts["train_fingerprint"]:
+    recorded = read_json(folder, DATA)
+    if recorded["train_fingerprint"] != facts["train_fingerprint"]:
         raise InputError(
             f"{folder} was trained on other images than train_data has now; restore them"
         )

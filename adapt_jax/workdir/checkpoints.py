@@ -41,10 +41,10 @@ class Checkpoints:
         """Opens the folder.
 
         Args:
-          workdir: the folder of the run.
-          cleanup: removes what a killed program left half written. Only for who holds the work
-            directory, since it may be a program that is writing now.
-          warn: told when a checkpoint is damaged and another one is used.
+          workdir: folder of the run.
+          cleanup: whether to remove files that a killed program left half written. Only the holder
+            of the work directory may do this, because another program may be writing now.
+          warn: function called when a checkpoint is damaged and another one is used.
         """
         self._folder = pathlib.Path(workdir).absolute() / _FOLDER
         self._warn = warn
@@ -83,12 +83,12 @@ class Checkpoints:
         return steps_in(self._folder.parent)
 
     def restore(self, which: str, like: Any, *, strict: bool = False) -> Any:
-        """The newest state, or the best; where it is damaged, the next one, which is then said.
+        """The newest state, or the best; if it is damaged, the next one, with a warning.
 
         Args:
-          which: "last" or "best" (lowest training loss).
+          which: checkpoint to restore, "last" or "best" (lowest training loss).
           like: shapes, dtypes and shardings of the state.
-          strict: refuse a damaged one instead of using another.
+          strict: whether to refuse a damaged checkpoint instead of using another.
 
         Returns:
           The state, None before the first checkpoint.
@@ -126,7 +126,7 @@ class Checkpoints:
         # A leaf that does not say where it goes is sought on the devices it was saved from.
         raw = raw._replace(key=raw.key.update(sharding=raw.step.sharding))
         where = self._folder / str(step)
-        known = integrity.facts(where)
+        facts = integrity.facts(where)
         try:
             args = ocp.args.Composite(default=ocp.args.StandardRestore(raw))
             restored = self._orbax.restore(where, args=args).default
@@ -137,8 +137,8 @@ class Checkpoints:
                 f"the checkpoint of step {step} is damaged, or does not fit this config and data: "
                 f"{first}"
             ) from e
-        if "arrays" in known:
-            integrity.check(restored, known["arrays"], step)
+        if "arrays" in facts:
+            integrity.check(restored, facts["arrays"], step)
         else:
             self._warn(
                 f"the checkpoint of step {step} was saved by a version without hashes, so that "
@@ -191,7 +191,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _failing(self, step: int) -> Iterator[None]:
-        """Inside, what goes wrong with the disk ends the training in one sentence."""
+        """Context in which an error of the disk ends the training with a one-line message."""
         try:
             yield
         except (OSError, ValueError, RuntimeError) as e:  # TensorStore has errors of its own
@@ -225,8 +225,8 @@ def _abstract(x):
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
 
 
-def digest(*trees: Any) -> str:
-    """SHA-256 over names, shapes, dtypes and values of every array: a checkpoint's identity."""
+def tree_sha256(*trees: Any) -> str:
+    """SHA-256 over names, shapes, dtypes and values of all arrays; it identifies a checkpoint."""
     total = hashlib.sha256()
     for tree in trees:
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -250,16 +250,16 @@ def check_config(workdir: pathlib.Path, config: dict) -> None:
     """Refuses a work directory that holds a run of another trajectory.
 
     Args:
-      workdir: of the run.
-      config: the one that would resume it.
+      workdir: folder of the run.
+      config: config that would resume the run.
 
     Raises:
       InputError: names the first fields that differ and decide the training.
     """
     if not has_checkpoint(workdir):
         return
-    known = completed(recall_config(workdir)).to_dict()
-    changes = changed(known, config, Effect.TRAJECTORY)
+    recorded = completed(recall_config(workdir)).to_dict()
+    changes = changed(recorded, config, Effect.TRAJECTORY)
     shown = [f"{key}: was {was!r}, now {now!r}" for key, (was, now) in changes.items()]
     if shown:
         raise InputError(
@@ -277,9 +277,9 @@ def recall_config(workdir: pathlib.Path) -> dict:
     path = pathlib.Path(workdir) / "config.json"
     if not path.exists():
         raise InputError(f"{workdir} holds no run: {path} does not exist")
-    found = read_json(path, {"method": dict, "model": dict}, "restore it or start a new run")
-    checked_fields(found["method"], {"name": str}, f"{path}, method", "restore it")
-    return found
+    recorded = read_json(path, {"method": dict, "model": dict}, "restore it or start a new run")
+    checked_fields(recorded["method"], {"name": str}, f"{path}, method", "restore it")
+    return recorded
 
 
 def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
@@ -289,26 +289,26 @@ def check_data(workdir: pathlib.Path, facts: Mapping[str, Any]) -> None:
     disk would be another run under the same name.
 
     Args:
-      workdir: of the run.
-      facts: from `derived.data_facts`.
+      workdir: folder of the run.
+      facts: facts about the training images, from `derived.data_facts`.
 
     Raises:
       InputError: the folder holds a run that was trained on something else.
     """
-    known = recall_data(workdir)
+    recorded = recall_data(workdir)
     key = "train_fingerprint"
-    if has_checkpoint(workdir) and known.get(key) not in (None, facts[key]):
+    if has_checkpoint(workdir) and recorded.get(key) not in (None, facts[key]):
         raise InputError(
             f"{workdir} holds a run on other training images than train_data has now; restore "
             "them, or use another --workdir"
         )
-    if known != json.loads(json.dumps(facts)) and processes.is_main():
+    if recorded != json.loads(json.dumps(facts)) and processes.is_main():
         content = json.dumps(facts) + "\n"
         write_atomically(pathlib.Path(workdir) / "data.json", content.encode())
 
 
 def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
-    """What `check_data` remembered; {} where it did not."""
+    """The facts that `check_data` recorded; {} if there are none."""
     path = pathlib.Path(workdir) / "data.json"
     remedy = "restore it, or evaluate the run again"
     return read_json(path, {}, remedy) if path.exists() else {}
@@ -316,5 +316,5 @@ def recall_data(workdir: pathlib.Path) -> dict[str, Any]:
 
 def class_names(workdir: pathlib.Path) -> tuple[str, ...]:
     """Names of the classes as a run that was saved numbers them; () where none was."""
-    known = recall_data(workdir) if has_checkpoint(workdir) else {}
-    return tuple(known.get("class_names") or ())
+    recorded = recall_data(workdir) if has_checkpoint(workdir) else {}
+    return tuple(recorded.get("class_names") or ())

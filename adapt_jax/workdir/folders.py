@@ -1,4 +1,4 @@
-"""The folder of a run: that it can be written, that one program at a time writes it."""
+"""Checks that the folder of a run can be written, and locks it for one program at a time."""
 
 import contextlib
 import os
@@ -66,7 +66,7 @@ def check_shared(workdir: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path):
-    """Holds the folder; the operating system lets go of it when the program ends, however it does.
+    """Locks the folder; the operating system releases the lock when the program ends in any way.
 
     What a killed program left half written is removed, or completed.
 
@@ -86,7 +86,7 @@ def locked(workdir: pathlib.Path):
 
 @contextlib.contextmanager
 def read(workdir: pathlib.Path):
-    """Makes sure that nobody writes the folder meanwhile; writes nothing itself.
+    """Context in which no other program writes to the folder; it writes nothing itself.
 
     Raises:
       InputError: another program holds it.

@@ -1,4 +1,4 @@
-"""What is kept with a checkpoint to notice damage: the SHA-256 of every array, and of the rest."""
+"""Detects damaged checkpoints by the SHA-256 of every array, and of the rest."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ def facts(where: pathlib.Path) -> dict[str, Any]:
       InputError: the file is damaged.
     """
     path = where / "metrics" / "metrics"
-    found = read_json(path, {"loss": float}, f"the checkpoint of step {where.name} is damaged")
-    if found.keys() == {"loss"}:
-        return found
-    known = found.pop("sha256", None)
-    if known != seal(found) or not isinstance(found.get("arrays"), dict):
+    content = read_json(path, {"loss": float}, f"the checkpoint of step {where.name} is damaged")
+    if content.keys() == {"loss"}:
+        return content
+    sha256 = content.pop("sha256", None)
+    if sha256 != seal(content) or not isinstance(content.get("arrays"), dict):
         raise InputError(
             f"the checkpoint of step {where.name} is damaged: {path} has another SHA-256 than was "
             "saved"
         )
-    return found
+    return content
 
 
 def seal(facts: dict[str, Any]) -> str:
@@ -44,9 +44,9 @@ def hashes(tree: Any) -> dict[str, str]:
     }
 
 
-def check(tree: Any, known: dict[str, str], step: int) -> None:
+def check(tree: Any, recorded: dict[str, str], step: int) -> None:
     """Raises InputError unless the arrays of a checkpoint have the SHA-256 they were saved with."""
-    changed = [name for name, digest in hashes(tree).items() if known.get(name) != digest]
+    changed = [name for name, digest in hashes(tree).items() if recorded.get(name) != digest]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise InputError(
@@ -56,7 +56,7 @@ def check(tree: Any, known: dict[str, str], step: int) -> None:
 
 
 def add(total, leaf, prefix: str = "") -> str:
-    """Adds an array to a hash, and says what that is then."""
+    """Adds an array to a hash and returns the new hash."""
     leaf = np.asarray(leaf)
     total.update(f"{prefix}{leaf.shape}{leaf.dtype}".encode())
     total.update(np.ascontiguousarray(leaf).tobytes())

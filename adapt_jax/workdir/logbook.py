@@ -82,7 +82,7 @@ class Logbook:
             self._line(f"step {step}/{self._total} epoch {scalars.get('epoch', 0):.1f} {note}")
 
     def alive(self, step: int) -> None:
-        """Told after steps that are no record: says so, if nothing was said for a minute.
+        """To be called after steps without a record; prints a line if there was none for a minute.
 
         Steps take all processes, so that one that is finished says that all of them are alive.
         """
@@ -117,13 +117,13 @@ class Logbook:
 
 
 class Pace:
-    """How many steps fit into one dispatch of DISPATCH seconds, all processes agreeing.
+    """The number of steps that fit into one dispatch of DISPATCH seconds, equal on all processes.
 
     A dispatch cannot be heard from, stopped or saved before it ends.
     """
 
     def __init__(self):
-        """The first dispatch is one step, to find out."""
+        """The first dispatch is a single step, whose time is measured."""
         self._steps, self._at = 1, None
 
     def steps(self, step: int) -> int:

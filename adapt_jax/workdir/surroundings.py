@@ -1,4 +1,4 @@
-"""What decides a run's numbers besides its config and data: recorded, and said where it changes.
+"""Records what decides a run's numbers besides config and data, and reports changes.
 
 One config and one seed give other float32 numbers with another generator, precision, version of
 JAX, or number of devices and cores, because sums are then taken in another order.
@@ -32,16 +32,16 @@ def remember(workdir: pathlib.Path, step: int) -> str:
     """Records what this process finds, and says what is not as it was; "" where all is.
 
     Args:
-      workdir: of the run.
-      step: where training begins or goes on.
+      workdir: folder of the run.
+      step: step at which training begins or continues.
     """
     path, new = pathlib.Path(workdir) / FILE, found()
-    known = _read(path) if step else []
-    last = {k: v for k, v in known[-1].items() if k != "step"} if known else new
-    if known and last == new:
+    records = _read(path) if step else []
+    last = {k: v for k, v in records[-1].items() if k != "step"} if records else new
+    if records and last == new:
         return ""
     if processes.is_main():
-        content = json.dumps([*known, {"step": step} | new], indent=1) + "\n"
+        content = json.dumps([*records, {"step": step} | new], indent=1) + "\n"
         write_atomically(path, content.encode())
     changed = [
         f"{name} {last.get(name)} -> {new.get(name)}"
@@ -59,8 +59,8 @@ def remember(workdir: pathlib.Path, step: int) -> str:
 def _read(path: pathlib.Path) -> list[dict[str, Any]]:
     """The record so far; [] where there is none, or none that can be read."""
     try:
-        known = json.loads(path.read_text())
+        records = json.loads(path.read_text())
     except (OSError, ValueError):  # it decides nothing
         return []
-    whole = isinstance(known, list) and all(isinstance(entry, dict) for entry in known)
-    return known if whole else []
+    whole = isinstance(records, list) and all(isinstance(entry, dict) for entry in records)
+    return records if whole else []

@@ -1,4 +1,4 @@
-"""Where a run's scalars go besides metrics.jsonl: TensorBoard files always, W&B if asked for.
+"""Trackers of a run's scalars besides metrics.jsonl: always TensorBoard files, W&B if requested.
 
 `tracking: "wandb"` in the config sends them to Weights & Biases as well. Project, folder, name and
 mode are W&B's own variables (WANDB_PROJECT, WANDB_DIR, WANDB_NAME, WANDB_MODE); a run that resumes
@@ -23,7 +23,7 @@ _ID = "wandb.json"
 
 
 class Tracker(Protocol):
-    """Somewhere scalars can be looked at."""
+    """A destination of scalars."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds the values of a step."""
@@ -32,7 +32,7 @@ class Tracker(Protocol):
         """Sets the values a run is compared by."""
 
     def close(self) -> None:
-        """Flushes; nothing comes after."""
+        """Writes everything that is pending; the tracker is not used afterwards."""
 
 
 def check(tracking: str) -> None:
@@ -47,8 +47,8 @@ def check(tracking: str) -> None:
 
 def installed() -> bool:
     """Whether W&B can be imported; a folder `wandb` it left behind is not enough."""
-    found = importlib.util.find_spec("wandb")
-    return found is not None and found.origin is not None
+    spec = importlib.util.find_spec("wandb")
+    return spec is not None and spec.origin is not None
 
 
 def open_all(
@@ -57,11 +57,11 @@ def open_all(
     """The trackers of a run, on process 0; none elsewhere.
 
     Args:
-      tracking: the config field: "" for TensorBoard alone, "wandb" for W&B as well.
+      tracking: value of the config field: "" for TensorBoard alone, "wandb" for W&B as well.
       settings: the whole config as a dict, which W&B shows.
-      workdir: the run's folder.
-      start: the step it starts or resumes at, whose later records in TensorBoard's files are
-        dropped; None drops none.
+      workdir: folder of the run.
+      start: step at which the run starts or resumes; later records in TensorBoard's files are
+        dropped. None drops none.
 
     Raises:
       InputError: on every process, if logging in to W&B fails.
@@ -85,13 +85,13 @@ def summarise(
     A W&B run is continued where `workdir` has one and W&B is still installed.
 
     Args:
-      workdir: the run's folder.
-      results: what results.json holds.
-      report_progress: told if logging in to W&B fails.
+      workdir: folder of the run.
+      results: content of results.json.
+      report_progress: function called with a line if logging in to W&B fails.
     """
     settings = results["config"]
-    known = installed() and (pathlib.Path(workdir) / _ID).exists()
-    tracking = settings["tracking"] if known else ""
+    tracked = installed() and (pathlib.Path(workdir) / _ID).exists()
+    tracking = settings["tracking"] if tracked else ""
     step, values = results.get("step", 0), headlines(results)
     try:
         for tracker in open_all(tracking, settings, workdir, None):
@@ -103,14 +103,14 @@ def summarise(
 
 def headlines(results: Mapping[str, Any]) -> dict[str, float]:
     """{"results/knn/near/auroc": 0.98, ...}: AUROC and FPR95 of every group's mean, accuracies."""
-    found = {
+    values = {
         f"results/{row['detector']}/{row['group']}/{metric}": float(row[metric])
         for row in results["rows"]
         if row["ood"] == "mean"
         for metric in ("auroc", "fpr95")
     }
     accuracies = {k: float(v) for k, v in results.items() if k.endswith("accuracy")}
-    return found | {f"results/{k}": v for k, v in accuracies.items()}
+    return values | {f"results/{k}": v for k, v in accuracies.items()}
 
 
 class TensorBoard:
@@ -146,11 +146,11 @@ class WandB:
         import wandb
 
         path = workdir / _ID
-        known = read_json(path, {"id": str}, "delete it")["id"] if path.exists() else None
-        chosen = known or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+        recorded_id = read_json(path, {"id": str}, "delete it")["id"] if path.exists() else None
+        run_id = recorded_id or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
         try:
             self._run = wandb.init(
-                id=chosen,
+                id=run_id,
                 resume="allow",
                 config=settings,
                 project=os.environ.get("WANDB_PROJECT", "adapt_jax"),
@@ -162,10 +162,10 @@ class WandB:
                 f"W&B: {str(e).splitlines()[0]}; run `wandb login`, or set WANDB_MODE=offline, or "
                 "--config.tracking="
             ) from e
-        write_atomically(path, json.dumps({"id": chosen}).encode())
+        write_atomically(path, json.dumps({"id": run_id}).encode())
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds the values of a step; those of a repeated one W&B has, and they are equal."""
+        """Adds the values of a step; W&B already has those of a repeated step, which are equal."""
         if step >= self._run.step:
             self._run.log(dict(values), step=step)
 

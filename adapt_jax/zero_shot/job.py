@@ -67,7 +67,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             console.print(_bank_size(words), highlight=False)
             negatives = sum(words.counts.values())
             scoring.check(settings.specs, groups, labels=len(names), negatives=negatives)
-        lists = suites.protocol_hash({k: s.names for k, s in opened.items()})
+        lists = suites.names_sha256({k: s.names for k, s in opened.items()})
         processes.same("the CLIP weights", encode.fingerprint)
         processes.same("the images", lists)
         size = wanted.image_batch_size

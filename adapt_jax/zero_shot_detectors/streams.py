@@ -37,17 +37,17 @@ def scores(
 
     def finish() -> None:
         nonlocal count
-        chosen, values = pending.popleft()
-        result[chosen] = np.asarray(values)[: len(chosen)]
-        count += len(chosen)
+        positions, values = pending.popleft()
+        result[positions] = np.asarray(values)[: len(positions)]
+        count += len(positions)
         on_batch(count)
 
     for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+        batch_order = order[start : start + batch_size]
         batch = np.zeros((batch_size, images.shape[1]), images.dtype)
-        batch[: len(chosen)] = images[chosen]
-        values, state = step(state, batch, np.arange(batch_size) < len(chosen))
-        pending.append((chosen, values))
+        batch[: len(batch_order)] = images[batch_order]
+        values, state = step(state, batch, np.arange(batch_size) < len(batch_order))
+        pending.append((batch_order, values))
         if len(pending) > _AHEAD:
             finish()
     while pending:

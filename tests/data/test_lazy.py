@@ -61,12 +61,12 @@ def test_arrays_in_memory_can_be_read_so_too(tmp_path):
     np.testing.assert_array_equal(lazy.images.encoded(2), images[2])
     images[3, 0, 0, 0] ^= 1
     np.savez(tmp_path / "set.npz", images=images, labels=np.array([0, 1, 0, 1]))
-    assert sources.load(source, 16, at_most=0).fingerprint != lazy.fingerprint
+    assert sources.load(source, 16, at_most=0).content_sha256 != lazy.content_sha256
 
 
 def test_the_fingerprint_is_the_same_on_another_machine_and_notices_changes(folder, tmp_path):
     def known(place, size=16):
-        return sources.load(f"folder:{place}", size, at_most=0).fingerprint
+        return sources.load(f"folder:{place}", size, at_most=0).content_sha256
 
     shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)  # other mtimes
     before = known(folder)
@@ -94,7 +94,7 @@ def test_other_pixels_under_the_same_name_and_size_are_other_images(tmp_path, su
 
     def known():
         found = sources.load(f"folder:{place}", 8, at_most=at_most, cache_dir=tmp_path / "cache")
-        return found.fingerprint, int(np.asarray(found.images[0:1]).max())
+        return found.content_sha256, int(np.asarray(found.images[0:1]).max())
 
     write(10)
     first, value = known()

@@ -140,8 +140,8 @@ def test_resize_before_the_cut(tmp_path, monkeypatch):
     grown[0].save(tmp_path / "a.png")
     variants = [load(f"folder:{tmp_path}{o}", 8) for o in ("", "?resize=9", "?resize=stretch")]
     again = [load(f"folder:{tmp_path}{o}", 8) for o in ("", "?resize=9", "?resize=stretch")]
-    assert [v.fingerprint for v in variants] == [v.fingerprint for v in again]
-    assert variants[0].fingerprint != variants[1].fingerprint
+    assert [v.content_sha256 for v in variants] == [v.content_sha256 for v in again]
+    assert variants[0].content_sha256 != variants[1].content_sha256
     with pytest.raises(InputError, match="resize=7 is smaller than image_size 8"):
         load("digits?resize=7", 8)
 
@@ -159,7 +159,7 @@ def test_photos(size):
     assert not np.array_equal(colour.images[..., 0], colour.images[..., 1])
     assert colour.names == grey.names == load("photos:colour", size).names
     assert len(set(colour.names)) == 800
-    assert colour.fingerprint == load("photos:colour", size).fingerprint
+    assert colour.content_sha256 == load("photos:colour", size).content_sha256
     assert colour.class_names == ("china", "flower")
 
 
@@ -185,7 +185,7 @@ def test_fingerprint_tells_pixels_labels_and_shape(tmp_path):
 
     def of(name, images, **more):
         np.savez(tmp_path / name, images=images, **more)
-        return load(f"npz:{tmp_path / name}.npz", 8).fingerprint
+        return load(f"npz:{tmp_path / name}.npz", 8).content_sha256
 
     first = of("a", images, labels=labels)
     assert first == of("b", images, labels=labels, class_names=["x", "y"])

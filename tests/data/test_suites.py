@@ -197,9 +197,9 @@ def test_counts_are_insisted_on():
 
 def test_protocol_hash():
     first = {"a": ["x", "yz"], "b": ["é"]}
-    value = suites.protocol_hash(first)
+    value = suites.names_sha256(first)
     assert len(value) == 64
-    assert suites.protocol_hash({"b": ("é",), "a": ("x", "yz")}) == value
+    assert suites.names_sha256({"b": ("é",), "a": ("x", "yz")}) == value
     others = [
         {"a": ["yz", "x"], "b": ["é"]},
         {"a": ["xy", "z"], "b": ["é"]},
@@ -208,4 +208,4 @@ def test_protocol_hash():
         {"a": ["x", "yz"], "b": ["é"], "c": []},
         {},
     ]
-    assert len({value, *map(suites.protocol_hash, others)}) == 7
+    assert len({value, *map(suites.names_sha256, others)}) == 7

@@ -7,7 +7,7 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENTRY = re.compile(r"  (\S[^:]*): (\S.*)")
-NAMES = re.compile(r"\**[a-z]\w*(, \**[a-z]\w*)*")
+NAMES = re.compile(r"\**(X|[a-z]\w*)(, \**[a-z]\w*)*")  # scikit-learn calls features X
 # Lines that begin like this continue the name ("of the run.") or are only a shape or a symbol.
 FRAGMENT = re.compile(
     r"(of|from|for|as|in|by|with|at|to|its|their|those|see|told|called|likewise)\b"

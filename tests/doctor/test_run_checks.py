@@ -40,8 +40,8 @@ def test_weights():
 
 
 def test_identity_length_and_what_changed():
-    assert said(run_checks.identity("ab", "ab")) == OK
-    assert said(run_checks.identity("a" * 64, "b" * 64), "b" * 12) == FAIL
+    assert said(run_checks.same_checkpoint("ab", "ab")) == OK
+    assert said(run_checks.same_checkpoint("a" * 64, "b" * 64), "b" * 12) == FAIL
     assert said(run_checks.length(24, 24), "24 of 24") == OK
     assert said(run_checks.length(8, 24), "8 of 24") == WARN
     assert run_checks.unchanged(None, "a") == []

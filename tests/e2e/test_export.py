@@ -199,7 +199,7 @@ def test_the_card_says_what_it_is(runs, exports):
     known = result_files.read(runs / "classifier")
     assert card["results"]["rows"] == known["rows"]
     assert card["checkpoint_sha256"] == known["checkpoint_sha256"]
-    assert card["data"]["fingerprint"] == sources.load("digits:train?classes=0-5", 8).fingerprint
+    assert card["data"]["fingerprint"] == sources.load("digits:train?classes=0-5", 8).content_sha256
     assert card["detector"]["calibrated_on"] == f"120 images of {HELD_OUT}"
     assert card["detector"]["tpr"] == 0.9
     assert card["versions"]["jax"] == jax.__version__

@@ -171,15 +171,15 @@ def test_a_run_without_a_usable_checkpoint_is_said_to_have_none(tmp_path, opened
 
 def test_the_digest_knows_values_names_and_shapes():
     base = {"a": np.arange(4, dtype=np.float32)}
-    known = checkpoints.digest(base)
-    assert known == checkpoints.digest({"a": np.arange(4, dtype=np.float32)})
+    known = checkpoints.tree_sha256(base)
+    assert known == checkpoints.tree_sha256({"a": np.arange(4, dtype=np.float32)})
     for other in (
         {"b": base["a"]},
         {"a": base["a"].reshape(2, 2)},
         {"a": base["a"].astype(np.float64)},
         {"a": base["a"] + 1e-6},
     ):
-        assert checkpoints.digest(other) != known
+        assert checkpoints.tree_sha256(other) != known
 
 
 def test_a_config_is_remembered_and_compared(tmp_path):

@@ -68,14 +68,16 @@ def load(
     try:
         tokenizer_files.check_folder(weights.parent)
         tensors = wrappers.unwrapped(files.read(weights))
-        found = _given(architecture) or _config_beside(weights)
+        configuration = _given(architecture) or _config_beside(weights)
         guess = ""
-        if found is None:
-            found, guess = released.recognised({n: value.shape for n, value in tensors.items()})
-        params = names.read(tensors, shapes(found))
+        if configuration is None:
+            configuration, guess = released.recognised(
+                {n: value.shape for n, value in tensors.items()}
+            )
+        params = names.read(tensors, shapes(configuration))
     except InputError as e:
         raise InputError(f"CLIP from {source}: {e}") from None
-    return Model(found, jax.tree.map(jnp.asarray, params), dtype, source, guess)
+    return Model(configuration, jax.tree.map(jnp.asarray, params), dtype, source, guess)
 
 
 def _given(architecture) -> Architecture | None:
@@ -85,9 +87,9 @@ def _given(architecture) -> Architecture | None:
     if isinstance(architecture, str | pathlib.Path):
         file = pathlib.Path(architecture).expanduser()
         if not file.is_file():
-            known = ", ".join(RELEASED)
+            names = ", ".join(RELEASED)
             raise InputError(
-                f"there is no released model and no file called {architecture}; known: {known}"
+                f"there is no released model and no file called {architecture}; known: {names}"
             )
         architecture = config_files.read_json(file)
     return config_files.read(architecture) if isinstance(architecture, Mapping) else architecture

@@ -64,8 +64,8 @@ def huggingface(fields: Mapping[str, Any], image_size: int) -> Prepared:
     """What a preprocessor_config.json of Hugging Face asks for.
 
     Args:
-      fields: of the file; {} for none, which asks for CLIPImageProcessor's defaults.
-      image_size: of the image tower.
+      fields: fields of the file; {} means no file and gives the defaults of CLIPImageProcessor.
+      image_size: image size of the image tower.
 
     Raises:
       InputError: names the field that asks for what we cannot do.
@@ -108,8 +108,8 @@ def open_clip(fields: Mapping[str, Any], image_size: int) -> Prepared:
     """What the `preprocess_cfg` of an open_clip_config.json asks for.
 
     Args:
-      fields: of the object; {} for none, which asks for OpenCLIP's defaults.
-      image_size: of the image tower.
+      fields: fields of the object; {} means none and gives the defaults of OpenCLIP.
+      image_size: image size of the image tower.
 
     Raises:
       InputError: as `huggingface`.
@@ -141,16 +141,16 @@ def write_huggingface(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def _fields(given: Mapping[str, Any], where: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(given: Mapping[str, Any], where: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """All known fields, null ones at their defaults.
 
     Raises:
       InputError: another field has a value that may have an effect.
     """
     for name, value in given.items():
-        if name not in known and name not in _WITHOUT_EFFECT and value:
+        if name not in defaults and name not in _WITHOUT_EFFECT and value:
             _refuse(given, where, name, "this field is unknown here")
-    return dict(known) | {k: v for k, v in given.items() if k in known and v is not None}
+    return dict(defaults) | {k: v for k, v in given.items() if k in defaults and v is not None}
 
 
 def _square(size: Any) -> int | None:
@@ -163,9 +163,9 @@ def _square(size: Any) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _one_of(fields: Mapping[str, Any], where: str, name: str, known: tuple) -> None:
-    if fields[name] not in known:
-        values = [int(value) if isinstance(value, Image.Resampling) else value for value in known]
+def _one_of(fields: Mapping[str, Any], where: str, name: str, choices: tuple) -> None:
+    if fields[name] not in choices:
+        values = [int(value) if isinstance(value, Image.Resampling) else value for value in choices]
         _refuse(fields, where, name, f"supported: {', '.join(map(str, values))}")
 
 

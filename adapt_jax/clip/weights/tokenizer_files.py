@@ -90,9 +90,11 @@ def _check_tokenizer(content: Mapping[str, Any]) -> str:
 
 
 def _check_vocabulary(vocabulary: Mapping[str, int]) -> str:
-    known = tokenizer.vocabulary()
+    expected = tokenizer.vocabulary()
     for spelling in (tokenizer.OPENAI, tokenizer.OPEN_CLIP):
-        if vocabulary == known | dict(zip(spelling, (tokenizer.START, tokenizer.END), strict=True)):
+        if vocabulary == expected | dict(
+            zip(spelling, (tokenizer.START, tokenizer.END), strict=True)
+        ):
             return ""
     return f"has another vocabulary of {len(vocabulary)} tokens than CLIP's {tokenizer.VOCABULARY}"
 
@@ -113,9 +115,9 @@ def _check_config(content: Mapping[str, Any]) -> str:
 
 
 def _check_special(content: Mapping[str, Any]) -> str:
-    for key, known in _SPECIAL.items():
+    for key, expected in _SPECIAL.items():
         token = content.get(key)
         token = token.get("content") if isinstance(token, Mapping) else token
-        if token is not None and token not in known:
-            return f"says that {key} is {token!r}, CLIP's is {min(known, key=len)!r}"
+        if token is not None and token not in expected:
+            return f"says that {key} is {token!r}, CLIP's is {min(expected, key=len)!r}"
     return ""

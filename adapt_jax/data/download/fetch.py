@@ -61,14 +61,14 @@ def fetch(
     """Fetches a file from the first URL that gives it, going on where an earlier try stopped.
 
     Args:
-      urls: http(s), tried in order.
-      path: where the file will be; nothing is there before it is complete and checked.
-      size, sha256: what the file must be; None leaves it unchecked.
-      by_hand: where else a person may get it, for the message.
-      attempts: how often in a row a URL may fail without a byte gained.
+      urls: http(s) URLs, tried in order.
+      path: path of the file; it does not exist before it is complete and checked.
+      size, sha256: required size in bytes and SHA-256; None leaves them unchecked.
+      by_hand: advice on where else to get the file, for the error message.
+      attempts: number of failures in a row, without a byte gained, after which a URL is given up.
       pause: seconds before the second attempt; doubles with every further one.
-      timeout: seconds without an answer that end an attempt.
-      progress: called as progress(bytes so far, bytes in all or None).
+      timeout: seconds without an answer after which an attempt ends.
+      progress: function called as progress(bytes so far, bytes in all or None).
 
     Returns: the file's sha256 (hex).
 
@@ -86,13 +86,13 @@ def fetch(
     for url in urls:
         try:
             _retry(url, part, note, size, attempts, pause, timeout, progress)
-            found = _checked(part, size, sha256)
+            digest = _checked(part, size, sha256)
         except _Refused as error:
             reasons.append(f"{urllib.parse.urlsplit(url).hostname or 'no address'}: {error}")
             continue
         os.replace(part, path)
         note.unlink(missing_ok=True)
-        return found
+        return digest
     if not _length(part):
         part.unlink(missing_ok=True)
         note.unlink(missing_ok=True)
@@ -105,13 +105,13 @@ def fetch(
 
 def _checked(part: Path, size: int | None, sha256: str | None) -> str:
     """The digest of a complete download; a wrong one is removed, for there is nothing to resume."""
-    found, length = file_sha256(part), part.stat().st_size
+    digest, length = file_sha256(part), part.stat().st_size
     if size is not None and length != size:
         wrong = f"{length:,} bytes instead of {size:,}"
-    elif sha256 is not None and found != sha256.lower():
-        wrong = f"its sha256 is {found} instead of {sha256.lower()}"
+    elif sha256 is not None and digest != sha256.lower():
+        wrong = f"its sha256 is {digest} instead of {sha256.lower()}"
     else:
-        return found
+        return digest
     part.unlink()
     raise _Refused(wrong)
 
@@ -209,8 +209,8 @@ def _write(response, part: Path, note: Path, start: int, url: str, total, progre
 def _resumable(url: str, part: Path, note: Path) -> tuple[int, str]:
     """How many bytes are there of which version of this URL; (0, "") if they cannot be trusted."""
     try:
-        known = read_json(note, {"url_sha256": str, "version": str}, "")
-        version = known["version"] if known["url_sha256"] == _url_sha256(url) else ""
+        noted = read_json(note, {"url_sha256": str, "version": str}, "")
+        version = noted["version"] if noted["url_sha256"] == _url_sha256(url) else ""
     except InputError:
         version = ""
     return (_length(part), version) if version and _length(part) else (0, "")

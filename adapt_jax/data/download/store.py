@@ -61,12 +61,13 @@ def obtain(
     """Downloads an archive (or takes it from ROOT/archives) and unpacks it; nothing if it is there.
 
     Args:
-      archive: what.
+      archive: the archive to obtain.
       root: the data root.
-      mirror: a URL prefix; MIRROR/FILENAME is tried first.
-      sha256: what it must be, instead of what the record or the catalogue says.
+      mirror: URL prefix; MIRROR/FILENAME is tried first.
+      sha256: required SHA-256, instead of that of the record or the catalogue.
       keep: whether the archive stays in ROOT/archives.
-      progress: as in `fetch.fetch`, as are the other options.
+      progress: function called with the progress; this and further options are those of
+        `fetch.fetch`.
 
     Raises:
       InputError: it cannot be had, is not what it should be, or another download is running.
@@ -79,21 +80,21 @@ def obtain(
             raise InputError(f"{archive.name}: {archive.by_hand}")
         recorded = record(root).get(archive.name, {}).get("sha256")
         wanted = (sha256 or recorded or archive.sha256 or "").lower() or None
-        file, found = root / INBOX / archive.filename, ""
+        file, digest = root / INBOX / archive.filename, ""
         if file.is_file():
-            found = file_sha256(file)
-            if wanted not in (None, found):
+            digest = file_sha256(file)
+            if wanted not in (None, digest):
                 raise InputError(
-                    f"{file} has sha256 {found} instead of {wanted}; delete it to fetch it, or "
-                    f"accept it with --sha256={archive.name}={found}"
+                    f"{file} has sha256 {digest} instead of {wanted}; delete it to fetch it, or "
+                    f"accept it with --sha256={archive.name}={digest}"
                 )
         else:
             urls = [f"{mirror.rstrip('/')}/{archive.filename}"] if mirror else []
             urls += [archive.url] if archive.url else []
             options |= {"by_hand": archive.by_hand, "progress": progress}
             size = archive.size if wanted == archive.sha256 else None
-            found = fetch.fetch(urls, file, size=size, sha256=wanted, **options)
-        entry = {"file": archive.filename, "sha256": found, "bytes": file.stat().st_size}
+            digest = fetch.fetch(urls, file, size=size, sha256=wanted, **options)
+        entry = {"file": archive.filename, "sha256": digest, "bytes": file.stat().st_size}
         if is_archive(archive):
             entry["files"] = unpack.extract(file, target)
             _remember(root, archive.name, entry)
@@ -107,16 +108,20 @@ def obtain(
 
 def verify(archive: Archive, root: Path) -> str:
     """ "" if an archive's files are all there and as recorded, else what is wrong with them."""
-    target, known = place(archive, root), record(root).get(archive.name, {})
+    target, recorded = place(archive, root), record(root).get(archive.name, {})
     if not present(archive, root):
         return f"is not in {target}"
     if target.is_file():
-        found, wanted = file_sha256(target), known.get("sha256") or archive.sha256
-        return "" if wanted in (None, found) else f"{target} has changed: its sha256 is {found}"
-    if "files" not in known:
+        digest, wanted = file_sha256(target), recorded.get("sha256") or archive.sha256
+        return "" if wanted in (None, digest) else f"{target} has changed: its sha256 is {digest}"
+    if "files" not in recorded:
         return ""  # the user's own copy; what its lists name is checked with the suites
     count = sum(len(files) for _, _, files in os.walk(target))
-    return "" if count == known["files"] else f"{count:,} files of {known['files']:,} in {target}"
+    return (
+        ""
+        if count == recorded["files"]
+        else f"{count:,} files of {recorded['files']:,} in {target}"
+    )
 
 
 def record(root: Path) -> dict[str, dict]:
@@ -124,12 +129,12 @@ def record(root: Path) -> dict[str, dict]:
     path, remedy = root / RECORD, "repair or delete it"
     if not path.exists():
         return {}
-    found = read_json(path, {}, remedy)
-    for name, entry in found.items():
+    records = read_json(path, {}, remedy)
+    for name, entry in records.items():
         checked_fields(entry, {"sha256": str}, f"{path}, {name}", remedy)
         for key in entry.keys() & {"files"}:
             checked_fields(entry, {key: int}, f"{path}, {name}", remedy)
-    return found
+    return records
 
 
 def _remember(root: Path, name: str, entry: dict) -> None:

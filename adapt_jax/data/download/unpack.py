@@ -52,9 +52,10 @@ def extract(archive: Path, folder: Path, *, limit: int | None = None) -> int:
     `__MACOSX` and files starting with `._` are skipped.
 
     Args:
-      archive: a file ending as in SUFFIXES.
-      folder: what to make.
-      limit: the most bytes to unpack; by default 100 times the archive's and at least 1 GiB.
+      archive: path of an archive whose name ends as in SUFFIXES.
+      folder: folder to create.
+      limit: largest number of bytes to unpack; by default 100 times the archive's size and at least
+        1 GiB.
 
     Returns: how many files.
 

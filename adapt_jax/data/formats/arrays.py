@@ -88,7 +88,7 @@ def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
 def _read(source: Source) -> dict[str, np.ndarray]:
     path = os.path.expanduser(source.place)
     try:
-        found = npz.read(path, ("images", "labels", "names", "class_names"))
+        arrays = npz.read(path, ("images", "labels", "names", "class_names"))
     except OSError as error:
         raise InputError(f"{source.text!r}: {error.strerror}") from error
     except InputError as error:
@@ -96,12 +96,12 @@ def _read(source: Source) -> dict[str, np.ndarray]:
             f"{source.text!r}: not a readable .npz file of plain arrays ({error}); save one with "
             "np.savez"
         ) from error
-    if "images" not in found:
+    if "images" not in arrays:
         raise InputError(
             f"{source.text!r}: there is no array `images`; "
             f"the file has: {', '.join(npz.names(path)) or 'nothing'}"
         )
-    return found
+    return arrays
 
 
 def _refuse_other_axes(source: Source, data: dict[str, np.ndarray]) -> None:

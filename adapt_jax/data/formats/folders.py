@@ -106,8 +106,8 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
             raise InputError(f"{where}: there is no file {root / names[-1]}{hint}")
     if not names:
         raise InputError(f"{source.text!r}: the list has no image in it")
-    found = usable_labels(np.array(labels, np.int32))
-    return _listing(tuple(names), root, *found, cache_dir=cache_dir)
+    usable = usable_labels(np.array(labels, np.int32))
+    return _listing(tuple(names), root, *usable, cache_dir=cache_dir)
 
 
 def _listing(
@@ -116,8 +116,8 @@ def _listing(
     root = root.absolute()
 
     def identity(indices: np.ndarray) -> str:
-        found = contents.sha256s([path(i) for i in indices], cache_dir)
-        return "\n".join(f"{names[i]}\0{digest}" for i, digest in zip(indices, found))
+        digests = contents.sha256s([path(i) for i in indices], cache_dir)
+        return "\n".join(f"{names[i]}\0{digest}" for i, digest in zip(indices, digests))
 
     def path(i: int) -> str:
         return str(root / names[i])
@@ -163,9 +163,9 @@ def _passed_over(others: Counter[str]) -> str:
     """The files a folder has beside images, in words; "" without any."""
     if not others:
         return ""
-    found = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common()]
-    more = f" and {len(found) - 5} more kinds" if len(found) > 5 else ""
-    return f"passed over {', '.join(found[:5])}{more}"
+    kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common()]
+    more = f" and {len(kinds) - 5} more kinds" if len(kinds) > 5 else ""
+    return f"passed over {', '.join(kinds[:5])}{more}"
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

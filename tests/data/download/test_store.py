@@ -97,7 +97,7 @@ def test_a_suite_from_nothing_to_verified(world, server, capsys):
     assert run("verify", "mini") == 0
     names = {"id": ["tiny/a.png"], "n": ["tiny/a.png", "tiny/b/c.png"], "f": ["tiny/a.png"]}
     out = capsys.readouterr().out
-    assert suites.protocol_hash(names) in out
+    assert suites.names_sha256(names) in out
     assert "WRONG" not in out
     asked = len(server.seen)
     assert run("download", "mini") == 0

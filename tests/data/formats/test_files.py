@@ -206,7 +206,7 @@ def test_cache_is_used_and_notices_changes(classes):
     assert calls == [(4, 4)]
     again = load(source, 8, progress=progress)
     assert calls == [(4, 4)]
-    assert again.fingerprint == first.fingerprint
+    assert again.content_sha256 == first.content_sha256
     np.testing.assert_array_equal(again.images, first.images)
     load(source, 4, progress=progress)
     assert len(calls) == 2

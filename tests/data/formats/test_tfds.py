@@ -68,7 +68,7 @@ def test_load(data_dir):
     assert sorted(data.images[:, 0, 0, 0].tolist()) == list(range(9))
     assert data.names[2] == "tfds:tiny_things:test[2]"
     again = load("tfds:tiny_things:test", 8, progress=lambda *_: pytest.fail("decoded again"))
-    assert again.fingerprint == data.fingerprint
+    assert again.content_sha256 == data.content_sha256
 
 
 def test_reading_when_needed(data_dir):
@@ -79,8 +79,8 @@ def test_reading_when_needed(data_dir):
     records = [lazy.images.encoded(i) for i in range(len(whole.images))]
     assert all(isinstance(record, bytes) for record in records)
     np.testing.assert_array_equal([decode.fit(decode.opened(r), 8) for r in records], whole.images)
-    assert load(source, 8, at_most=0).fingerprint == lazy.fingerprint
-    assert load("tfds:tiny_things:test", 8, at_most=0).fingerprint != lazy.fingerprint
+    assert load(source, 8, at_most=0).content_sha256 == lazy.content_sha256
+    assert load("tfds:tiny_things:test", 8, at_most=0).content_sha256 != lazy.content_sha256
 
 
 @pytest.mark.parametrize(
