@@ -97,7 +97,7 @@ def compare(
         line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
         if results[i] is None:
             console.print(f"{line} in {run.workdir}", highlight=False)
-            results[i] = train.train(run.config, str(run.workdir))
+            results[i] = train(run.config, str(run.workdir))
         else:
             console.print(f"{line} is finished", highlight=False)
 

@@ -30,5 +30,5 @@ def make_callable(module: str, called: str) -> None:
       called: the function as "module:function"; its module is imported at the first call.
     """
     made = sys.modules[module]
-    made._called = called
+    vars(made)["_called"] = called
     made.__class__ = _CallableModule

@@ -208,8 +208,9 @@ def _config(workdir: str, changes, model: str):
 
 def _is_of(path: pathlib.Path, model: str) -> bool:
     """Whether a folder holds an evaluation of this network."""
-    recorded = path.is_dir() and (path / "config.json").exists() and checkpoints.recall_config(path)
-    return bool(recorded) and recorded["model"]["name"] == model
+    if not (path / "config.json").is_file():
+        return False
+    return checkpoints.recall_config(path).get("model", {}).get("name") == model
 
 
 def _first_config(model: str, changes):

@@ -55,11 +55,10 @@ def restore(
 def _wrapped(experiment: Experiment) -> TrainState:
     """The state of a network that was made elsewhere, on every device of the mesh."""
     variables = experiment.parts.model.init(None)
-    method_state = experiment.parts.method.init(jax.random.key(0))
-    params, stats, method_state = sharding.replicate(
-        experiment.mesh, to_host((variables["params"], variables["batch_stats"], method_state))
-    )
-    return TrainState(np.int32(0), params, stats, None, method_state, None)
+    method_state = experiment.parts.method.init(generator.key(0))
+    placed = sharding.replicate(experiment.mesh, to_host(variables))
+    step: Any = np.int32(0)
+    return TrainState(step, placed["params"], placed["batch_stats"], None, method_state, None)
 
 
 def _exported(folder: pathlib.Path, like: TrainState, mesh) -> TrainState:

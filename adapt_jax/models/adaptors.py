@@ -79,7 +79,8 @@ def _nnx(module, params, head, call) -> Adapted:
     _no_params(params, "an NNX module")
     module = nnx.clone(module)
     module.eval()
-    graph, noise, arrays = nnx.split(module, nnx.RngState, ...)
+    parts: Any = nnx.split(module, nnx.RngState, ...)
+    graph, noise, arrays = parts
 
     def features(params, images):
         state = jax.tree.map(lambda leaf: leaf, arrays)  # which the next line changes

@@ -115,7 +115,9 @@ def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     try:
         shapes = jax.eval_shape(adapted.features, adapted.params, images)
-        head = adapted.head and jax.eval_shape(adapted.head, adapted.params)
+        head = None
+        if adapted.head is not None:
+            head = jax.eval_shape(adapted.head, adapted.params)
     except InputError:
         raise
     except Exception as e:  # of the user's code, which may raise anything
