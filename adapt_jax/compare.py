@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from adapt_jax import train
+from adapt_jax.config import default_config
+from adapt_jax.config import unused as config_unused
 from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import InputError
@@ -85,7 +87,9 @@ def compare(
             raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
     in_vain = [unused.reasons(config) for config in config_by_name.values()]
     everywhere = {k: why for k, why in in_vain[0].items() if all(k in r for r in in_vain)}
-    checks.refuse_unused(cli.overridden(overrides), everywhere, next(iter(config_by_name.values())))
+    first = next(iter(config_by_name.values()))
+    defaults = default_config(first.method.name).to_dict()
+    config_unused.refuse(cli.overridden(overrides), everywhere, first.to_dict(), defaults)
     path = folders.prepare(workdir)
     runs = _runs(path, config_by_name, seeds)
     results = [finished(run) for run in runs]

@@ -22,7 +22,8 @@ class Range(NamedTuple):
         """Whether a value is a number within; NaN, which compares with nothing, never is."""
         if isinstance(value, bool) or not isinstance(value, Real):
             return False
-        return self.low <= value < self.high if self.open else self.low <= value <= self.high
+        number = float(value)
+        return self.low <= number < self.high if self.open else self.low <= number <= self.high
 
     def __str__(self) -> str:
         most = f"{'below' if self.open else 'at most'} {self.high:.10g}"

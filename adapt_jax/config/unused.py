@@ -6,8 +6,7 @@ pages (`effects.Effect.NOTHING`) may be set in vain.
 """
 
 from collections.abc import Collection, Mapping
-
-from ml_collections import ConfigDict
+from typing import Any
 
 from adapt_jax.config.diff import flatten
 from adapt_jax.config.effects import Effect, effect
@@ -16,19 +15,21 @@ from adapt_jax.core.errors import InputError
 Reasons = Mapping[str, str]  # a field, or a section for all of its fields -> why it has no effect
 
 
-def refuse(given: Collection[str], reasons: Reasons, config: ConfigDict, default: ConfigDict):
+def refuse(
+    given: Collection[str], reasons: Reasons, values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
     """Raises InputError if a field was set by hand and has no effect.
 
     Args:
       given: fields that were set by hand ("model.width").
       reasons: fields that have no effect, with the reasons.
-      config: the job's config.
-      default: config of the same kind with all fields at their defaults.
+      values: the job's config as a dict.
+      defaults: the same with all fields at their defaults.
 
     Raises:
       InputError: names the first.
     """
-    values, defaults = flatten(config.to_dict()), flatten(default.to_dict())
+    values, defaults = flatten(values), flatten(defaults)
     for field in given:
         if values.get(field) == defaults.get(field) or effect(field) is Effect.NOTHING:
             continue

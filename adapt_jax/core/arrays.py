@@ -24,7 +24,7 @@ def float64() -> contextlib.AbstractContextManager:
     """A context in which what is float64 stays so; outside it JAX reads it as float32."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    return jax.experimental.enable_x64()  # before JAX 0.8
+    return jax.experimental.enable_x64()  # type: ignore[attr-defined]  # before JAX 0.8
 
 
 def traced(tree) -> bool:

@@ -139,7 +139,7 @@ def match_numbers(source: str, numbers: np.ndarray | None, classes: Classes | No
 
 def _places(
     source: str, own: list[str], present: np.ndarray, names: tuple[str, ...], classes: Classes
-) -> tuple[str, Sequence[int]]:
+) -> tuple[str, Sequence[int] | np.ndarray]:
     """How the classes with images are found among the ID classes, and the position of each.
 
     Args:

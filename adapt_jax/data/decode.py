@@ -119,7 +119,7 @@ def blocks(
             block = np.empty((len(indices[start:][:step]), size, size, 3), np.uint8)
             for row, square in enumerate(squares):
                 name = names[indices[start + row]]
-                block[row] = patience.wait(square, lambda name=name: f"image {name}")
+                block[row] = patience.wait(square, f"image {name}".__str__)
             if progress is not None:
                 progress(start + len(block), len(indices))
             yield block

@@ -47,7 +47,7 @@ class LazyImages:
         coming = [self._threads.submit(self._decoded, i) for i in rows]
         for row, square in enumerate(coming):
             name = self.name(rows[row])
-            squares[row] = patience.wait(square, lambda name=name: f"image {name}")
+            squares[row] = patience.wait(square, f"image {name}".__str__)
         return squares
 
     def __array__(self, *args, **kwargs):

@@ -49,7 +49,8 @@ def select(
     """
     if listing.flaw and (labeled or parsed.classes is not None or parsed.per_class is not None):
         raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}")
-    indices, labels, names = np.arange(len(listing.names)), None, ()
+    indices, labels = np.arange(len(listing.names)), None
+    names: tuple[str, ...] = ()
     if not set(class_order) <= set(listing.class_names):
         class_order = ()
     if listing.labels is not None and not listing.flaw:

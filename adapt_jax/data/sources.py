@@ -214,12 +214,13 @@ def _load(
 ) -> Dataset:
     selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
     listing, indices, labels, class_names, flaw = selection
+    images: np.ndarray | lazy.LazyImages
     if at_most is not None and len(indices) * image_size**2 * 3 > at_most:
         images = lazy.LazyImages(listing, indices, image_size, parsed.resize)
         sha256 = lazy.content_sha256(listing, indices, image_size, parsed.resize, labels)
     else:
-        images = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
-        sha256 = content_sha256(images, labels)
+        pixels = _pixels(listing, indices, image_size, parsed.resize, cache_dir, progress)
+        images, sha256 = pixels, content_sha256(pixels, labels)
     rest = (flaw, listing.passed_over, skipped)
     return Dataset(images, labels, class_names, selection.names, sha256, *rest)
 

@@ -1,17 +1,18 @@
 """Evaluation of features that another program made."""
 
 import contextlib
+from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.arrays import float64
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.set_names import ID, OOD_VAL, VAL, id_side
+from adapt_jax.detectors import parse
 from adapt_jax.evaluate import scoring
 from adapt_jax.evaluate.feature_files import load, sha256
-from adapt_jax.evaluate.task import score_detectors
+from adapt_jax.evaluate.search import choose
 from adapt_jax.inference import outputs
 from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation
@@ -45,19 +46,18 @@ def evaluate_features(
     groups = files.evaluated(bool(full_spectrum))
     if search and not {VAL, OOD_VAL} <= sets.keys():
         raise InputError(f"search needs {folder}/val.npz and {folder}/ood_val.npz")
-    config = ConfigDict(
-        {
-            "ood": ",".join(f"{group}/{name}" for name, group in groups.items()),
-            "seed": 0,
-            "detectors": detectors or "all",
-            "full_spectrum": bool(full_spectrum),
-            "search": bool(search),
-            "bootstrap": bootstrap or 0,
-            "report": True,
-            "from_features": str(folder),
-        }
-    )
-    check_bootstrap(config.bootstrap)
+    settings: dict[str, Any] = {
+        "ood": ",".join(f"{group}/{name}" for name, group in groups.items()),
+        "seed": 0,
+        "detectors": detectors or "all",
+        "full_spectrum": bool(full_spectrum),
+        "search": bool(search),
+        "bootstrap": bootstrap or 0,
+        "report": True,
+        "from_features": str(folder),
+    }
+    check_bootstrap(settings["bootstrap"])
+    specs = parse(settings["detectors"])
     console, path = terminal.console(), folders.prepare(workdir)
     for name, output_set in sets.items():
         count, width = output_set.outputs.features.shape
@@ -73,11 +73,17 @@ def evaluate_features(
     task = scoring.Task(train, head, given, groups)
     with folders.locked(path), terminal.doing(console) as report_progress:
         with float64() if loaded.wide else contextlib.nullcontext():
-            scored = score_detectors(config, task, report_progress)
+            scored = scoring.run(
+                specs,
+                task,
+                choose=choose if search else None,
+                resamples=settings["bootstrap"],
+                report_progress=report_progress,
+            )
         shown = {name: output_set for name, output_set in sets.items() if name in (ID, *groups)}
         evaluation = Evaluation(
             title=f"features of {folder}",
-            config=config.to_dict(),
+            config=settings,
             facts={
                 "id": "id",
                 "method": "features",

@@ -21,8 +21,8 @@ from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, id_side
-from adapt_jax.evaluate import scoring
-from adapt_jax.evaluate.task import make_task, network_outputs, score_detectors
+from adapt_jax.evaluate import scoring, search
+from adapt_jax.evaluate.task import make_task, network_outputs
 from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import learning, outputs, probes
@@ -76,7 +76,13 @@ def evaluate(
         task = make_task(experiment, state, arrays)
         report_progress("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
-        scored = score_detectors(config, task, report_progress)
+        scored = scoring.run(
+            detectors.parse(config.detectors),
+            task,
+            choose=search.choose if config.search else None,
+            resamples=config.bootstrap,
+            report_progress=report_progress,
+        )
     suite = image_sets.suite(config)
     facts = {
         "id": suite.id_test.source,

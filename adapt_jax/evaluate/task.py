@@ -5,17 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from adapt_jax import detectors
 from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Head
-from adapt_jax.evaluate import scoring, search
 from adapt_jax.evaluate.scoring import Task
 from adapt_jax.experiment import derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import feature_cache, forward, pixel_functions
 from adapt_jax.inference.outputs import as_outputs, training_outputs
-from adapt_jax.results.scored import Scored
 from adapt_jax.training.train_state import TrainState
 
 
@@ -92,14 +89,3 @@ def network_outputs(
     origin = {"train": config.train_data, ID: plan.id_test.source, VAL: plan.id_val.source}
     feature_cache.remember(folder, checkpoint_sha256, keys, origin, dtype)
     return outputs
-
-
-def score_detectors(config, task: Task, report_progress: Callable[[str], None]) -> Scored:
-    """Runs the detectors of a config on a task, with the search and bootstrap it asks for."""
-    return scoring.run(
-        detectors.parse(config.detectors),
-        task,
-        choose=search.choose if config.search else None,
-        resamples=config.bootstrap,
-        report_progress=report_progress,
-    )

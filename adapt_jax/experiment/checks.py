@@ -7,7 +7,6 @@ from adapt_jax.config import default_config
 from adapt_jax.config import fields as config_fields
 from adapt_jax.config import unused as config_unused
 from adapt_jax.config.fields import check_bootstrap
-from adapt_jax.config.unused import Reasons
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import derived, image_sets, unused
 from adapt_jax.experiment.build import make_method, make_parts
@@ -47,12 +46,8 @@ def check_config(config, *, training: bool = True, given: Collection[str] = ()) 
     detectors.parse(config.detectors)
     check_bootstrap(config.bootstrap)
     image_sets.check(config)
-    refuse_unused(given, unused.reasons(config), config)
-
-
-def refuse_unused(given: Collection[str], reasons: Reasons, config) -> None:
-    """Raises InputError if a field that was set by hand has no effect, see `config.unused`."""
-    config_unused.refuse(given, reasons, config, default_config(config.method.name))
+    defaults = default_config(config.method.name).to_dict()
+    config_unused.refuse(given, unused.reasons(config), config.to_dict(), defaults)
 
 
 def load_data(

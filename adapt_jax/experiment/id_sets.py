@@ -13,18 +13,22 @@ Say = Callable[[str], None]
 
 
 def training_set(
-    config, labeled: bool, at_most: int | None, class_names: Sequence[str], report_progress: Say
+    load: Callable[..., Dataset], source: str, class_names: Sequence[str], report_progress: Say
 ) -> Dataset:
-    """The training images, class folders in the order in which the run has numbered them."""
-    options = {"labeled": labeled, "at_most": at_most}
-    train = sources.load(config.train_data, config.image_size, **options)
+    """The training images, class folders in the order in which the run has numbered them.
+
+    Args:
+      load: `sources.load` of the training images, which may take a `class_order`.
+      source: the source string they are from.
+      class_names: the classes in the order of a run that exists already; empty for a new one.
+      report_progress: called with a line that says which order it is where that may surprise.
+    """
+    train = load()
     if train.flaw:
-        raise InputError(f"train_data {config.train_data} {train.flaw}")
+        raise InputError(f"train_data {source} {train.flaw}")
     recorded, names = tuple(class_names), train.class_names
     if names != recorded and len(names) == len(recorded):
-        as_then = sources.load(
-            config.train_data, config.image_size, **options, class_order=recorded
-        )
+        as_then = load(class_order=recorded)
         if as_then.class_names == recorded:
             report_progress(
                 "note: this run has numbered the class folders of train_data in the order of text, "
@@ -32,7 +36,7 @@ def training_set(
                 "numbers"
             )
             return as_then
-    if sources.parse(config.train_data).kind == "folder" and list(names) != sorted(names):
+    if sources.parse(source).kind == "folder" and list(names) != sorted(names):
         report_progress(
             "note: the class folders of train_data are in the order of their numbers, 10 after 9; "
             "networks of torchvision's ImageFolder have them in the order of text"
@@ -40,12 +44,12 @@ def training_set(
     return train
 
 
-def classes_of(config, train: Dataset) -> Classes | None:
-    """The ID classes: those of the training images."""
+def classes_of(train: Dataset, source: str) -> Classes | None:
+    """The ID classes: those of the training images, which are from `source`."""
     if train.labels is None:
         return None
     names = train.class_names[: int(train.labels.max()) + 1]
-    return classes.named(names, "train_data", sources.parse(config.train_data).classes)
+    return classes.named(names, "train_data", sources.parse(source).classes)
 
 
 def id_set(

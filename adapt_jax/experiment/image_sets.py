@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -115,9 +116,10 @@ def load(
       InputError: names the source and what is wrong with it.
     """
     size, labeled = config.image_size, method.label_kind == "labels"
-    train = id_sets.training_set(
-        config, labeled, INPUTS[config.input], class_names, report_progress
+    read = partial(
+        sources.load, config.train_data, size, labeled=labeled, at_most=INPUTS[config.input]
     )
+    train = id_sets.training_set(read, config.train_data, class_names, report_progress)
     kinds = "no labels" if train.labels is None else f"{num_classes(train)} classes"
     summary = f"{len(train.images):,} images, {kinds}; {_kept(config.input, train)}{train.note}"
     report_progress(f"train  {config.train_data}: {summary}")
@@ -139,7 +141,7 @@ def load(
     specs = detectors.parse(config.detectors)
     _check_detectors(specs, config.train_data, train, clusters=method.refresh is not None)
 
-    plan, own = suite(config), id_sets.classes_of(config, train)
+    plan, own = suite(config), id_sets.classes_of(train, config.train_data)
     fixed = {split.name: split for split in plan.splits}
     rules: dict[str, str] = {}
     test = val = None
@@ -154,7 +156,10 @@ def load(
         report_progress(
             "warning: train_data and test_data hold the same images; ID scores will look too good"
         )
-    _say_what_a_suite_decides(config, plan, train, report_progress)
+    for field, why in fixed_by_suite(config).items():
+        if config[field]:
+            report_progress(f"note: {field} {config[field]} is not used: {why}")
+    _say_how_many_a_suite_trains_on(plan, config.train_data, train, report_progress)
     ood_val = None
     if config.search:
         ood_val = id_sets.counted(fixed["ood_val"], size, plan.name)
@@ -188,15 +193,14 @@ def _kept(input_kind: str, train: Dataset) -> str:
     return f"read when needed ({size} decoded, {why})"
 
 
-def _say_what_a_suite_decides(config, plan: suites.Suite, train: Dataset, report_progress) -> None:
-    """Where the config and its suite say different things."""
-    for field, why in fixed_by_suite(config).items():
-        if config[field]:
-            report_progress(f"note: {field} {config[field]} is not used: {why}")
+def _say_how_many_a_suite_trains_on(
+    plan: suites.Suite, source: str, train: Dataset, report_progress
+) -> None:
+    """Where the training images are not as many as those of the suite's protocol."""
     wanted = plan.id_train.count
     if wanted is not None and wanted != len(train.images):
         report_progress(
-            f"note: {plan.name} trains on {wanted:,} images, train_data {config.train_data} has "
+            f"note: {plan.name} trains on {wanted:,} images, train_data {source} has "
             f"{len(train.images):,}"
         )
 

@@ -1,6 +1,6 @@
 """Starting a run from weights trained elsewhere (config field `model.pretrained`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 
@@ -38,7 +38,8 @@ def check(config) -> None:
     shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), generator.key(0))
     _fit(config.model.pretrained, state, shapes)
     if classes and "fc" in shapes["params"]:
-        _check_classes(config, classes[0])
+        listed = sources.stream(config.train_data, config.image_size, decode.fit).class_names
+        _check_classes(config.model.pretrained, classes[0], listed)
 
 
 def start(
@@ -71,12 +72,11 @@ def start(
     return state._replace(**jax.jit(fresh, out_shardings=sharding.replicated(mesh))(placed))
 
 
-def _check_classes(config, classes: int) -> None:
+def _check_classes(path: str, classes: int, listed: Sequence[str]) -> None:
     """Raises InputError unless the file's classifier has the classes of the training data."""
-    listed = sources.stream(config.train_data, config.image_size, decode.fit).class_names
     if listed and len(listed) != classes:
         raise InputError(
-            f"config field model.pretrained, {config.model.pretrained}: its classifier has "
+            f"config field model.pretrained, {path}: its classifier has "
             f"{classes} classes, train_data {len(listed)}; train on its classes, or leave "
             "fc.weight and fc.bias out of the file to start a new classifier"
         )

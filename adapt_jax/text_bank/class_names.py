@@ -59,11 +59,11 @@ def load(
         names = _from_json(json.loads(text)) if kind == ".json" else text.splitlines()
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"cannot read class names from {place}: {error!r}") from error
-    names = _spaced(name for name in names if name.strip())
-    if kind == ".json" and not any(codes.WORDNET.match(name) for name in names):
-        return names
+    spaced = _spaced(name for name in names if name.strip())
+    if kind == ".json" and not any(codes.WORDNET.match(name) for name in spaced):
+        return spaced
     try:
-        class_names = codes.without(names, table=kind in (".csv", ".tsv"))
+        class_names = codes.without(spaced, table=kind in (".csv", ".tsv"))
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
     return _said(class_names, report_progress)

@@ -22,7 +22,7 @@ FILE = "surroundings.json"
 def found() -> dict[str, Any]:
     """What this process finds."""
     versions = provenance.versions()
-    kept = {name: versions[name] for name in ("jax", "jaxlib", "device")}
+    kept: dict[str, Any] = {name: versions[name] for name in ("jax", "jaxlib", "device")}
     if jax.default_backend() == "cpu":
         kept["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     return kept | {"processes": jax.process_count()} | generator.settings()

@@ -53,7 +53,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     with contextlib.ExitStack() as held:
         with processes.together():
             settings, wanted = plan.scoring(config), plan.embedding(config, printer)
-            unused.refuse(given, plan.unused(config), config, default_config())
+            unused.refuse(given, plan.unused(config), config.to_dict(), default_config().to_dict())
             path = _prepare(workdir, held)
         report_progress = _begin(path, console, held)
         with processes.together():
@@ -124,7 +124,7 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
     with contextlib.ExitStack() as held:
         with processes.together():
             settings = plan.scoring(config)
-            unused.refuse(given, plan.ELSEWHERE, config, default_config())
+            unused.refuse(given, plan.ELSEWHERE, config.to_dict(), default_config().to_dict())
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
             text, sets, groups, noise, label_rules = loaded
             scoring.check(

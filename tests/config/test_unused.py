@@ -3,7 +3,7 @@
 import pytest
 
 from adapt_jax import compare
-from adapt_jax.config import unused
+from adapt_jax.config import default_config, unused
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import checks
@@ -18,7 +18,9 @@ def refuse(given, **overrides):
     """What a run of the small config says to fields that were set by hand."""
     config = small.config(**overrides)
     config = cli.override(config, given)
-    checks.refuse_unused(cli.overridden(given), checks.unused.reasons(config), config)
+    defaults = default_config(config.method.name).to_dict()
+    values = config.to_dict()
+    unused.refuse(cli.overridden(given), checks.unused.reasons(config), values, defaults)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_fields_that_count(given, overrides):
 
 def test_what_a_config_file_says_is_not_set_by_hand():
     config = small.config(ood=SUITE, test_data="digits:train", ood_val_data="photos", epochs=3)
-    checks.refuse_unused((), checks.unused.reasons(config), config)
+    unused.refuse((), checks.unused.reasons(config), config.to_dict(), {})
 
 
 def zero_shot(given, **overrides):
@@ -69,7 +71,8 @@ def zero_shot(given, **overrides):
         small.assign(config, key.replace("__", "."), value)
     config = cli.override(config, given)
     default = zero_shot_config.default_config()
-    unused.refuse(cli.overridden(given), plan.unused(config), config, default)
+    values, defaults = config.to_dict(), default.to_dict()
+    unused.refuse(cli.overridden(given), plan.unused(config), values, defaults)
 
 
 @pytest.mark.parametrize(
