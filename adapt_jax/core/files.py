@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 
 TEMPORARY = ".tmp"  # how the names of unfinished files end
 _LONGEST_NAME = 120  # characters of a folder's name, which then fits every file system
@@ -27,7 +28,7 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:
     """
     path = Path(path)
     if isinstance(content, str):
-        content = content.encode(errors="surrogateescape")
+        content = encoded(content)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -143,7 +144,7 @@ def folder_name(text: str) -> str:
     if not name.strip("."):  # "", "." and ".." are no names
         name = name.replace(".", "%2E") or "%"
     if len(name) > _LONGEST_NAME:
-        digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        digest = hashlib.sha256(encoded(text)).hexdigest()
         name = f"{name[: _LONGEST_NAME - 20]}%{digest[:16]}"
     return name
 

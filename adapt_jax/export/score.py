@@ -56,6 +56,8 @@ TURNS = {  # of EXIF's orientations
 def opened(path: str) -> Image.Image:
     """An image file in one of the formats that are read, whatever it is called; not yet decoded."""
     Image.init()
+    if pathlib.Path(path).exists() and not pathlib.Path(path).is_file():
+        raise ValueError(f"{path} is no file but a folder, a pipe or a device")
     try:
         return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
     except UnidentifiedImageError:
@@ -185,6 +187,9 @@ def main(paths: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(__doc__)
+        sys.exit()
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
     sys.exit(main(sys.argv[1:]))

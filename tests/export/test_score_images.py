@@ -1,6 +1,7 @@
 """The standalone script cuts images as the package does, to the bit, and refuses the same."""
 
 import json
+import os
 import runpy
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 from adapt_jax.data import decode
 from adapt_jax.export import job
 from tests.core.test_image_files import grey, sixteen_bit_colours
@@ -23,6 +25,9 @@ def read(tmp_path_factory):
     script = shutil.copy(job.pathlib.Path(job.__file__).with_name("score.py"), folder)
     (folder / "data.json").write_text(json.dumps({"image_size": SIZE, "resize": 10}))
     (folder / "detector.json").write_text("{}")
+    (folder / "scorer.stablehlo").touch()
+    files = {path.name: {"sha256": file_sha256(path)} for path in folder.iterdir()}
+    (folder / "card.json").write_text(json.dumps({"files": files}))
     return runpy.run_path(script)["read"]
 
 
@@ -59,7 +64,9 @@ def test_what_the_package_refuses_the_script_refuses(read, tmp_path):
     (tmp_path / "page.png").write_bytes(b"<!DOCTYPE html><html>")
     Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "float.tiff")
     sixteen_bit_colours(tmp_path / "dark.png", 4095)
+    os.mkfifo(tmp_path / "pipe.png")
     for name, match in (
+        ("pipe.png", "is no file"),
         ("cat.jpg", "none of the formats"),
         ("dog.png", "Git LFS pointer"),
         ("page.png", "web page"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.core.file_names import encoded
-from adapt_jax.results import result_files, scores
+from adapt_jax.results import result_files, result_rows, scores
 from adapt_jax.runtime import boundary
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -163,7 +163,9 @@ def test_results_of_such_names(tmp_path):
     header = dict.fromkeys(
         ("protocol", "id", "method", "model", "checkpoint_sha256", "versions", "commit"), name
     )
-    result_files.write(tmp_path, header | {"seed": 0}, [{"detector": "d", "ood": name}])
+    result_files.write(
+        tmp_path, header | {"seed": 0}, [result_rows.row("d", name, "far", [0.5, 1], [0, 0.7])]
+    )
     assert b"caf\xe9.png" in (tmp_path / "results.csv").read_bytes()
     assert result_files.read(tmp_path)["rows"][0]["ood"] == name
     assert encoded(name) == b"caf\xe9.png"

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.file_names import encoded
 from adapt_jax.core.files import file_sha256, open_unlinked, read_json, write_atomically
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -218,7 +219,7 @@ def _resumable(url: str, part: Path, note: Path) -> tuple[int, str]:
 
 def _url_sha256(url: str) -> str:
     """Tells one URL from another without writing down what secrets it has."""
-    return hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(encoded(url)).hexdigest()
 
 
 def _request(url: str, headers: dict) -> urllib.request.Request:
