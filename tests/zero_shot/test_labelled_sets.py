@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources, suites
@@ -44,6 +45,21 @@ def test_numbers_are_lines_of_the_list(place):
     assert found.opened["id"].labels.tolist() == list(range(12))
     assert found.opened["new"].labels.tolist() == [10, 2, 2]
     assert "by number (0 is word a, 11 is word l), 2 of 12 classes" in found.rules["new"]
+
+
+@pytest.mark.parametrize(
+    ("form", "rule"), [("{}", "number"), ("{:05}", "number"), ("c{}", "order")]
+)
+def test_folders_with_numbers_are_lines_of_the_list(place, tmp_path, form, rule):
+    for i in range(12):
+        folder = tmp_path / "set" / form.format(i)
+        folder.mkdir(parents=True)
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(folder / "a.png")
+    found = labelled(place.names, f"folder:{tmp_path}/set")
+    stream = found.opened["id"]
+    pixels = np.concatenate(list(stream.blocks()))[:, 0, 0, 0]
+    assert stream.labels.tolist() == pixels.tolist() == list(range(12))
+    assert rule in found.rules["id"]
 
 
 def test_chosen_classes_take_their_names_along(place):
