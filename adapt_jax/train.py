@@ -66,8 +66,8 @@ def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
 def _train(config, folder: pathlib.Path, console: Console) -> dict:
     with processes.together():
         checkpoints.remember_config(folder, config.to_dict())
-        known = checkpoints.class_names(folder)
-        data = checks.load_data(config, terminal.printer(console), known)
+        class_names = checkpoints.class_names(folder)
+        data = checks.load_data(config, terminal.printer(console), class_names)
         experiment = record.make(config, data)
         checkpoints.check_data(folder, experiment.facts)
     processes.same("the training images", data.train.content_sha256)

@@ -124,7 +124,7 @@ def verify(arguments) -> None:
     """Checks files against the record, lists and counts; decodes the images of a source."""
     root, wrong, checked = catalogue.data_root(), 0, 0
 
-    def say(name: str, problem: str, fine: str) -> None:
+    def report(name: str, problem: str, fine: str) -> None:
         nonlocal wrong, checked
         checked, wrong = checked + 1, wrong + bool(problem)
         print(f"{'WRONG' if problem else 'ok':<7}{name:<26} {problem or fine}", flush=True)
@@ -137,12 +137,12 @@ def verify(arguments) -> None:
             for problem in problems:
                 print(problem)
             count = f"{len(images):,} images{dataset.note}"
-            say(name, f"{len(problems):,} of {count}" if problems else "", count)
+            report(name, f"{len(problems):,} of {count}" if problems else "", count)
             continue
         suite, archives = _find(name)
         for archive in archives:
             recorded = store.record(root).get(archive.name, {}).get("sha256", "not recorded")
-            say(archive.name, store.verify(archive, root), f"sha256 {recorded}")
+            report(archive.name, store.verify(archive, root), f"sha256 {recorded}")
         names: dict[str, Any] = {}
         for part in () if suite is None else (*suite.splits, *suite.sets):
             if part.source.startswith("tfds:"):
@@ -152,9 +152,9 @@ def verify(arguments) -> None:
                 listed = sources.names(part.source)
                 suites.check_count(part, len(listed), name)
             except InputError as error:
-                say(part.name, str(error), "")
+                report(part.name, str(error), "")
                 continue
-            say(part.name, "", f"{len(listed):,} images")
+            report(part.name, "", f"{len(listed):,} images")
             names["id" if part.name == "id_test" else part.name] = listed
         if suite is not None:
             _hashes(suite, names)

@@ -10,7 +10,7 @@ from adapt_jax.training.train_step import Step
 
 
 class DeviceFeed:
-    """The whole set lies on every device; many steps are one dispatch."""
+    """The whole set is stored on every device; many steps are one dispatch."""
 
     def __init__(
         self,

@@ -197,8 +197,8 @@ def _write(response, part: Path, note: Path, start: int, url: str, total, progre
     with open_unlinked(part) as file:
         file.truncate(start)
         file.seek(start)
-        known = {"url_sha256": _url_sha256(url), "version": _version(response)}
-        write_atomically(note, json.dumps(known))
+        recorded = {"url_sha256": _url_sha256(url), "version": _version(response)}
+        write_atomically(note, json.dumps(recorded))
         while chunk := response.read(CHUNK):
             file.write(chunk)
             done += len(chunk)

@@ -70,7 +70,7 @@ def obtain(
         `fetch.fetch`.
 
     Raises:
-      InputError: it cannot be had, is not what it should be, or another download is running.
+      InputError: it cannot be obtained, is not what it should be, or another download is running.
     """
     target = place(archive, root)
     with _alone(root):
