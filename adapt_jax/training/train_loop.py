@@ -35,6 +35,7 @@ def make_loop(
       shard: function that constrains the batch's indices to be split over the devices.
     """
     per_epoch = steps_per_epoch(num_images, batch_size)
+    step = jax.jit(step, inline=True)  # traced once, for its shapes and for the loop
 
     def loop(state: TrainState, images, labels, count):
         order = epoch_order(state.key, state.step // per_epoch, num_images)
