@@ -2,6 +2,7 @@
 
     python -m adapt_jax.predict --workdir=runs/mine [--detector=knn?k=50] IMAGE|DIR...
         [--tpr=0.95 | --alpha=0.05 | --fdr=0.1] [--format=csv]
+    python -m adapt_jax.predict --workdir=runs/adaneg --stream=DIR [--explain] [IMAGE|DIR...]
 
 Needs an evaluated run, and none of its images: the detector is fitted on the cached outputs of the
 training set. An export (`adapt_jax.export`) will do as well, and brings its detector with it.
@@ -11,10 +12,17 @@ conformal p-values; --fdr decides about all images together, so that at most tha
 called OOD is expected to be ID. Lines go to stdout in the order of the arguments; what is promised
 and a summary go to stderr. An image that cannot be read has "error" in place of the rest and makes
 the exit code 2, after all others are done.
+
+Of a zero-shot run with AdaNeg or TANL, --stream names the folder of a stream, which goes on where
+it was stopped: the detector remembers images, so that order and batches matter. Where no image is
+named, paths are read from standard input, one per line; a batch is scored when it is full, at an
+empty line and at the end. --explain adds what decided each score: words and remembered images.
 """
 
+import contextlib
 import csv
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +32,10 @@ import numpy as np
 from absl import flags
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import decode
 from adapt_jax.data.formats import folders
 from adapt_jax.inference import pipeline
-from adapt_jax.inference.pipeline import BLOCK, Pipeline
+from adapt_jax.inference.live_stream import Stream
+from adapt_jax.inference.ready import BLOCK, Ready
 from adapt_jax.metrics import conformal
 from adapt_jax.runtime import cli
 
@@ -38,41 +46,83 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def lines(ready: Pipeline, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, Any]]:
+def lines(ready: Ready, paths: Sequence[pathlib.Path]) -> Iterator[dict[str, Any]]:
     """One record per image, in order; what could not be read has "error" in it."""
-    detector = ready.detector
     for start in range(0, len(paths), BLOCK):
-        block_paths, decoded = paths[start : start + BLOCK], {}
-        records: list[dict[str, Any]] = [{"image": str(p)} for p in block_paths]
-        for i, path in enumerate(block_paths):
-            try:
-                decoded[i] = decode.read(path, *ready.square)
-            except (InputError, OSError) as e:
-                records[i]["error"] = str(e)
-        if decoded:
-            outputs = ready.outputs(np.stack(list(decoded.values())))
-            scores, classes = detector.score(outputs), detector.classify(outputs)
-            for row, i in enumerate(decoded):
-                records[i] |= {
-                    "score": float(scores[row]),
-                    "in_distribution": bool(scores[row] >= ready.threshold),
-                    "threshold": ready.threshold,
-                    "detector": detector.spec.text,
-                }
-                if ready.alpha is not None:
-                    p_value = conformal.p_values(detector.calibration, scores[row])
-                    records[i]["p_value"] = float(p_value)
-                if classes is not None:
-                    records[i] |= {
-                        "class": int(classes[row]),
-                        "class_name": ready.facts["class_names"][classes[row]],
-                        "class_by": detector.by,
-                    }
-        yield from records
+        yield from _records(ready, paths[start : start + BLOCK])
+
+
+def streamed(
+    ready: Ready, stream: Stream, batches: Iterable[Sequence[pathlib.Path]], explain: bool
+) -> Iterator[dict[str, Any]]:
+    """The same from a stream, batch after batch.
+
+    Args:
+      ready: what embeds images.
+      stream: where they are scored.
+      batches: of at most `stream.batch_size` images.
+      explain: whether records say "because", see `Stream.explain`.
+    """
+    for paths in batches:
+        yield from _records(ready, paths, stream, explain)
+
+
+def _records(
+    ready: Ready, paths: Sequence[pathlib.Path], stream: Stream | None = None, explain: bool = False
+) -> list[dict[str, Any]]:
+    """The records of images that are scored together."""
+    records: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
+    decoded = {}
+    for i, path in enumerate(paths):
+        try:
+            decoded[i] = ready.read(path)
+        except (InputError, OSError) as e:
+            records[i]["error"] = str(e)
+    if not decoded:
+        return records
+    outputs, by = ready.outputs(np.stack(list(decoded.values()))), stream or ready
+    detector = by.detector
+    if stream is None:
+        scores = detector.score(outputs)
+    else:
+        scores = stream.score_embeddings(outputs.features, [records[i]["image"] for i in decoded])
+    classes = detector.classify(outputs)
+    because = stream.explain(outputs.features) if stream is not None and explain else None
+    for row, i in enumerate(decoded):
+        records[i] |= {
+            "score": float(scores[row]),
+            "in_distribution": bool(scores[row] >= by.threshold),
+            "threshold": by.threshold,
+            "detector": detector.spec.text,
+        }
+        if by.alpha is not None:
+            p_value = conformal.p_values(detector.calibration, scores[row])
+            records[i]["p_value"] = float(p_value)
+        if classes is not None:
+            records[i] |= {
+                "class": int(classes[row]),
+                "class_name": ready.facts["class_names"][classes[row]],
+                "class_by": detector.by,
+            }
+        if because is not None:
+            records[i]["because"] = because[row]
+    return records
+
+
+def batched(paths: Iterable[str], size: int) -> Iterator[list[pathlib.Path]]:
+    """Lines of paths as batches: a full one, what came before an empty line, and the rest."""
+    waiting: list[pathlib.Path] = []
+    for line in (line.rstrip("\r\n") for line in paths):
+        waiting += [pathlib.Path(line).expanduser()] if line else []
+        if waiting and (len(waiting) == size or not line):
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
 
 
 def discoveries(
-    ready: Pipeline, records: Iterable[dict[str, Any]], rate: float
+    ready: Ready, records: Iterable[dict[str, Any]], rate: float
 ) -> list[dict[str, Any]]:
     """The records of a batch, decided together by Benjamini and Hochberg's procedure.
 
@@ -91,7 +141,7 @@ def discoveries(
     return records
 
 
-def promise(ready: Pipeline, rate: float | None = None) -> str:
+def promise(ready: Ready | Stream, rate: float | None = None) -> str:
     """What a decision is worth, in one line; `rate` is that of `discoveries`."""
     detector, size = ready.detector.spec.text, len(ready.detector.calibration)
     on = f"calibrated on {ready.detector.calibrated_on}"
@@ -112,6 +162,12 @@ def promise(ready: Pipeline, rate: float | None = None) -> str:
         f"{100 * bound.mean:.2f} % are rejected on average, and with {100 * bound.confidence:g} % "
         f"confidence at most {100 * bound.bound:.2f} %; {on}"
     )
+
+
+def status(stream: Stream) -> str:
+    """How much a stream has seen and remembers, in one line."""
+    kept = ", ".join(f"{count:,} {what}" for what, count in stream.remembers().items())
+    return f"{stream.folder}: {stream.seen:,} images seen; remembers {kept or 'nothing'}"
 
 
 def show(records: Iterable[dict[str, Any]], kind: str) -> dict[str, int]:
@@ -154,6 +210,23 @@ def expand(arguments: Sequence[str]) -> list[pathlib.Path]:
     return paths
 
 
+def _check_flags(tpr, alpha, rate, kind: str, stream: str, explain: bool) -> None:
+    """Raises InputError for flags that contradict each other or have no effect."""
+    if sum(value is not None for value in (tpr, alpha, rate)) > 1:
+        raise InputError("--tpr, --alpha and --fdr are three ways to decide; give one")
+    if rate is not None:
+        conformal.check_share("--fdr", rate)
+    if kind not in FORMATS:
+        raise InputError(f"--format is {' or '.join(FORMATS)}, not {kind!r}")
+    if stream and (alpha is not None or rate is not None):
+        raise InputError(
+            "--alpha and --fdr promise something about images that do not depend on each other; "
+            "the scores of a stream do, give --tpr"
+        )
+    if explain and (not stream or kind != "json"):
+        raise InputError("--explain needs --stream, and --format=json")
+
+
 if __name__ == "__main__":
     WORKDIR = flags.DEFINE_string("workdir", None, "Folder of an evaluated run, or an export.")
     DETECTOR = flags.DEFINE_string("detector", "", "E.g. knn?k=50; the run's first by default.")
@@ -162,24 +235,33 @@ if __name__ == "__main__":
     FDR = flags.DEFINE_float("fdr", None, "Largest false discovery rate among all images given.")
     FORMAT = flags.DEFINE_string("format", "json", f"How images are printed: {', '.join(FORMATS)}.")
 
+    STREAM = flags.DEFINE_string("stream", "", "Folder of a stream, of a zero-shot run.")
+    EXPLAIN = flags.DEFINE_bool("explain", False, "Say what decided each score of a stream.")
+
     def main(arguments: list[str]) -> None:
         """Predicts; exits with 2 if an image could not be read."""
         rate = FDR.value
-        if sum(value is not None for value in (TPR.value, ALPHA.value, rate)) > 1:
-            raise InputError("--tpr, --alpha and --fdr are three ways to decide; give one")
-        if rate is not None:
-            conformal.check_share("--fdr", rate)
-        if FORMAT.value not in FORMATS:
-            raise InputError(f"--format is {' or '.join(FORMATS)}, not {FORMAT.value!r}")
-        paths = expand(arguments)
+        _check_flags(TPR.value, ALPHA.value, rate, FORMAT.value, STREAM.value, EXPLAIN.value)
+        paths = [] if STREAM.value and not arguments else expand(arguments)
         ready = pipeline.load(WORKDIR.value or "", DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value)
-        print(promise(ready, rate), file=sys.stderr)
-        scored = lines(ready, paths)
-        records = scored if rate is None else discoveries(ready, scored, rate)
-        counts = show(records, FORMAT.value)
+        with contextlib.ExitStack() as held:
+            stream = None
+            if STREAM.value:
+                stream = held.enter_context(ready.stream(STREAM.value))
+                size = stream.batch_size
+                names = map(str, paths) if arguments else map(os.fsdecode, sys.stdin.buffer)
+                records = streamed(ready, stream, batched(names, size), EXPLAIN.value)
+            else:
+                scored = lines(ready, paths)
+                records = scored if rate is None else discoveries(ready, scored, rate)
+            print(promise(stream or ready, rate), file=sys.stderr)
+            counts = show(records, FORMAT.value)
+            if stream is not None:
+                print(status(stream), file=sys.stderr)
+        total = sum(counts.values())
         named = ", ".join(f"{count} {what}" for what, count in counts.items())
-        print(f"{len(paths)} images: {named}", file=sys.stderr)
+        print(f"{total} images: {named}", file=sys.stderr)
         if counts["unreadable"]:
-            raise InputError(f"{counts['unreadable']} of {len(paths)} images could not be read")
+            raise InputError(f"{counts['unreadable']} of {total} images could not be read")
 
     cli.run(main, arguments=True)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,25 +17,28 @@ Images: TypeAlias = OneImage | Sequence[OneImage]
 CHANNELS = (1, 3, 4)
 
 
-def blocks(images: Images, size: int, resize: int | str | None) -> Iterator[np.ndarray]:
+def blocks(
+    images: Images, size: int, cut: Callable[[Image.Image], np.ndarray]
+) -> Iterator[np.ndarray]:
     """Reads images in blocks of (n, size, size, 3) uint8, in order, as files are read.
 
     Args:
       images: one image or several: a path, a PIL image, a uint8 array (H, W) or (H, W, C) of any
         size with C of 1, 3 (RGB) or 4 channels (RGB and alpha, which is dropped); a list of these;
         or a uint8 array (N, H, W, C).
-      size, resize: size of the squares and rule for resizing, as in `data.decode.fit`.
+      size: side of the squares.
+      cut: an opened image -> (size, size, 3) uint8, such as `data.decode.fit` with a size.
 
     Raises:
       InputError: there is no image, or one cannot be used; it is named.
     """
-    listed = _listed(images)
-    if not listed:
+    chosen = listed(images)
+    if not chosen:
         raise InputError("no image given; give paths, PIL images or uint8 arrays")
-    names = [_name(image, i) for i, image in enumerate(listed)]
-    listed = [_checked(image, name) for image, name in zip(listed, names)]
-    every = np.arange(len(listed))
-    return decode.blocks(lambda i: _opened(listed[i]), names, every, size, resize=resize)
+    names = names_of(chosen)
+    chosen = [_checked(image, name) for image, name in zip(chosen, names)]
+    every = np.arange(len(chosen))
+    return decode.blocks(lambda i: _opened(chosen[i]), names, every, size, transform=cut)
 
 
 def check_squares(images: np.ndarray, size: int) -> None:
@@ -56,7 +59,8 @@ def check_squares(images: np.ndarray, size: int) -> None:
         )
 
 
-def _listed(images: Images) -> list[Any]:
+def listed(images: Images) -> list[Any]:
+    """One image or several, as a list."""
     if isinstance(images, (str, os.PathLike, Image.Image)):
         return [images]
     if hasattr(images, "__array__"):
@@ -68,8 +72,11 @@ def _listed(images: Images) -> list[Any]:
         return [images]
 
 
-def _name(image: Any, index: int) -> str:
-    return str(image) if isinstance(image, (str, os.PathLike)) else f"number {index}"
+def names_of(images: Sequence[Any]) -> list[str]:
+    """What messages call each image of a list: its path, or its number."""
+    return [
+        str(x) if isinstance(x, (str, os.PathLike)) else f"number {i}" for i, x in enumerate(images)
+    ]
 
 
 def _checked(image: Any, name: str) -> OneImage:
@@ -100,10 +107,10 @@ def _checked(image: Any, name: str) -> OneImage:
     )
 
 
-def _opened(image: OneImage) -> Image.Image | np.ndarray:
+def _opened(image: OneImage) -> Image.Image:
     """An image that reading may change and close."""
     if isinstance(image, (str, os.PathLike)):
         return opened(image)
     if isinstance(image, Image.Image):
         return image.copy()
-    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    return Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image)

@@ -80,7 +80,7 @@ def export(
     report_progress("comparing the scorer with the package")
     difference = export_scorer.compare(program, ready)
     weights = named.flatten(**ready.variables, method=ready.method_state)
-    data = dict(ready.facts) | {"image_size": ready.square[0], "resize": ready.square[1]}
+    data = dict(ready.facts) | {"image_size": ready.size, "resize": ready.resize}
     report_progress(f"writing {target}")
     with _written(target) as folder:
         _write_json(folder / bundle.CONFIG, ready.config.to_dict())

@@ -3,9 +3,11 @@
 From the folder of an evaluated run, or from an export of one.
 """
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -15,13 +17,19 @@ from adapt_jax.config import completed
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
-from adapt_jax.data import augment, given, sources
-from adapt_jax.data.given import Images
+from adapt_jax.data import augment, decode, given, sources
 from adapt_jax.data.set_names import ID
 from adapt_jax.detectors import Head, ImageDetector, Outputs
 from adapt_jax.experiment import record
-from adapt_jax.inference import calibrated, feature_cache, forward, outputs
-from adapt_jax.inference.calibrated import CalibratedDetector
+from adapt_jax.inference import (
+    calibrated,
+    feature_cache,
+    forward,
+    outputs,
+    zero_shot_files,
+    zero_shot_pipeline,
+)
+from adapt_jax.inference.ready import BLOCK, Ready
 from adapt_jax.inference.restore import restore
 from adapt_jax.metrics import conformal
 from adapt_jax.models import wrapped
@@ -29,58 +37,26 @@ from adapt_jax.models.base import Model
 from adapt_jax.models.wrapped import Wrapped
 from adapt_jax.workdir import bundle, checkpoints
 
-BLOCK = 256  # images scored together
 
-
-class Pipeline(NamedTuple):
-    """A trained network and a calibrated detector: what `adapt_jax.load` returns.
-
-    `embed`, `score` and `decide` take images as they are, see `data.given.blocks`: one or several
-    paths, PIL images or uint8 arrays of any size, treated as `python -m adapt_jax.predict` treats
-    files.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pipeline(Ready):
+    """A trained network and a calibrated detector: what `adapt_jax.load` returns of a trained run.
 
     config: of the run, its `model.dtype` that of the last evaluation.
-    facts: what data.json says of its training images.
-    square: how `data.decode.read` cuts images: (size, resize).
-    outputs: images (N, S, S, 3) uint8, cut already -> what detectors score; N is any number.
-    model, normalize, variables: the same in parts; normalize(images) is what model.apply takes, and
-    variables are on the host.
-    method_state, step, checkpoint: of the training state; checkpoint is the SHA-256 of variables.
-    detector: fitted and calibrated.
-    threshold: scores from there on are in-distribution; it keeps the share `tpr` of held-out ID
-    images, unless it has the conformal level `alpha`.
+    resize: as in `data.decode.fit`, how images are cut.
+    model, normalize, variables: the network in parts; normalize(images) is what model.apply takes,
+    and variables are on the host.
+    method_state, step, checkpoint: of the training state; checkpoint is the digest of variables.
     """
 
     config: ConfigDict
-    facts: Mapping[str, Any]
-    square: tuple[int, int | str | None]
-    outputs: Callable[[np.ndarray], Outputs]
+    resize: int | str | None
     model: Model
     normalize: Callable
     variables: Any
     method_state: Any
     step: int
     checkpoint: str
-    detector: CalibratedDetector
-    threshold: float
-    tpr: float
-    alpha: float | None = None
-
-    def embed(self, images: Images) -> Outputs:
-        """What the network says about N images: features (N, D), logits (N, C) or None.
-
-        Raises:
-          InputError: an image cannot be used; it is named.
-        """
-        return outputs.joined([self.outputs(b) for b in given.blocks(images, *self.square)])
-
-    def score(self, images: Images) -> np.ndarray:
-        """Scores (N,) float32 of N images; larger means more in-distribution. Raises as `embed`."""
-        return self.detector.score(self.embed(images))
-
-    def decide(self, images: Images) -> np.ndarray:
-        """Whether each of N images is in-distribution: (N,) bool. Raises as `embed`."""
-        return self.score(images) >= self.threshold
 
 
 def load(
@@ -90,19 +66,22 @@ def load(
     tpr: float | None = None,
     alpha: float | None = None,
     model: Wrapped | None = None,
-) -> Pipeline:
-    """Restores a run or an export, with a detector that is fitted and calibrated.
+) -> Ready:
+    """Restores a run, a zero-shot run or an export, with a detector that is fitted and calibrated.
 
     Args:
-      workdir: folder of an evaluated run, or of an export.
-      detector: spec string such as "knn?k=50"; by default the export's, or the first of the run's.
+      workdir: of an evaluated run, a zero-shot run, or an export.
+      detector: e.g. "knn?k=50"; by default the export's, or the first of the run's.
       tpr: share of held-out ID images the threshold keeps; by default the export's, or 0.95.
       alpha: largest share of new ID images that may be rejected, given instead of `tpr`.
       model: network of the evaluation, if it was given as an object and not by name.
 
+    Returns:
+      A `Pipeline`, or of a zero-shot run a `ZeroShotPipeline`.
+
     Raises:
-      InputError: neither is there, the run was not evaluated, the detector does not fit, or there
-        are too few held-out images for this alpha.
+      InputError: none of these is there, the run was not evaluated, the detector does not fit, or
+        there are too few held-out images for this alpha.
     """
     if tpr is not None:
         calibrated.check_tpr(tpr)
@@ -116,13 +95,9 @@ def load(
     packed = bundle.is_export(path)
     if packed:
         bundle.verify(path)
-    run_config = checkpoints.recall_config(path)
-    if "clip" in run_config:
-        raise InputError(
-            f"{path} is a zero-shot run, which keeps no detector for other images; score them with "
-            "python -m adapt_jax.zero_shot, their folder among its OOD sets"
-        )
-    config = completed(run_config)
+    if zero_shot_files.is_run(path):
+        return zero_shot_pipeline.load(path, detector, tpr=tpr, alpha=alpha)
+    config = completed(checkpoints.recall_config(path))
     facts = checkpoints.recall_data(path)
     if "mean" not in facts:
         raise InputError(f"{path} does not say how images are normalised; evaluate the run again")
@@ -161,7 +136,9 @@ def load(
     return Pipeline(
         config=config,
         facts=facts,
-        square=(config.image_size, resize),
+        size=config.image_size,
+        resize=resize,
+        cut=partial(decode.fit, size=config.image_size, resize=resize),
         outputs=outputs_of,
         model=parts.model,
         normalize=normalize,

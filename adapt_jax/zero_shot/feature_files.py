@@ -12,14 +12,12 @@ normalised. Pickled arrays are not read.
 import pathlib
 from typing import NamedTuple
 
-import numpy as np
-
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import classes, feature_folders
 from adapt_jax.data.set_names import ID, id_side
-from adapt_jax.zero_shot.encoder import unit
+from adapt_jax.inference.clip_encoder import unit
+from adapt_jax.inference.zero_shot_files import Text
 from adapt_jax.zero_shot.image_features import ImageSet
-from adapt_jax.zero_shot.text_features import Text
 from adapt_jax.zero_shot_detectors import TextBank
 
 
@@ -29,21 +27,21 @@ class Embeddings(NamedTuple):
     text: the text bank.
     sets: every set by name, "id" first.
     groups: the group of every set but "id".
-    noise: embeddings (N, D) of noise images, None where there is no noise.npz.
+    noise: the noise images as a set, None where there is no noise.npz.
     label_rules: how the labels of each ID set were matched with the classes, see `data.classes`.
     """
 
     text: Text
     sets: dict[str, ImageSet]
     groups: dict[str, str]
-    noise: np.ndarray | None
+    noise: ImageSet | None
     label_rules: dict[str, str]
 
     def sha256(self) -> str:
         """SHA-256 of all embeddings: what stands in for that of a network."""
         noise = () if self.noise is None else (self.noise,)
-        sets = (found.embeddings for found in self.sets.values())
-        return feature_folders.sha256(("", rows) for rows in (*self.text.bank, *noise, *sets))
+        rows = (*self.text.bank, *(found.embeddings for found in (*noise, *self.sets.values())))
+        return feature_folders.sha256(("", found) for found in rows)
 
 
 def load(folder: str, *, full_spectrum: bool) -> Embeddings:
@@ -62,7 +60,7 @@ def load(folder: str, *, full_spectrum: bool) -> Embeddings:
     groups = files.evaluated(full_spectrum)
     sets = {name: _images(files.paths[name], width) for name in (ID, *groups)}
     file = pathlib.Path(folder).expanduser() / "noise.npz"
-    noise = _images(file, width).embeddings if file.is_file() else None
+    noise = _images(file, width) if file.is_file() else None
     own, rules = classes.numbered(len(text.class_names), "the text bank"), {}
     for name in id_side(groups):
         place, labels = str(files.paths[name]), sets[name].labels

@@ -16,29 +16,33 @@ from adapt_jax import clip
 from adapt_jax.clip.preprocess import VARIANTS
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.file_names import encoded
-from adapt_jax.data import classes, decode, sources, suites
+from adapt_jax.data import classes, decode, feature_folders, sources, suites
 from adapt_jax.data.base import note
 from adapt_jax.data.classes import Classes
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
+from adapt_jax.inference.clip_encoder import Encoder
+from adapt_jax.inference.zero_shot_files import NOISE
 from adapt_jax.text_bank import class_names
 from adapt_jax.zero_shot import noise_images
-from adapt_jax.zero_shot.encoder import Encoder
 
 DATA = "data"  # class_names that come with test_data
+FEATURES = "features"  # the folder in that of a run
 
 
 class ImageSet(NamedTuple):
     """A set as zero-shot detectors see it.
 
     embeddings (N, D) unit rows; labels (N,) int32 or None; names, one per image; `images(i)` is
-    image i for the report, None where there are only embeddings.
+    image i for the report, None where there are only embeddings; file that keeps the embeddings of
+    the whole set, relative to the job's folder, "" where none does.
     """
 
     embeddings: np.ndarray
     labels: np.ndarray | None
     names: tuple[str, ...]
     images: Callable[[int], np.ndarray] | None = None
+    file: str = ""
 
     def take(self, indices: np.ndarray) -> "ImageSet":
         """Some of the images."""
@@ -47,6 +51,7 @@ class ImageSet(NamedTuple):
             None if self.labels is None else self.labels[indices],
             tuple(self.names[i] for i in indices),
             None if self.images is None else lambda i: self.images(indices[i]),
+            self.file,
         )
 
 
@@ -286,15 +291,16 @@ def embed(
             rows = encoder.images(stream.blocks(), count, batch_size, name, profile)
             return {"embeddings": rows}
 
-        path = feature_cache.path_of(pathlib.Path(workdir) / "features", name, key)
-        images = _Images(stream, stream.labels)
-        arrays = feature_cache.cached(path, key, images, run, anew=profile is not None)
-        sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image)
+        path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, name, key)
+        found = _Images(stream, stream.labels)
+        arrays = feature_cache.cached(path, key, found, run, anew=profile is not None)
+        file = f"{FEATURES}/{path.name}"
+        sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image, file)
     return sets
 
 
-def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> np.ndarray:
-    """Embeddings of TANL's noise images (15, D), from WORKDIR/features or network.
+def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> ImageSet:
+    """TANL's 15 noise images as a set, from WORKDIR/features or network.
 
     Args:
       encoder: the CLIP encoder.
@@ -307,5 +313,16 @@ def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> np.
     def run(images):
         return {"embeddings": encoder.images([images], len(images), batch_size, "noise")}
 
-    path = feature_cache.path_of(pathlib.Path(workdir) / "features", "noise", key)
-    return feature_cache.cached(path, key, _Images(images, None), run)["embeddings"]
+    path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, NOISE, key)
+    arrays = feature_cache.cached(path, key, _Images(images, None), run)
+    names = tuple(map(str, range(len(images))))
+    return ImageSet(arrays["embeddings"], None, names, file=f"{FEATURES}/{path.name}")
+
+
+def kept(name: str, found: ImageSet, workdir: pathlib.Path) -> ImageSet:
+    """A set whose embeddings were made elsewhere, with a copy of them in WORKDIR/features."""
+    key = feature_folders.sha256([(name, found.embeddings)])
+    path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, name, key)
+    content = {"embeddings": found.embeddings}
+    feature_cache.cached(path, key, _Images(None, found.labels), lambda images: content)
+    return found._replace(file=f"{FEATURES}/{path.name}")

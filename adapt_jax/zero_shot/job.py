@@ -23,14 +23,15 @@ from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID
+from adapt_jax.inference import clip_encoder, zero_shot_files
+from adapt_jax.inference.zero_shot_files import NOISE, Text
 from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.workdir import folders
-from adapt_jax.zero_shot import encoder, feature_files, image_features, plan, scoring, text_features
+from adapt_jax.zero_shot import feature_files, image_features, plan, scoring, text_features
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.scoring import Task
-from adapt_jax.zero_shot.text_features import Text
 
 
 def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
@@ -57,7 +58,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             path = _prepare(workdir, held)
         report_progress = _begin(path, console, held)
         with processes.together():
-            encode = encoder.load(wanted.clip, sharding.make_mesh(), report_progress)
+            encode = clip_encoder.load(wanted.clip, sharding.make_mesh(), report_progress)
             transform = image_features.cut(wanted.preprocessing, encode.model)
             opened, groups = image_features.open_sets(wanted.suite, transform, printer)
             names, opened, rules = image_features.labelled(
@@ -85,9 +86,9 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             text = text_features.build(words, encode, wanted.text_batch_size, path)
             with profiled as profile:
                 sets = image_features.embed(opened, transform, encode, size, path, profile)
-            noise = None
+            kept = dict(sets)
             if any(spec.make().starts_from_noise for spec in settings.specs):
-                noise = image_features.embed_noise(encode, size, path)
+                kept[NOISE] = image_features.embed_noise(encode, size, path)
         except InputError as e:
             processes.leave_alone(e)
             raise
@@ -104,8 +105,13 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
             "label_rules": rules,
             "unreadable_images": {k: s.skipped for k, s in opened.items() if s.skipped},
         }
-        task = Task(text.bank, sets, groups, settings.stream, noise)
-        return _finish(settings, path, task, text, facts, console, report_progress)
+        task = Task(text.bank, sets, groups, settings.stream, _rows(kept.get(NOISE)))
+        record = _record(settings, facts, groups, kept) | {
+            "clip": wanted.clip.located()._asdict(),
+            "preprocess": transform.keywords,
+            "image_batch_size": size,
+        }
+        return _finish(settings, path, task, text, facts, record, console, report_progress)
 
 
 def from_features(config, folder: str, workdir: str, *, given: Collection[str] = ()) -> dict:
@@ -150,7 +156,12 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
             "label_rules": label_rules,
         }
         ood = ",".join(f"{group}/{name}" for name, group in groups.items())
-        task = Task(text.bank, sets, groups, settings.stream, noise)
+        task = Task(text.bank, sets, groups, settings.stream, _rows(noise))
+        wanted = {ID: sets[ID]} if noise is None else {ID: sets[ID], NOISE: noise}
+        kept = {name: image_features.kept(name, found, path) for name, found in wanted.items()}
+        record = _record(settings, facts, groups, kept) | {"clip": None}
+        if processes.is_main():
+            zero_shot_files.save_text(path, text)
         with profiling.calls(
             settings.profiled,
             path / "profile",
@@ -162,7 +173,9 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
             images=settings.stream.batch_size,
         ) as profile:
             settings = settings._replace(config={**settings.config, "ood": ood})
-            return _finish(settings, path, task, text, facts, console, report_progress, profile)
+            return _finish(
+                settings, path, task, text, facts, record, console, report_progress, profile
+            )
 
 
 def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
@@ -171,6 +184,8 @@ def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
     if (path / "config.json").exists():
         raise InputError(f"{path} holds a training run; give zero_shot a folder of its own")
     held.enter_context(folders.locked(path))
+    if processes.is_main():
+        (path / zero_shot_files.RECORD).unlink(missing_ok=True)  # until this run has finished
     return path
 
 
@@ -189,12 +204,31 @@ def _bank_size(words: text_features.Words) -> str:
     )
 
 
+def _rows(noise: ImageSet | None) -> np.ndarray | None:
+    return None if noise is None else noise.embeddings
+
+
+def _record(
+    settings: plan.Scoring, facts: Mapping, groups: Mapping[str, str], kept: Mapping[str, ImageSet]
+) -> dict:
+    """What `zero_shot_files.read` returns of this run, but for what is about images."""
+    return {
+        "checkpoint_sha256": facts["checkpoint_sha256"],
+        "id": facts["id"],
+        "groups": dict(groups),
+        "detectors": settings.config["detectors"],
+        "batch_size": settings.stream.batch_size,
+        "embeddings": {name: found.file for name, found in kept.items()},
+    }
+
+
 def _finish(
     settings: plan.Scoring,
-    path,
+    path: pathlib.Path,
     task: Task,
     text: Text,
     facts: Mapping,
+    record: Mapping,
     console,
     report_progress,
     profile=None,
@@ -216,8 +250,10 @@ def _finish(
     report_progress("results")
     if processes.is_main():
         with replacing.whole_folder(path / "predictions") as folder:
-            for name, embedding_set in task.sets.items():
-                _save_predictions(folder / f"{name}.csv", embedding_set, text, *predicted[name])
+            for name, found in task.sets.items():
+                _save_predictions(folder / f"{name}.csv", found, text, *predicted[name])
+        files = (zero_shot_files.TEXT, *record["embeddings"].values())
+        zero_shot_files.write(path, record, files)
     evaluation = Evaluation(
         title=f"zero-shot with {facts['model']}",
         config=settings.config,

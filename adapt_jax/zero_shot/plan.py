@@ -11,8 +11,8 @@ from adapt_jax.config.unused import Reasons
 from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams, suites
 from adapt_jax.data.classes import Classes
+from adapt_jax.inference.clip_encoder import Source
 from adapt_jax.zero_shot import image_features, text_features
-from adapt_jax.zero_shot.encoder import Source
 
 # Fields that make embeddings, which --from_features brings.
 ELSEWHERE = dict.fromkeys(

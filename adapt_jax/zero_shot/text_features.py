@@ -6,7 +6,6 @@ it; `negatives.csv` names the chosen words.
 """
 
 import hashlib
-import io
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -16,10 +15,11 @@ import numpy as np
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
-from adapt_jax.inference import feature_cache
+from adapt_jax.inference import feature_cache, zero_shot_files
+from adapt_jax.inference.clip_encoder import Encoder
+from adapt_jax.inference.zero_shot_files import Text
 from adapt_jax.runtime import processes
 from adapt_jax.text_bank import Corpus, corpus, phrases, prompts
-from adapt_jax.zero_shot.encoder import Encoder
 from adapt_jax.zero_shot_detectors import TextBank, mine_negatives
 
 NOUN, ADJECTIVE = "noun", "adjective"
@@ -68,14 +68,6 @@ class Words(NamedTuple):
     counts: dict[str, int]
     mining: Mining
     source: str = ""
-
-
-class Text(NamedTuple):
-    """A bank with what its rows are called; `negatives` is () where that is not known."""
-
-    bank: TextBank
-    class_names: tuple[str, ...]
-    negatives: tuple[str, ...] = ()
 
 
 class _Sentences(NamedTuple):
@@ -195,7 +187,9 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
         table += _table(names, kind, found[kept], labels, words.class_names, settings)
     text = Text(TextBank(labels, np.concatenate(rows)), words.class_names, tuple(mined))
     if processes.is_main():
-        _save(folder, text, table)
+        zero_shot_files.save_text(pathlib.Path(workdir), text)
+        lines = csv_text(table, ["word", "kind", "similarity", "nearest_label", "cosine"])
+        write_atomically(folder / "negatives.csv", lines)
     return text
 
 
@@ -220,17 +214,3 @@ def _table(names, kind, rows, labels, class_names, settings) -> list[dict]:
                 }
             )
     return table
-
-
-def _save(folder: pathlib.Path, text: Text, table: list[dict]) -> None:
-    content = io.BytesIO()
-    np.savez(
-        content,
-        labels=text.bank.labels,
-        negatives=text.bank.negatives,
-        class_names=np.array(text.class_names, np.str_),
-        words=np.array(text.negatives, np.str_),
-    )
-    write_atomically(folder / "text.npz", content.getvalue())
-    lines = csv_text(table, ["word", "kind", "similarity", "nearest_label", "cosine"])
-    write_atomically(folder / "negatives.csv", lines)

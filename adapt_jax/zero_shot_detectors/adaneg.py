@@ -19,7 +19,14 @@ from adapt_jax.core import grouping
 from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, matmul
 from adapt_jax.core.checks import fraction, non_negative, one_of, positive, positive_int
 from adapt_jax.zero_shot_detectors import id_share_window
-from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
+from adapt_jax.zero_shot_detectors.base import (
+    Insight,
+    StreamDetector,
+    TextBank,
+    bank_of,
+    cosines,
+    images_of,
+)
 from adapt_jax.zero_shot_detectors.memory import Memory, empty, write
 from adapt_jax.zero_shot_detectors.ring import Ring
 
@@ -114,6 +121,19 @@ def make(
             window=id_share_window.start() if adaptive_gap else None,
         )
 
+    def cosine_of(state: AdaNegState, images: jax.Array) -> jax.Array:
+        return jnp.concatenate([cosines(texts, images) for texts in state.bank])  # (C, B)
+
+    def adapt(state: AdaNegState, cosine: jax.Array, images: jax.Array) -> jax.Array:
+        """The images' cosines with the proxies (C, B)."""
+        if proxy == "task":
+            return cosines(state.proxies, images)
+        return _sample_cosines(cosine, state.memory, state.gram, images, sharpness)
+
+    def logits_of(state: AdaNegState, images: jax.Array) -> jax.Array:
+        cosine = cosine_of(state, images)
+        return logit_scale * (cosine if score == "static" else adapt(state, cosine, images))
+
     def select(static: jax.Array, window, valid: jax.Array):
         """static (B,) -> confidently ID (B,), confidently OOD (B,), new window."""
         high: jax.Array | float = threshold + gap * (1 - threshold)
@@ -133,7 +153,7 @@ def make(
     ) -> tuple[jax.Array, AdaNegState]:
         images = images_of(images, valid, state.bank)
         share = partial(_id_share, labels=len(state.bank.labels), groups=state.groups)
-        cosine = jnp.concatenate([cosines(texts, images) for texts in state.bank])  # (C, B)
+        cosine = cosine_of(state, images)
         logits = logit_scale * cosine
         static = share(logits)
 
@@ -144,16 +164,26 @@ def make(
 
         if score == "static":
             return static, state
-        if proxy == "task":
-            adapted = cosines(state.proxies, images)
-        else:
-            adapted = _sample_cosines(cosine, memory, state.gram, images, sharpness)
-        adaptive = share(logit_scale * adapted)
+        adaptive = share(logit_scale * adapt(state, cosine, images))
         if score == "adaptive":
             return adaptive, state
         return adaptive * static if score == "multiply" else adaptive + weight * static, state
 
-    return StreamDetector(init, step)
+    return StreamDetector(init, step, Insight(logits_of, _remembers, _stored))
+
+
+def _remembers(state: AdaNegState) -> dict[str, jax.Array]:
+    counts, labels = state.memory.count, len(state.bank.labels)
+    return {
+        "images of labels": jnp.sum(counts[:labels]),
+        "images of negatives": jnp.sum(counts[labels:]),
+        "labels with images": jnp.sum(counts[:labels] > 0),
+        "negatives with images": jnp.sum(counts[labels:] > 0),
+    }
+
+
+def _stored(state: AdaNegState, classes: jax.Array) -> jax.Array:
+    return state.memory.images[classes]
 
 
 def _id_share(logits: jax.Array, labels: int, groups: jax.Array) -> jax.Array:

@@ -22,6 +22,21 @@ class TextBank(NamedTuple):
     negatives: Array
 
 
+class Insight(NamedTuple):
+    """What a score comes from, for people who ask.
+
+    `logits(state, images (B, D)) -> (C, B)`: of the labels, and after them of the negatives where
+    the detector uses any; the score is made of their softmax, with the state as it is.
+    `remembers(state) -> {"what": ()}`: how much of what a stream has kept; {} where nothing is.
+    `stored(state, classes (K,)) -> (K, S, D)`: embeddings of the images that are kept for classes,
+    numbered as the logits are, zero where a place is free; None for detectors that keep none.
+    """
+
+    logits: Callable[[State, jax.Array], jax.Array]
+    remembers: Callable[[State], dict[str, jax.Array]] = lambda state: {}
+    stored: Callable[[State, jax.Array], jax.Array] | None = None
+
+
 class StreamDetector(NamedTuple):
     """Scores images as they come; larger = more in-distribution, always.
 
@@ -33,12 +48,15 @@ class StreamDetector(NamedTuple):
     and their scores mean nothing. Static detectors return the state unchanged, and then no split of
     the stream into batches changes a score; for adaptive ones order and batch size matter.
 
+    `insight`: what its scores come from.
+
     `starts_from_noise`: whether `init(bank, noise)` takes embeddings of noise images, unit rows
     (N, D), as TANL's does.
     """
 
     init: Callable[..., State]
     step: Callable[[State, jax.Array, jax.Array], tuple[jax.Array, State]]
+    insight: Insight
     starts_from_noise: bool = False
 
     def start(self, bank: TextBank, noise: jax.Array | None = None) -> State:

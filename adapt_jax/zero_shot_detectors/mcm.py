@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from adapt_jax.core.checks import positive
-from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
+from adapt_jax.zero_shot_detectors.base import (
+    Insight,
+    StreamDetector,
+    TextBank,
+    bank_of,
+    cosines,
+    images_of,
+)
 
 
 def make(*, logit_scale: float = 1.0, temperature: float = 1.0) -> StreamDetector:
@@ -23,14 +30,17 @@ def make(*, logit_scale: float = 1.0, temperature: float = 1.0) -> StreamDetecto
     """
     positive(logit_scale=logit_scale, temperature=temperature)
 
+    def scaled(state: TextBank, images: jax.Array) -> jax.Array:
+        return cosines(state.labels, images) * (logit_scale / temperature)
+
     def init(bank: TextBank) -> TextBank:
         return bank_of(bank, "mcm.init")
 
     @jax.jit
     def step(state: TextBank, images: jax.Array, valid: jax.Array) -> tuple[jax.Array, TextBank]:
         images = images_of(images, valid, state)
-        logits = cosines(state.labels, images) * (logit_scale / temperature)
+        logits = scaled(state, images)
         # The largest probability itself: the others relative to it, no logarithm in between.
         return 1 / jnp.sum(jnp.exp(logits - jnp.max(logits, axis=0)[None]), axis=0), state
 
-    return StreamDetector(init, step)
+    return StreamDetector(init, step, Insight(scaled))

@@ -11,7 +11,14 @@ import jax.numpy as jnp
 
 from adapt_jax.core import grouping
 from adapt_jax.core.checks import positive, positive_int
-from adapt_jax.zero_shot_detectors.base import StreamDetector, TextBank, bank_of, cosines, images_of
+from adapt_jax.zero_shot_detectors.base import (
+    Insight,
+    StreamDetector,
+    TextBank,
+    bank_of,
+    cosines,
+    images_of,
+)
 
 
 class NegLabelState(NamedTuple):
@@ -51,14 +58,14 @@ def make(
             bank, jnp.array(grouping.split(len(bank.negatives), groups, group_seed))
         )
 
+    def logits(state: NegLabelState, images: jax.Array) -> list[jax.Array]:
+        return [cosines(texts, images) * (logit_scale / temperature) for texts in state.bank]
+
     @jax.jit
     def step(
         state: NegLabelState, images: jax.Array, valid: jax.Array
     ) -> tuple[jax.Array, NegLabelState]:
-        images = images_of(images, valid, state.bank)
-        labels, negatives = (
-            cosines(texts, images) * (logit_scale / temperature) for texts in state.bank
-        )
+        labels, negatives = logits(state, images_of(images, valid, state.bank))
         return grouping.id_share(labels, negatives, state.groups), state
 
-    return StreamDetector(init, step)
+    return StreamDetector(init, step, Insight(lambda *given: jnp.concatenate(logits(*given))))

@@ -20,6 +20,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.grouping import torch_permutation
 from adapt_jax.zero_shot_detectors import ring
 from adapt_jax.zero_shot_detectors.base import (
+    Insight,
     StreamDetector,
     TextBank,
     bank_of,
@@ -159,7 +160,22 @@ def make(
             scores,
         )
 
-    return StreamDetector(init, step, starts_from_noise=True)
+    def logits_of(state: TanlState, images: jax.Array) -> jax.Array:
+        """Those of the labels and of the negatives that the stream as a whole picks."""
+        labels, negatives = (logit_scale * cosines(texts, images) for texts in state.bank)
+        picked = pick(ring.mean(state.ood_activations) - ring.mean(state.id_activations))
+        left_out = jnp.ones(len(negatives), bool).at[picked].set(False)
+        return jnp.concatenate([labels, jnp.where(left_out[:, None], -jnp.inf, negatives)])
+
+    return StreamDetector(init, step, Insight(logits_of, _remembers), starts_from_noise=True)
+
+
+def _remembers(state: TanlState) -> dict[str, jax.Array]:
+    return {
+        "activations of ID-like images, labels at first": state.id_activations.size,
+        "activations of OOD-like images, noise at first": state.ood_activations.size,
+        "scores": state.scores.size,
+    }
 
 
 class _Logits(NamedTuple):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ SIZE = 8
 
 
 def read(images, resize=None):
-    return np.concatenate(list(given.blocks(images, SIZE, resize)))
+    return np.concatenate(
+        list(given.blocks(images, SIZE, partial(decode.fit, size=SIZE, resize=resize)))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ def test_own_images_from_the_command_line(run, tmp_path):
 def test_the_images_a_threshold_came_from_are_judged_as_it_says(run):
     workdir, found = run
     ready = pipeline.load(workdir, "mahalanobis", tpr=0.9)
-    images = sources.load("digits:test?classes=0-5&limit=120", ready.square[0]).images
+    images = sources.load("digits:test?classes=0-5&limit=120", ready.size).images
     assert np.mean(ready.decide(images)) == 0.9
     assert ready.detector.classify(ready.embed(images)).shape == (120,)
     with pytest.raises(InputError, match="takes one detector"):

@@ -77,7 +77,8 @@ def test_an_export_and_its_scorer_say_what_the_run_says(runs, exports, tmp_path,
     scores, classes = run.score(images), run.detector.classify(run.embed(images))
     np.testing.assert_array_equal(ours.score(images), scores)
     np.testing.assert_array_equal(ours.detector.classify(ours.embed(images)), classes)
-    assert (ours.square, ours.facts["class_names"]) == (run.square, run.facts["class_names"])
+    assert (ours.size, ours.resize) == (run.size, run.resize)
+    assert ours.facts["class_names"] == run.facts["class_names"]
     for field in ("spec", "calibrated_on", "by"):
         assert getattr(ours.detector, field) == getattr(run.detector, field)
     np.testing.assert_array_equal(ours.detector.calibration, run.detector.calibration)

@@ -10,10 +10,11 @@ from PIL import Image
 
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.inference import clip_encoder as encoder
 from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
-from adapt_jax.zero_shot import encoder, image_features, job, plan
+from adapt_jax.zero_shot import image_features, job, plan
 from tests import commands
 from tests.e2e import small
 from tests.zero_shot import tiny_clip

@@ -8,9 +8,10 @@ import pytest
 
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.inference import clip_encoder as encoder
 from adapt_jax.runtime import sharding
 from adapt_jax.text_bank import Corpus
-from adapt_jax.zero_shot import encoder, text_features
+from adapt_jax.zero_shot import text_features
 from adapt_jax.zero_shot_detectors import mine_negatives
 from tests.zero_shot import tiny_clip
 

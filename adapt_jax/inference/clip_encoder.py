@@ -1,5 +1,6 @@
 """A CLIP on every device: sentences and images -> unit rows, with progress."""
 
+import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -27,6 +28,11 @@ class Source(NamedTuple):
     revision: str = ""
     architecture: str = ""
     dtype: str = "float32"
+
+    def located(self) -> "Source":
+        """The same, to be found from any working directory."""
+        found = pathlib.Path(self.path).expanduser()
+        return self._replace(path=str(found.absolute())) if found.exists() else self
 
 
 class Encoder(NamedTuple):
