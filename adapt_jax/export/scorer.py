@@ -11,6 +11,7 @@ from adapt_jax.detectors import Outputs
 from adapt_jax.inference import forward, outputs
 from adapt_jax.inference.calibrated import CLASSIFIER
 from adapt_jax.inference.pipeline import Pipeline
+from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -70,6 +71,14 @@ def build(ready: Pipeline, platforms: tuple[str, ...]) -> bytes:
         raise InputError(
             f"{ready.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
             "name fewer with --platforms"
+        ) from e
+    except (TypeError, ValueError) as e:
+        name = ready.config.model.name
+        if not wrapped.is_own(name):
+            raise
+        raise InputError(
+            f"{name} cannot be compiled for any number of images ({str(e).splitlines()[0]}); in "
+            "its code, write images.shape[0] for len(images), and -1 for sizes that follow from it"
         ) from e
 
 

@@ -5,12 +5,15 @@ A config names one as "package.module:factory", with arguments behind "?" as in
 """
 
 import functools
+import hashlib
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapt_jax.core.arrays import matmul
 from adapt_jax.core.errors import InputError
@@ -25,7 +28,8 @@ _given: dict[str, "Wrapped"] = {}  # objects that a caller handed over, by the n
 class Wrapped(NamedTuple):
     """A network that was made elsewhere, and the images it takes.
 
-    model: its pure functions. variables: its parameters and statistics, all under "params".
+    model: its pure functions. variables: its parameters and statistics, all under "params"; and a
+    digest of what it computes from them, so that no cached outputs of other code are taken.
     image_size: S; it sees images (N, S, S, 3) on the scale 0..1, less `mean`, divided by `std`.
     """
 
@@ -73,8 +77,9 @@ def wrap(
         raise InputError(f"mean and std are three numbers each, std positive; got {mean}, {std}")
     adapted = adapt(network, params, head, call)
     name = name or getattr(network, "__name__", type(network).__name__)
-    features, classes = _shapes(adapted, image_size)
-    variables = {"params": jax.tree.map(jnp.asarray, adapted.params), "batch_stats": {}}
+    program, features, classes = _traced(adapted, image_size)
+    params = jax.tree.map(jnp.asarray, adapted.params)
+    variables = {"params": params, "batch_stats": {"program": program}}
     model = _model(adapted, variables, name, features, classes)
     return Wrapped(model, variables, image_size, tuple(map(float, mean)), tuple(map(float, std)))
 
@@ -110,14 +115,15 @@ def _model(adapted: Adapted, variables, name: str, width: int, classes: int | No
     )
 
 
-def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
-    """The width of the features and the number of classes, without running the network."""
+def _traced(adapted: Adapted, size: int) -> tuple[np.ndarray, int, int | None]:
+    """A digest of the computation, and the numbers of features and classes; nothing is computed."""
+
+    def outputs(params, images):
+        return adapted.features(params, images), adapted.head and adapted.head(params)
+
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     try:
-        shapes = jax.eval_shape(adapted.features, adapted.params, images)
-        head = None
-        if adapted.head is not None:
-            head = jax.eval_shape(adapted.head, adapted.params)
+        program, (shapes, head) = jax.make_jaxpr(outputs, return_shape=True)(adapted.params, images)
     except InputError:
         raise
     except Exception as e:  # of the user's code, which may raise anything
@@ -132,14 +138,24 @@ def _shapes(adapted: Adapted, size: int) -> tuple[int, int | None]:
             "pool them, and return nothing else"
         )
     if head is None:
-        return shape[1], None
+        return _digest(program), shape[1], None
     kernel, bias = (x.shape for x in head)
     if len(kernel) != 2 or kernel[0] != shape[1] or bias != kernel[1:]:
         raise InputError(
             f"the head has a kernel {kernel} and a bias {bias}, which do not fit features of "
             f"{shape[1]} dimensions: (D, C) and (C,) are needed"
         )
-    return shape[1], kernel[1]
+    return _digest(program), shape[1], kernel[1]
+
+
+def _digest(program: Any) -> np.ndarray:
+    """SHA-256 (32,) uint8 of a traced program, the same in every process."""
+    text = re.sub(r"0x[0-9a-f]+", "", str(program))  # addresses of functions
+    digest = hashlib.sha256(text.encode())
+    for constant in program.consts:
+        if not jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key):
+            digest.update(np.ascontiguousarray(constant).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def is_own(name: str) -> bool:

@@ -15,7 +15,7 @@ MEAN, STD = (0.3, 0.3, 0.3), (0.38, 0.38, 0.38)  # of the digits, on the scale 0
 
 def features(params, images):
     """Images (N, 8, 8, 3) -> features (N, 64)."""
-    x = images.reshape(len(images), -1)
+    x = images.reshape(images.shape[0], -1)
     return jax.nn.relu(x @ params["hidden"]["kernel"] + params["hidden"]["bias"][None])
 
 

@@ -6,11 +6,13 @@ import pytest
 
 import adapt_jax
 from adapt_jax import detectors
+from adapt_jax.core.errors import InputError
 from adapt_jax.data import augment, sources
 from adapt_jax.doctor import job as doctor_job
 from adapt_jax.doctor.findings import FAIL
 from adapt_jax.evaluate import job as evaluate_job
 from adapt_jax.export import job as export_job
+from adapt_jax.export import scorer
 from adapt_jax.inference import forward
 from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
@@ -66,14 +68,16 @@ def test_it_predicts_and_is_checked_and_evaluated_again(run):
 
 
 def test_it_is_exported(run, tmp_path):
-    name, workdir, _ = run
-    if name == "function":
-        pytest.skip("two libraries are enough")
+    _, workdir, _ = run
     out = str(tmp_path / "out")
     export_job.export(str(workdir), out, detector="knn?k=5", platforms=("cpu",))
     images = sources.load("photos:grey?limit=9", 8).images
     expected = adapt_jax.load(workdir, "knn?k=5").score(images)
     np.testing.assert_array_equal(adapt_jax.load(out).score(images), expected)
+    ready = adapt_jax.load(workdir, "knn?k=5")
+    counting = ready.model._replace(apply=lambda variables, images, train: len(images))
+    with pytest.raises(InputError, match=r"write images.shape\[0\] for len\(images\)"):
+        scorer.build(ready._replace(model=counting), ("cpu",))
 
 
 @pytest.mark.parametrize("name", NAMES)

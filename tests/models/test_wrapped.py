@@ -9,6 +9,7 @@ from flax import linen, nnx
 import adapt_jax
 from adapt_jax.core.errors import InputError
 from adapt_jax.models import wrapped
+from adapt_jax.workdir import checkpoints
 
 IMAGES = {"image_size": 8, "mean": (0.5,) * 3, "std": (0.5,) * 3}
 BATCH = np.random.default_rng(0).normal(size=(5, 8, 8, 3)).astype(np.float32)
@@ -145,6 +146,19 @@ def not_wrapped():
 def test_names_that_lead_nowhere(name, words):
     with pytest.raises(InputError, match=words):
         wrapped.find(name)
+
+
+def test_other_code_with_the_same_weights_is_another_network():
+    """Cached outputs belong to weights and code; the code of one network is always the same."""
+    params = {"w": np.ones((192, 4), np.float32)}
+
+    def make(scale, shift):
+        function = lambda p, x: jax.nn.relu(scale * x.reshape(len(x), -1) @ p["w"] + shift)  # noqa: E731
+        return checkpoints.tree_sha256(adapt_jax.wrap(function, params, **IMAGES).variables)
+
+    shift = np.zeros((1, 4), np.float32)
+    assert make(1, shift) == make(1, shift)
+    assert len({make(1, shift), make(2, shift), make(1, shift + 1)}) == 3
 
 
 def test_an_object_is_known_by_its_name():
