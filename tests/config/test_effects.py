@@ -53,8 +53,19 @@ def with_another(field, **fields):
     full.update(fields)
     other = config.completed(full.to_dict())
     with other.unlocked(), other.ignore_type():
-        other.update_from_flattened_dict({field: "cider" if field == "method.name" else "another"})
+        other.update_from_flattened_dict({field: _another(flatten(full.to_dict())[field], field)})
     return full.to_dict(), other.to_dict()
+
+
+def _another(value, field):
+    """Another value of the same type."""
+    if field == "method.name":
+        return "cider"
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return (*value, 0.5) if isinstance(value, tuple) else "another"
 
 
 @pytest.fixture
