@@ -58,10 +58,10 @@ def streamed(
     """The same from a stream, batch after batch.
 
     Args:
-      ready: what embeds images.
-      stream: where they are scored.
-      batches: of at most `stream.batch_size` images.
-      explain: whether records say "because", see `Stream.explain`.
+      ready: pipeline that embeds images.
+      stream: stream that scores them.
+      batches: paths, at most `stream.batch_size` at a time.
+      explain: whether records have "because", see `Stream.explain`.
     """
     for paths in batches:
         yield from _records(ready, paths, stream, explain)

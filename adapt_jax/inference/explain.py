@@ -19,10 +19,10 @@ def explained(
     """What decided the scores of a batch that was just seen.
 
     Args:
-      insight: of the detector.
-      state: as the batch left it.
+      insight: insight of the detector.
+      state: state that the batch left.
       batch: (B, D) unit rows, padded.
-      count: how many of them are images.
+      count: number of images among them.
       text: the bank, with the names of its rows.
       known: names the images that are remembered.
       most: number of words for each image.

@@ -54,9 +54,11 @@ class Stream:
         """Opens a folder; `ZeroShotPipeline.stream` knows all of this.
 
         Args:
-          folder: of this stream alone; it is held until `close`.
-          outputs_of: embeds images.
-          detector, tpr, batch_size: as above.
+          folder: folder of this stream alone; it is held until `close`.
+          outputs_of: function that embeds images.
+          detector: calibrated detector that scores.
+          tpr: share of the ID images in the run's own streams that the threshold keeps.
+          batch_size: largest number of images at a time.
           text: the bank, with the names of its rows.
           noise: embeddings of noise images (N, D), or None.
           checkpoint: digest of the CLIP, or of the embeddings.
@@ -101,7 +103,8 @@ class Stream:
         """Scores (N,) float32 of the next N images, in order; larger means more in-distribution.
 
         Args:
-          images: as for `Ready.score`. All are read before the first one counts as seen.
+          images: one image or several, as for `Ready.score`. All are read before the first one
+            counts as seen.
 
         Raises:
           InputError: an image cannot be used; it is named, and none was seen.
@@ -115,8 +118,8 @@ class Stream:
         """The same for embeddings of images.
 
         Args:
-          embeddings: (N, D) unit rows, by the CLIP of the run.
-          names: what the log calls each image; their numbers by default.
+          embeddings: unit rows (N, D), by the CLIP of the run.
+          names: names of the images in the log; their numbers by default.
 
         Raises:
           InputError: no unit rows of that width.
@@ -137,7 +140,7 @@ class Stream:
         """What decided the scores of the last batch, see `explain.explained`.
 
         Args:
-          embeddings: (N, D), of all or some of its images, or of others as if they were.
+          embeddings: unit rows (N, D) of its images, or of others as if they were among them.
           most: number of words for each image.
         """
         size, found = self.batch_size, []

@@ -70,8 +70,8 @@ def load(
     """Restores a run, a zero-shot run or an export, with a detector that is fitted and calibrated.
 
     Args:
-      workdir: of an evaluated run, a zero-shot run, or an export.
-      detector: e.g. "knn?k=50"; by default the export's, or the first of the run's.
+      workdir: folder of an evaluated run, of a zero-shot run, or of an export.
+      detector: spec string such as "knn?k=50"; by default the export's, or the first of the run's.
       tpr: share of held-out ID images the threshold keeps; by default the export's, or 0.95.
       alpha: largest share of new ID images that may be rejected, given instead of `tpr`.
       model: network of the evaluation, if it was given as an object and not by name.

@@ -38,10 +38,10 @@ def save(folder: pathlib.Path, identity: Mapping[str, Any], now: Checkpoint, fre
     """Replaces the checkpoint.
 
     Args:
-      folder: of the stream.
-      identity: what it belongs to: run, detector, batch size.
-      now: what is saved.
-      fresh: the state of a stream that has seen nothing.
+      folder: folder of the stream.
+      identity: values that tell the stream from others: run, detector, batch size.
+      now: counters and arrays to save.
+      fresh: state of a stream that has seen nothing.
     """
     about = {"format": FORMAT, **identity, "seen": now.seen, "logged": now.logged}
     content: dict[str, np.ndarray] = {_ABOUT: np.array(json.dumps(about))}
@@ -58,7 +58,7 @@ def load(folder: pathlib.Path, identity: Mapping[str, Any], fresh: Arrays) -> Ch
     """The checkpoint; of a new stream, what there is before its first image.
 
     Args:
-      folder, identity, fresh: as for `save`.
+      folder, identity, fresh: arguments of the same names of `save`.
 
     Raises:
       InputError: it is damaged, or belongs to another run, detector or batch size.

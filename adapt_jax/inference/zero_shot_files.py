@@ -44,9 +44,9 @@ def write(folder: pathlib.Path, about: Mapping[str, Any], files: Iterable[str]) 
     """Writes the record.
 
     Args:
-      folder: of the run.
-      about: what `read` returns, without "format" and "files".
-      files: those that are needed again, relative to the folder.
+      folder: folder of the run.
+      about: fields that `read` returns, without "format" and "files".
+      files: names of the files that are needed again, relative to the folder.
     """
     sums = {name: file_sha256(folder / name) for name in files}
     content = json.dumps({"format": FORMAT, **about, "files": sums}, indent=1) + "\n"

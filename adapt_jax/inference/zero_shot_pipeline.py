@@ -93,9 +93,10 @@ def load(
     """Restores a zero-shot run, with a detector that is calibrated on its ID images.
 
     Args:
-      path: of the run.
-      detector: e.g. "neglabel?groups=5"; by default the first of the run's that does not adapt.
-      tpr, alpha: see `pipeline.load`.
+      path: folder of the run.
+      detector: spec string such as "neglabel?groups=5"; by default the first of the run's that
+        does not adapt.
+      tpr, alpha: arguments of the same names of `pipeline.load`.
 
     Raises:
       InputError: a file of the run is missing or has changed, the CLIP is another, or the detector

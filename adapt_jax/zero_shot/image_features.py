@@ -22,9 +22,7 @@ from adapt_jax.data.classes import Classes
 from adapt_jax.data.set_names import ID, SHIFTED
 from adapt_jax.inference import feature_cache
 from adapt_jax.inference.clip_encoder import Encoder
-from adapt_jax.inference.zero_shot_files import NOISE
 from adapt_jax.text_bank import class_names
-from adapt_jax.zero_shot import noise_images
 
 DATA = "data"  # class_names that come with test_data
 FEATURES = "features"  # the folder in that of a run
@@ -297,26 +295,6 @@ def embed(
         file = f"{FEATURES}/{path.name}"
         sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image, file)
     return sets
-
-
-def embed_noise(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> ImageSet:
-    """TANL's 15 noise images as a set, from WORKDIR/features or network.
-
-    Args:
-      encoder: the CLIP encoder.
-      batch_size: number of images per pass over all devices.
-      workdir: folder of the job.
-    """
-    images = noise_images.make(encoder.model.image_size)
-    key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()
-
-    def run(images):
-        return {"embeddings": encoder.images([images], len(images), batch_size, "noise")}
-
-    path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, NOISE, key)
-    arrays = feature_cache.cached(path, key, _Images(images, None), run)
-    names = tuple(map(str, range(len(images))))
-    return ImageSet(arrays["embeddings"], None, names, file=f"{FEATURES}/{path.name}")
 
 
 def kept(name: str, found: ImageSet, workdir: pathlib.Path) -> ImageSet:

@@ -29,7 +29,14 @@ from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.workdir import folders
-from adapt_jax.zero_shot import feature_files, image_features, plan, scoring, text_features
+from adapt_jax.zero_shot import (
+    feature_files,
+    image_features,
+    noise_images,
+    plan,
+    scoring,
+    text_features,
+)
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.scoring import Task
 
@@ -88,7 +95,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
                 sets = image_features.embed(opened, transform, encode, size, path, profile)
             kept = dict(sets)
             if any(spec.make().starts_from_noise for spec in settings.specs):
-                kept[NOISE] = image_features.embed_noise(encode, size, path)
+                kept[NOISE] = noise_images.embed(encode, size, path)
         except InputError as e:
             processes.leave_alone(e)
             raise

@@ -3,7 +3,15 @@
 YBZh/OpenOOD-VLM; its generator is not seeded, ours is.
 """
 
+import hashlib
+import pathlib
+
 import numpy as np
+
+from adapt_jax.inference import feature_cache
+from adapt_jax.inference.clip_encoder import Encoder
+from adapt_jax.inference.zero_shot_files import NOISE
+from adapt_jax.zero_shot.image_features import FEATURES, ImageSet
 
 _EACH = 3
 
@@ -37,3 +45,23 @@ def make(size: int, seed: int = 0) -> np.ndarray:
         ],
         dtype=np.float32,
     )
+
+
+def embed(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> ImageSet:
+    """TANL's 15 noise images as a set, from WORKDIR/features or network.
+
+    Args:
+      encoder: the CLIP encoder.
+      batch_size: number of images per pass over all devices.
+      workdir: folder of the job.
+    """
+    images = make(encoder.model.image_size)
+    key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()
+
+    def run(_):
+        return {"embeddings": encoder.images([images], len(images), batch_size, "noise")}
+
+    path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, NOISE, key)
+    names = tuple(map(str, range(len(images))))
+    arrays = feature_cache.cached(path, key, ImageSet(images, None, names), run)
+    return ImageSet(arrays["embeddings"], None, names, file=f"{FEATURES}/{path.name}")
