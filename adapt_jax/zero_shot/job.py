@@ -33,6 +33,7 @@ from adapt_jax.zero_shot import (
     feature_files,
     image_features,
     noise_images,
+    orders,
     plan,
     scoring,
     text_features,
@@ -41,13 +42,16 @@ from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.scoring import Task
 
 
-def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
+def zero_shot(
+    config, workdir: str, *, given: Collection[str] = (), sweep: plan.Sweep | None = None
+) -> dict:
     """Runs a config from words and images to results.
 
     Args:
       config: config with the fields of `zero_shot.default_config`.
       workdir: folder for all files; results of an earlier run in it are used again.
       given: fields of the config that were set by hand, each of which must have an effect.
+      sweep: orders and seeds of streams that are compared in a table of their own.
 
     Returns:
       What results.json holds.
@@ -60,7 +64,7 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
     printer = terminal.printer(console)
     with contextlib.ExitStack() as held:
         with processes.together():
-            settings, wanted = plan.scoring(config), plan.embedding(config, printer)
+            settings, wanted = plan.scoring(config, sweep), plan.embedding(config, printer)
             unused.refuse(given, plan.unused(config), config.to_dict(), default_config().to_dict())
             path = _prepare(workdir, held)
         report_progress = _begin(path, console, held)
@@ -121,7 +125,14 @@ def zero_shot(config, workdir: str, *, given: Collection[str] = ()) -> dict:
         return _finish(settings, path, task, text, facts, record, console, report_progress)
 
 
-def from_features(config, folder: str, workdir: str, *, given: Collection[str] = ()) -> dict:
+def from_features(
+    config,
+    folder: str,
+    workdir: str,
+    *,
+    given: Collection[str] = (),
+    sweep: plan.Sweep | None = None,
+) -> dict:
     """The same for embeddings that were made elsewhere.
 
     Args:
@@ -129,6 +140,7 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
       folder: folder of embeddings, see `zero_shot.feature_files`.
       workdir: folder that results are written to.
       given: fields of the config that were set by hand, each of which must have an effect.
+      sweep: orders and seeds of streams that are compared in a table of their own.
 
     Raises:
       InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
@@ -136,7 +148,7 @@ def from_features(config, folder: str, workdir: str, *, given: Collection[str] =
     console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            settings = plan.scoring(config)
+            settings = plan.scoring(config, sweep)
             unused.refuse(given, plan.ELSEWHERE, config.to_dict(), default_config().to_dict())
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
             text, sets, groups, noise, label_rules = loaded
@@ -241,7 +253,7 @@ def _finish(
     profile=None,
 ) -> dict:
     """Scores the sets and writes everything; returns what results.json holds."""
-    task = scoring.mixed(task)
+    whole, task = task, scoring.mixed(task)
     scored = scoring.run(
         settings.specs,
         task,
@@ -278,7 +290,12 @@ def _finish(
         class_names=text.class_names,
         images_of=task.images_of,
     )
-    return publish.write(path, evaluation, console)
+    content = publish.write(path, evaluation, console)
+    if settings.sweep is not None:
+        rows = orders.run(settings.specs, whole, settings.sweep, report_progress)
+        if processes.is_main():
+            orders.write(path, rows, settings.sweep, content["protocol"], console)
+    return content
 
 
 def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:

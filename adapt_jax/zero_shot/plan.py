@@ -1,13 +1,14 @@
 """What a zero-shot config asks for, read and checked once, before there is any model."""
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adapt_jax import zero_shot_detectors
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.config.unused import Reasons
+from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams, suites
 from adapt_jax.data.classes import Classes
@@ -21,6 +22,13 @@ ELSEWHERE = dict.fromkeys(
 )
 
 
+class Sweep(NamedTuple):
+    """Orders and seeds of the streams that are compared with each other."""
+
+    orders: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
 class Scoring(NamedTuple):
     """How embeddings are scored, wherever they are from.
 
@@ -29,6 +37,7 @@ class Scoring(NamedTuple):
     resamples: number of bootstrap resamples behind intervals; 0 for none.
     profiled: first step or batch that is traced, and the one behind the last; None for none.
     config: the whole config, as results.json keeps it.
+    sweep: streams that are compared beside that of the config; None for none.
     """
 
     specs: tuple[Spec, ...]
@@ -36,6 +45,7 @@ class Scoring(NamedTuple):
     resamples: int
     profiled: tuple[int, int] | None
     config: Mapping[str, Any]
+    sweep: Sweep | None = None
 
 
 class Embedding(NamedTuple):
@@ -58,8 +68,8 @@ class Embedding(NamedTuple):
     image_batch_size: int
 
 
-def scoring(config) -> Scoring:
-    """Reads what both commands need of a config.
+def scoring(config, sweep: Sweep | None = None) -> Scoring:
+    """Reads what both commands need of a config; `sweep` is kept as it is.
 
     Raises:
       InputError: an unknown or missing field, detector or order, or a value out of its range.
@@ -78,7 +88,33 @@ def scoring(config) -> Scoring:
         config.bootstrap,
         steps_range(config.profile, "config field profile"),
         config.to_dict(),
+        sweep,
     )
+
+
+def read_sweep(orders: Sequence[str], seeds: Sequence[str]) -> Sweep | None:
+    """What --orders and --seeds ask for; None where there is neither.
+
+    Args:
+      orders: names of orders, see `data.streams.ORDERS`; "shuffled" where there are only seeds.
+      seeds: whole numbers from 0, as text; "0" where there are only orders.
+
+    Raises:
+      InputError: an unknown or a repeated one.
+    """
+    if not orders and not seeds:
+        return None
+    orders, seeds = tuple(orders or ("shuffled",)), tuple(seeds or ("0",))
+    if wrong := [order for order in orders if order not in streams.ORDERS]:
+        known = ", ".join(streams.ORDERS)
+        raise InputError(f"--orders has the unknown order {wrong[0]!r}; known: {known}")
+    if not all(seed.isdecimal() for seed in seeds):
+        raise InputError(f"--seeds takes whole numbers from 0, got {','.join(seeds)}")
+    found = Sweep(orders, tuple(map(int, seeds)))
+    for name, values in found._asdict().items():
+        if len(set(values)) < len(values):
+            raise InputError(f"--{name} names one twice: {','.join(map(str, values))}")
+    return found
 
 
 def unused(config) -> Reasons:

@@ -4,6 +4,7 @@ A detector that adapts gives the ID images other scores in the stream of every O
 called "id-NAME", beside "NAME" for the OOD set's own. The others score each set once.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax import zero_shot_detectors
 from adapt_jax.core.arrays import matmul
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
@@ -107,8 +109,7 @@ def run(
 
 def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
-    detector: Any = spec.make()  # a StreamDetector
-    step: Any = compiled(detector.step)
+    detector, step = _made(spec.text)
     if profile is not None:
         step = profile(step, step.lower)
     width = task.bank.labels.shape[1]
@@ -124,6 +125,13 @@ def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
         in_streams=not static,
         fields={"adaptive": not static, **task.settings.fields()},
     )
+
+
+@functools.cache
+def _made(text: str) -> tuple[Any, Any]:
+    """The StreamDetector of a spec string and its compiled step, one for all streams."""
+    detector: Any = zero_shot_detectors.make(text)
+    return detector, compiled(detector.step)
 
 
 def _scores_of_sets(task: Task, seen: Seen) -> dict[str, np.ndarray]:
