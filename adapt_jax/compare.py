@@ -153,6 +153,12 @@ def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
         if stem in config_by_name:
             raise InputError(f"--configs has two files called {stem}; results go by that name")
         config_by_name[stem] = cli.override(config_files.load_config(path), overrides)
+        if "clip" in config_by_name[stem]:
+            raise InputError(
+                f"{path} is a zero-shot config, which is not trained; compare orders and seeds "
+                "with python -m adapt_jax.zero_shot --orders=... --seeds=..., finished runs with "
+                "python -m adapt_jax.results merge"
+            )
     return config_by_name
 
 

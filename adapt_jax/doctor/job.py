@@ -19,11 +19,11 @@ from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
-from adapt_jax.doctor import run_checks, set_checks
+from adapt_jax.doctor import run_checks, set_checks, zero_shot_checks
 from adapt_jax.doctor.findings import FAIL, WARN, Finding
 from adapt_jax.experiment import checks, derived, image_sets, record
 from adapt_jax.experiment.record import Experiment
-from adapt_jax.inference import feature_cache, learning, outputs, probes
+from adapt_jax.inference import feature_cache, learning, outputs, probes, zero_shot_files
 from adapt_jax.inference.restore import restore
 from adapt_jax.models import wrapped
 from adapt_jax.results import result_files
@@ -60,7 +60,7 @@ def diagnose(
     """The findings of all checks of a run.
 
     Args:
-      workdir: folder of a trained run, evaluated or not.
+      workdir: folder of a trained run, evaluated or not, or of a zero-shot run.
       images: whether to read its image sets, too.
       report_progress: function called with a line about the current check.
 
@@ -70,6 +70,9 @@ def diagnose(
     path = pathlib.Path(workdir or "").expanduser()
     if not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
+    if zero_shot_files.is_run(path):
+        with folders.read(path):
+            return zero_shot_checks.diagnose(path, report_progress)
     config = checkpoints.recall_config(path)
     if not (wrapped.is_own(config["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")

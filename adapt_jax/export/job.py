@@ -71,6 +71,11 @@ def export(
     target = _target(out, overwrite)
     report_progress(f"fitting on the outputs in {workdir}")
     ready = pipeline.load(workdir, detector=detector)
+    if not isinstance(ready, Pipeline):
+        raise InputError(
+            f"{workdir} is a zero-shot run, which cannot be exported; score images with "
+            "python -m adapt_jax.predict, which needs the package"
+        )
     evaluation = _results(pathlib.Path(workdir).expanduser(), ready)
     if ready.config.model.dtype == "auto":
         ready.config.model.dtype = derived.compute_dtype("auto")

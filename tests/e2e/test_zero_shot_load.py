@@ -13,8 +13,11 @@ from PIL import Image
 import adapt_jax
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.doctor import job as doctor
+from adapt_jax.export import job as export
 from adapt_jax.inference import stream_files, zero_shot_files
-from adapt_jax.results.scores import load_scores, path_of
+from adapt_jax.results import merge
+from adapt_jax.results.scores import load_scores, path_of, save_scores
 from adapt_jax.zero_shot import job
 from tests import commands
 from tests.e2e import small
@@ -229,3 +232,34 @@ def test_embeddings_made_elsewhere(run, files, tmp_path):
         np.testing.assert_allclose(stream.score_embeddings(rows), other.score(files[:9]), atol=1e-5)
     with pytest.raises(InputError, match="has no CLIP"):
         ready.score(files[0])
+
+
+def test_the_doctor_checks_a_zero_shot_run(run):
+    findings = doctor.diagnose(str(run))
+    assert not [f for f in findings if f.status == "FAIL"]
+    what = {f.what for f in findings}
+    in_stream = f"scores of {ADAPTIVE} in the stream of china"
+    assert {"text bank", "features of id", "features of noise", "results", "counts"} <= what
+    assert {"scores of mcm", in_stream} <= what
+    path = path_of(run, ADAPTIVE, "id-china")
+    kept, found = path.read_bytes(), load_scores(path)
+    save_scores(path, found.scores[::2], found.names[::2])
+    failed = {f.what: f.detail for f in doctor.diagnose(str(run)) if f.status == "FAIL"}
+    path.write_bytes(kept)
+    assert "do not give the recorded metrics" in failed[in_stream]
+    assert "id has 60 in" in failed["counts"]
+    text = run / zero_shot_files.TEXT
+    kept = text.read_bytes()
+    text.write_bytes(kept[:-1])
+    failed = {f.what: f.detail for f in doctor.diagnose(str(run)) if f.status == "FAIL"}
+    text.write_bytes(kept)
+    assert "is not what zero_shot.json was written with" in failed["text bank"]
+
+
+def test_what_is_for_trained_runs_says_so(run, tmp_path):
+    with pytest.raises(InputError, match="zero-shot run"):
+        export.export(str(run), str(tmp_path / "out"))
+    with pytest.raises(InputError, match="zero-shot config.*--orders"):
+        adapt_jax.compare(["digits_zero_shot"], [0], str(tmp_path / "compare"))
+    rows = merge.merge([str(run)])
+    assert {r["detector"] for r in rows} == {"mcm", "neglabel?groups=3", ADAPTIVE, TANL}
