@@ -253,7 +253,7 @@ if __name__ == "__main__":
                 records = streamed(ready, stream, batched(names, size), EXPLAIN.value)
             else:
                 scored = lines(ready, paths)
-                records = scored if rate is None else discoveries(ready, scored, rate)
+                records = scored if rate is None else iter(discoveries(ready, scored, rate))
             print(promise(stream or ready, rate), file=sys.stderr)
             counts = show(records, FORMAT.value)
             if stream is not None:

@@ -107,7 +107,7 @@ def _checked(image: Any, name: str) -> OneImage:
     )
 
 
-def _opened(image: OneImage) -> Image.Image:
+def _opened(image: OneImage) -> Image.Image | np.ndarray:
     """An image that reading may change and close."""
     if isinstance(image, (str, os.PathLike)):
         return opened(image)

@@ -14,7 +14,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import safetensors.numpy
 
@@ -120,7 +120,7 @@ def load(folder: str | os.PathLike) -> Pipeline:
     path = pathlib.Path(folder).expanduser()
     if not bundle.is_export(path):
         raise InputError(f"{folder} is no export; make one with python -m adapt_jax.export")
-    return pipeline.load(path)
+    return cast(Pipeline, pipeline.load(path))
 
 
 def _results(path: pathlib.Path, ready: Pipeline) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.inference.zero_shot_files import Text
@@ -37,7 +38,11 @@ def explained(
     weights = np.exp(logits - logits.max(axis=0))
     shares = weights / weights.sum(axis=0)
     top = np.argsort(-shares, axis=0, kind="stable")[:most]
-    stored = None if insight.stored is None else np.asarray(insight.stored(state, top.T.ravel()))
+    stored = (
+        None
+        if insight.stored is None
+        else np.asarray(insight.stored(state, jnp.asarray(top.T.ravel())))
+    )
     bank = np.concatenate([np.asarray(rows) for rows in text.bank])
     names, labels = (*text.class_names, *text.negatives), len(text.class_names)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-import pathlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import named
-from adapt_jax.core.arrays import checked_unit_rows
+from adapt_jax.core.arrays import Array, checked_unit_rows
 from adapt_jax.data import given
 from adapt_jax.data.given import Images
 from adapt_jax.detectors import Outputs
@@ -41,7 +41,7 @@ class Stream:
 
     def __init__(
         self,
-        folder: str | pathlib.Path,
+        folder: str | os.PathLike,
         *,
         outputs_of: Callable[[Images], Outputs],
         detector: CalibratedDetector,
@@ -194,7 +194,7 @@ class Stream:
         return scores
 
 
-def _digest(*arrays: np.ndarray) -> str:
+def _digest(*arrays: Array) -> str:
     """A hash of the arrays' bits, long enough to tell images apart."""
     content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
     return hashlib.sha256(content).hexdigest()[:24]

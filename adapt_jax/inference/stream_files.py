@@ -44,7 +44,7 @@ def save(folder: pathlib.Path, identity: Mapping[str, Any], now: Checkpoint, fre
       fresh: state of a stream that has seen nothing.
     """
     about = {"format": FORMAT, **identity, "seen": now.seen, "logged": now.logged}
-    content: dict[str, np.ndarray] = {_ABOUT: np.array(json.dumps(about))}
+    content: dict[str, Any] = {_ABOUT: np.array(json.dumps(about))}
     for name, array in now.arrays.items():
         rows = _changed(array, fresh[name])
         if rows.size:

@@ -21,7 +21,7 @@ FORMAT = "adapt_jax zero-shot run 1"
 RECORD, TEXT = "zero_shot.json", "text/text.npz"
 NOISE = "noise"  # among the embeddings: those of noise images
 AGAIN = "run python -m adapt_jax.zero_shot again with this --workdir"
-_KINDS = {
+_KINDS: dict[str, Any] = {
     "clip": (dict, type(None)), "checkpoint_sha256": str, "id": str, "groups": dict,
     "detectors": str, "batch_size": int, "embeddings": dict, "files": dict,
 }  # fmt: skip

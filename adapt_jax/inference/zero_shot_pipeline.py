@@ -1,6 +1,7 @@
 """A CLIP, its text bank and a zero-shot detector, from the folder of a finished run."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -51,7 +52,7 @@ class ZeroShotPipeline(Ready):
     noise: np.ndarray | None
     named: bool
 
-    def stream(self, folder: str | pathlib.Path) -> Stream:
+    def stream(self, folder: str | os.PathLike) -> Stream:
         """Opens the stream of images in a folder, a new one or one that goes on, see `Stream`.
 
         The detector is the one that was asked for, else the first of the run's that adapts.
@@ -168,7 +169,7 @@ def _calibrated(path, record, spec: Spec, text: Text, noise) -> CalibratedDetect
         state,
         calibration,
         f"{len(calibration)} {where}",
-        text.bank.labels,
+        np.asarray(text.bank.labels),
         NEAREST_LABEL,
     )
 

@@ -21,7 +21,7 @@ except ImportError:  # not on Windows; there two programs are not told apart
     fcntl = None
 
 
-def prepare(workdir: str | pathlib.Path | None) -> pathlib.Path:
+def prepare(workdir: str | os.PathLike | None) -> pathlib.Path:
     """Creates the folder and makes sure that files can be written there.
 
     Raises:

@@ -59,7 +59,7 @@ class StreamDetector(NamedTuple):
     insight: Insight
     starts_from_noise: bool = False
 
-    def start(self, bank: TextBank, noise: jax.Array | None = None) -> State:
+    def start(self, bank: TextBank, noise: Array | None = None) -> State:
         """A fresh stream, whether or not the detector starts from noise (N, D); see `init`."""
         return self.init(bank, noise) if self.starts_from_noise else self.init(bank)
 
