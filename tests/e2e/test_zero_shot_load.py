@@ -13,6 +13,7 @@ from PIL import Image
 import adapt_jax
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.data import streams
 from adapt_jax.doctor import job as doctor
 from adapt_jax.export import job as export
 from adapt_jax.inference import stream_files, zero_shot_files
@@ -263,3 +264,16 @@ def test_what_is_for_trained_runs_says_so(run, tmp_path):
         adapt_jax.compare(["digits_zero_shot"], [0], str(tmp_path / "compare"))
     rows = merge.merge([str(run)])
     assert {r["detector"] for r in rows} == {"mcm", "neglabel?groups=3", ADAPTIVE, TANL}
+
+
+def test_a_stream_scores_as_the_run_did(run, tmp_path):
+    """The images of the run, in its order, have the run's own scores."""
+    record = zero_shot_files.read(run)
+    own, other = (
+        np.load(run / record["embeddings"][name])["embeddings"] for name in ("id", "china")
+    )
+    order = streams.order(len(own), len(other), streams.make(batch_size=BATCH))
+    with adapt_jax.load(run, ADAPTIVE).stream(tmp_path / "s") as stream:
+        scores = stream.score_embeddings(np.concatenate([own, other])[order])
+    known = [load_scores(path_of(run, ADAPTIVE, key)).scores for key in ("id-china", "china")]
+    np.testing.assert_array_equal(scores, np.concatenate(known)[order])
