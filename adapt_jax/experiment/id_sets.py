@@ -21,7 +21,8 @@ def training_set(
       load: `sources.load` of the training images, which may take a `class_order`.
       source: the source string they are from.
       class_names: the classes in the order of a run that exists already; empty for a new one.
-      report_progress: called with a line that says which order it is where that may surprise.
+      report_progress: function called with a line about the order of the classes, where it may
+        surprise.
     """
     train = load()
     if train.flaw:

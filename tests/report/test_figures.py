@@ -9,7 +9,7 @@ from adapt_jax.data import streams
 from adapt_jax.report import figures
 from adapt_jax.results import result_files, result_rows
 from adapt_jax.results.evaluation import Embeddings
-from adapt_jax.results.scores import save_scores
+from adapt_jax.results.scores import path_of, save_scores
 
 RNG = np.random.default_rng(0)
 SETTINGS = streams.Settings("shuffled", 8, "all", 3)
@@ -28,7 +28,7 @@ def workdir(tmp_path_factory):
             rows.append(result_rows.row(detector, name, group, own, scores, **extra))
             stem = f"id-{name}" if adaptive else "id"
             for file, values in ((stem, own), (name, scores)):
-                path = folder / "scores" / detector / f"{file}.npz"
+                path = path_of(folder, detector, file)
                 save_scores(path, values, [str(i) for i in range(len(values))])
     facts = {"protocol": "p", "id": "d", "seed": 3, "method": "zero_shot", "model": "m"}
     header = result_files.header(**facts, checkpoint_sha256="ab" * 32)

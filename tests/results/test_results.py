@@ -128,7 +128,7 @@ def test_read_refuses_what_no_result_can_be(tmp_path, change, word):
 def test_read_refuses_a_head_that_no_result_can_have(tmp_path):
     for change, word in (
         ({"id_accuracy": 12.5}, "id_accuracy"),
-        ({"seed": ...}, "seed is missing"),
+        ({"seed": ...}, "no field 'seed'"),
     ):
         result_files.write(tmp_path, _header(), [_row()])
         found = json.loads((tmp_path / "results.json").read_text()) | change
