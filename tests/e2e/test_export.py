@@ -41,7 +41,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     classifier = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
     config = small.config(
-        method=classifier, total_steps=4, ood=OOD, val_data=HELD_OUT, detectors="msp,mahalanobis"
+        method=classifier, ood=OOD, val_data=HELD_OUT, detectors="msp,mahalanobis"
     )
     train.train(config, str(folder / "classifier"))
     config = small.config(total_steps=0, ood=OOD, detectors="mahalanobis,knn?k=5")
