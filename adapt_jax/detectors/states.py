@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from adapt_jax.core.arrays import Array
 from adapt_jax.detectors.base import Detector
 
 
@@ -22,7 +23,7 @@ def like(detector: Detector) -> Any:
 
 
 def _like(kind: Any) -> Any:
-    if kind in (jax.Array, np.ndarray):
+    if kind in (jax.Array, np.ndarray, Array):
         return 0
     if hasattr(kind, "_fields"):
         fields = typing.get_type_hints(kind)
