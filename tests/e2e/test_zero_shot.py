@@ -244,7 +244,7 @@ def test_images_are_cut_as_clip_wants_them(model, tmp_path):
         ({"full_spectrum": True}, "full_spectrum needs covariate-shifted"),
         ({"preprocess__variant": "bicubic"}, "known: auto, openai"),
         ({"preprocess__resize": 8}, "takes images of 16"),
-        ({"stream__batch_size": 0}, "at least 1, got 0"),
+        ({"stream__batch_size": 0}, "at least 1 and at most"),
     ],
 )
 def test_mistakes_are_found_before_any_work(model, tmp_path, monkeypatch, changes, words):
