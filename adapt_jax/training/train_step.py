@@ -36,15 +36,13 @@ def make_step(
       num_microbatches: number of microbatches that go through the network one after the other, see
         `microbatches`.
     """
-
     model, method = parts.model, parts.method
 
     def step(state: TrainState, images: jax.Array, labels: jax.Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, AUGMENT), state.step)
         with jax.named_scope("augment"):
-            views = parts.augment(
-                key, images
-            )  # (B, V, h, w, 3): the views of an image stay adjacent
+            # (B, V, h, w, 3): the views of an image stay adjacent.
+            views = parts.augment(key, images)
 
         def encode(params, views):
             batch, num_views = views.shape[:2]
