@@ -33,14 +33,14 @@ model.pretrained: a .npz or .safetensors file of PyTorch weights the run starts 
 model.allow_pickle: whether `pretrained` may be a checkpoint of PyTorch's; see docs/checkpoints.md.
 model.trainable: the stages that train, e.g. "layer4,head"; "" trains all. The others stay as they
   are to the bit, batch normalisation included; frozen_batch_norm False lets its statistics drift.
-optimizer: SGD and its schedule by name.
+optimizer: SGD; learning_rate, and the schedule that changes it by name, with warmup_epochs.
 augment: probabilities and ranges of the training views.
 detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normalize=True".
 eval_batch_size: images per forward pass over all devices.
 eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
 checkpoint_every, log_every: steps between saves, and between records.
 profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
-tracking: "wandb" sends scalars to Weights & Biases as well, see `boards`; "" keeps them here.
+tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them here.
 linear_probe: whether the evaluation also trains a linear classifier on the frozen features.
 report: whether the evaluation writes report.html.
 """

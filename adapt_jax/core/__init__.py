@@ -1,1 +1,1 @@
-"""Mathematics on arrays and the errors every layer shares. Imports only jax and numpy."""
+"""What every folder shares: mathematics on arrays, registries, files, image files and errors."""

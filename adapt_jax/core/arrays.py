@@ -1,4 +1,4 @@
-"""Norms with a floor and products in full precision, used by all other modules."""
+"""Norms with a floor and products in full precision."""
 
 import contextlib
 

@@ -10,6 +10,11 @@
 | formats/tfds.py | tfds: TensorFlow Datasets, read without TensorFlow |
 | formats/prepare_tfds.py | the only module that may use TensorFlow, in its own process |
 | decode.py | image files and arrays -> square uint8 RGB, with the rules written down |
+| selection.py | the options of a source (`?classes=`, `?limit=`): which images, and their labels |
+| classes.py | the one rule by which the labels of a set are matched with the ID classes |
+| given.py | images that a program hands over: paths, PIL images, uint8 arrays |
+| contents.py, unreadable.py | what identifies image files; files that cannot be read |
+| set_names.py | the names of sets beside OOD sets: id, val, ood_val, shifted |
 | cache.py | decoded arrays kept on disk |
 | lazy.py | sets that are not decoded beforehand, with the indexing of an array |
 | feature_folders.py | folders of arrays that another program made |

@@ -1,4 +1,4 @@
-"""One forward pass over a set of images, every image counted once, cached by checkpoint."""
+"""The network's outputs of every image set, kept on disk by checkpoint."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The outputs of a run's network for every image set, from the cache or a forward pass."""
+"""Arrays of a forward pass as the `Outputs` that detectors take."""
 
 import numpy as np
 

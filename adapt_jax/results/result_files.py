@@ -1,4 +1,8 @@
-"""results.json and results.csv: header, rows, reading and writing."""
+"""results.json and results.csv: header, rows, reading and writing.
+
+`results.json` is the header (what was evaluated, with what) plus `"rows"`; `results.csv` has the
+same rows with the header's scalars in front, so that files of many runs can be stacked.
+"""
 
 import json
 import os

@@ -1,9 +1,4 @@
-"""Result rows: building, averaging over sets and seeds, files. One row = one detector on one set.
-
-`results.json` is the header (what was evaluated, with what) plus `"rows"`; `results.csv` the same
-rows with the header's scalars in front, so that files of many runs can be stacked.
-`python -m adapt_jax.results merge RUN...` makes tables over runs, see `merge`.
-"""
+"""Result rows, one for each detector on each OOD set: building, checking, means over sets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
