@@ -40,7 +40,8 @@ eval_batch_size: images per forward pass over all devices.
 eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
 checkpoint_every, log_every: steps between saves, and between records.
 profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
-tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them here.
+tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them
+  here.
 linear_probe: whether the evaluation also trains a linear classifier on the frozen features.
 report: whether the evaluation writes report.html.
 """
