@@ -126,7 +126,7 @@ def test_what_a_detector_is_called_stays_in_the_folder_of_scores(features, tmp_p
     with pytest.raises(InputError, match="k"):
         from_features.evaluate_features(str(features), str(tmp_path / "out"), detectors=hostile)
     parsed = detectors.parse("knn?k=5")[0]._replace(text=hostile)  # whatever else gets that far
-    monkeypatch.setattr("adapt_jax.evaluate.task.detectors.parse", lambda text: (parsed,))
+    monkeypatch.setattr(from_features, "parse", lambda text: (parsed,))
     from_features.evaluate_features(str(features), str(tmp_path / "out"), detectors="knn?k=5")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     (folder,) = (tmp_path / "out" / "scores").iterdir()
@@ -274,7 +274,7 @@ def test_decisions_with_a_guarantee(run, tmp_path, capsys):
 
 def test_predict_is_calibrated_on_the_last_evaluation(run, tmp_path):
     workdir, _ = run
-    other = "photos:grey?limit=60"
+    other = "digits:test?classes=0-5&limit=60"
     evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD, val_data=other)
     assert other in pipeline.load(str(workdir), detector="msp").detector.calibrated_on
     evaluate_job.evaluate_run(str(workdir), detectors="msp", ood=OOD)
