@@ -22,7 +22,7 @@ class Range(NamedTuple):
         """Whether a value is a number within; NaN, which compares with nothing, never is."""
         if isinstance(value, bool) or not isinstance(value, Real):
             return False
-        number = float(value)
+        number = value if isinstance(value, int) else float(value)  # integers have no largest
         return self.low <= number < self.high if self.open else self.low <= number <= self.high
 
     def __str__(self) -> str:

@@ -1,5 +1,7 @@
 """Networks made elsewhere do all that those of the package do, on one device and on eight."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ def test_it_is_exported(run, tmp_path):
     ready = adapt_jax.load(workdir, "knn?k=5")
     counting = ready.model._replace(apply=lambda variables, images, train: len(images))
     with pytest.raises(InputError, match=r"write images.shape\[0\] for len\(images\)"):
-        scorer.build(ready._replace(model=counting), ("cpu",))
+        scorer.build(dataclasses.replace(ready, model=counting), ("cpu",))
 
 
 @pytest.mark.parametrize("name", NAMES)
