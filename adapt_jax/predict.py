@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from adapt_jax.core import sheets
 from adapt_jax.core.errors import InputError
 from adapt_jax.data.formats import folders
 from adapt_jax.inference import pipeline
@@ -178,7 +179,7 @@ def show(records: Iterable[dict[str, Any]], kind: str) -> dict[str, int]:
         sheet.writeheader()
     for record in records:
         if kind == "csv":
-            sheet.writerow(record)
+            sheet.writerow({column: sheets.safe(value) for column, value in record.items()})
         else:
             print(json.dumps(record))
         sys.stdout.flush()

@@ -22,9 +22,16 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, columns, restval="")
     writer.writeheader()
-    writer.writerows({k: _safe(v) for k, v in row.items()} for row in rows)
+    writer.writerows({k: safe(v) for k, v in row.items()} for row in rows)
     return out.getvalue()
 
 
-def _safe(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def safe(value: Any) -> Any:
+    """A cell's value, with an apostrophe before a text that a spreadsheet would execute."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    try:
+        float(value)  # -0.25 is a number for spreadsheets, too
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -67,7 +67,9 @@ def test_every_kind_of_damage_is_an_input_error(tmp_path):
 
 
 def test_a_spreadsheet_executes_no_cell():
-    rows = [{"a": text, "b": -1.5} for text in ("=1+1", "+x", "-x", "@x", "\tx", "knn?k=5")]
+    rows = [
+        {"a": text, "b": -1.5} for text in ("=1+1", "+x", "-x", "@x", "\tx", "knn?k=5", "-0.25")
+    ]
     lines = sheets.csv_text(rows, ["a", "b"]).splitlines()
     assert lines[1:] == [
         "'=1+1,-1.5",
@@ -76,4 +78,5 @@ def test_a_spreadsheet_executes_no_cell():
         "'@x,-1.5",
         "'\tx,-1.5",
         "knn?k=5,-1.5",
+        "-0.25,-1.5",
     ]
