@@ -110,7 +110,7 @@ def test_files_that_are_not_there_or_damaged(job, word, tmp_path, capsys):
         (KeyboardInterrupt(), 130),
         (MemoryError(), 1),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7 bytes"), 1),
-        (OSError(28, "No space left on device", b"/full/caf\xe9"), 2),
+        (OSError(28, "No space left on device", b"/full/cafe"), 2),
     ],
 )
 def test_codes(error, code, monkeypatch):
