@@ -8,6 +8,7 @@ compiles as users' programs are compiled:
     XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true"
 """
 
+import gc
 import os
 import pathlib
 from importlib import metadata
@@ -29,6 +30,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not go through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
