@@ -50,6 +50,7 @@ def become(request: dict) -> None:
         opened = os.open(path, os.O_WRONLY if descriptor else os.O_RDONLY)
         os.dup2(opened, descriptor)
         os.close(opened)
+    os.chdir(request["cwd"])
     adopt(request["env"])
     sys.modules.pop(request["module"], None)
     sys.argv = [request["module"], *request["arguments"]]

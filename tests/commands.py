@@ -17,15 +17,23 @@ ROOT = pathlib.Path(__file__).parents[1]
 class Command:
     """A started command, with what tests use of a `subprocess.Popen`."""
 
-    def __init__(self, module: str, *arguments: str, env: dict[str, str] | None = None):
-        """Starts `python -m module arguments...` in the project's root."""
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        cwd: pathlib.Path = ROOT,
+    ):
+        """Starts `python -m module arguments...` in a folder, the project's root by default."""
         self.returncode, self._files = None, []
         for _ in ("stdout", "stderr"):
             self._files.append(tempfile.NamedTemporaryFile("r"))  # noqa: SIM115
         names = dict(zip(("stdout", "stderr"), (file.name for file in self._files)))
         words = [str(word) for word in arguments]
         env = dict(os.environ if env is None else env)
-        self.pid = _ask({"module": module, "arguments": words, "env": env, **names})
+        self.pid = _ask(
+            {"module": module, "arguments": words, "env": env, "cwd": str(cwd), **names}
+        )
 
     def poll(self) -> int | None:
         """Its exit code, minus a signal's number if that ended it; None while it runs."""
@@ -57,9 +65,9 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
 
-def run(module: str, *arguments: str, env: dict[str, str] | None = None):
-    """Runs it to its end; a `subprocess.CompletedProcess`."""
-    command = Command(module, *arguments, env=env)
+def run(module: str, *arguments: str, **where):
+    """Runs it to its end, with the `env` and `cwd` of a `Command`; a `CompletedProcess`."""
+    command = Command(module, *arguments, **where)
     out, err = command.communicate()
     return subprocess.CompletedProcess([module, *arguments], command.returncode, out, err)
 

@@ -10,6 +10,7 @@ import adapt_jax
 from adapt_jax import __main__ as jobs
 from adapt_jax.core.errors import InputError
 from adapt_jax.runtime import config_files
+from tests import commands
 from tests.e2e import small
 
 
@@ -65,7 +66,7 @@ def test_one_command_for_every_job(tmp_path):
 
 @pytest.mark.parametrize("job", ["train", "predict", "profiling", "data"])
 def test_help_says_what_it_does(job, tmp_path):
-    shown = run("adapt_jax", job, "--help", cwd=tmp_path)
+    shown = commands.run("adapt_jax.__main__", job, "--help", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     start = shown.stdout.splitlines()
     assert jobs._what(job)[:40] in "\n".join(start[:4])
@@ -75,4 +76,4 @@ def test_a_name_takes_overrides_and_mistakes_are_one_sentence(tmp_path):
     wrong = run("adapt_jax", "train", "--config=digits_adapt", "--config.epoch=3", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "no field 'epoch' (did you mean 'epochs'?)" in wrong.stderr
-    assert run("adapt_jax.train", "--version", cwd=tmp_path).returncode == 0
+    assert commands.run("adapt_jax.train", "--version", cwd=tmp_path).returncode == 0

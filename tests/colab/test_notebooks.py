@@ -8,6 +8,7 @@ import contextlib
 import io
 import pathlib
 import re
+import shutil
 
 import nbformat
 import pytest
@@ -44,9 +45,31 @@ def pictures(notebook):
     return sum("image/png" in out.get("data", {}) for c in code(notebook) for out in c.outputs)
 
 
-def test_quickstart_runs(tmp_path, monkeypatch):
-    monkeypatch.delenv("XLA_FLAGS", raising=False)  # it trains longer than it compiles
-    made = execute(FOLDER / "quickstart.ipynb", {"EPOCHS": 2, "WORKDIR": str(tmp_path / "run")})
+SMALLER = """
+from adapt_jax.runtime.config_files import load_config
+def get_config():
+    config = load_config({path!r})
+    config.model.width, config.model.blocks = 4, (1, 1, 1, 1)
+    return config
+"""
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """The notebooks in a folder like the repository, whose digits_adapt has a smaller network."""
+    root = FOLDER.parent
+    shutil.copytree(FOLDER, tmp_path / "colab")
+    (tmp_path / "examples").symlink_to(root / "examples")
+    (tmp_path / "configs").mkdir()
+    text = SMALLER.format(path=str(root / "configs" / "digits_adapt.py"))
+    for name in ("configs/digits_adapt.py", "digits_adapt"):  # by its path, and by its name
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    return tmp_path / "colab"
+
+
+def test_quickstart_runs(reader, tmp_path):
+    made = execute(reader / "quickstart.ipynb", {"EPOCHS": 2, "WORKDIR": str(tmp_path / "run")})
     assert pictures(made) == pictures(read("quickstart")) == 3
     assert (tmp_path / "run" / "report.html").exists()
     losses = re.findall(r"step \d: ([\d.]+) on one device, ([\d.]+) on eight", printed(made))
@@ -55,9 +78,9 @@ def test_quickstart_runs(tmp_path, monkeypatch):
         assert float(one) == pytest.approx(float(eight), rel=1e-12)
 
 
-def test_zero_shot_runs(tmp_path):
+def test_zero_shot_runs(reader, tmp_path):
     folders = {"MODEL": str(tmp_path / "clip"), "WORKDIR": str(tmp_path / "run")}
-    made = execute(FOLDER / "zero_shot.ipynb", {"STEPS": 20, **folders})
+    made = execute(reader / "zero_shot.ipynb", {"STEPS": 20, **folders})
     assert pictures(made) == pictures(read("zero_shot")) == 5
     assert "three.png" in printed(made)
     assert "adaneg" in printed(made)

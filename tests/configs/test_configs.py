@@ -63,9 +63,7 @@ def two_steps(method, choices, views):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2, 16, SIDE, SIDE, 3), dtype=np.uint8)
     labels = rng.integers(0, CLASSES, (2, 16), dtype=np.int32)
-    # Two steps are not worth an optimised program.
-    quick = jax.jit(run, compiler_options={"xla_backend_optimization_level": "0"})
-    return quick(jax.random.key(0), images, labels)
+    return jax.jit(run)(jax.random.key(0), images, labels)
 
 
 @pytest.mark.parametrize("stem", FILES)

@@ -1,9 +1,8 @@
 """The commands of the first pages, typed as they stand there; only the training is shorter."""
 
 import json
-import os
-import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,12 +11,19 @@ import pytest
 from PIL import Image
 
 from adapt_jax.data import sources
+from tests import commands
 from tests.e2e import small
 
-SHORTER = {"adapt_jax.train": "--config.epochs=2 --config.model.width=4"}
+SHORTER = {
+    "adapt_jax.train": (
+        "--config.epochs=2",
+        "--config.model.width=4",
+        "--config.model.blocks=(1,1,1,1)",
+    )
+}
 
 
-def commands(page):
+def lines_of(page):
     """Every line of the page that runs this project's Python, continued lines joined."""
     text = re.sub(r" *\\\n\s*", " ", (small.ROOT / page).read_text())
     return re.findall(r"^    (python (?:-m adapt_jax|exports).*)$", text, re.MULTILINE)
@@ -36,27 +42,26 @@ def folder(tmp_path_factory):
 
 
 def run(folder, line):
-    for module, option in SHORTER.items():
-        line += f" {option}" if module in line else ""
-    env = os.environ | {
-        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(small.ROOT),
-        "JAX_PLATFORMS": "cpu",
-    }
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=300
-    )
+    """What it prints; commands of the package are forked, the script of an export is not."""
+    python, *words = shlex.split(line)
+    assert python == "python"
+    if words[0] == "-m":
+        module, *rest = words[1:]
+        done = commands.run(module, *rest, *SHORTER.get(module, ()), cwd=folder)
+    else:
+        command = [sys.executable, *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def test_getting_started_then_export(folder):
-    train, evaluate, predict = commands("docs/start.md")
+    train, evaluate, predict = lines_of("docs/start.md")
     assert "report.html" in run(folder, train)
     assert "knn?k=10" in run(folder, evaluate)
     assert run(folder, predict).count('"score"') == 2
     shutil.copytree(folder / "runs/first", folder / "runs/mine")
-    export, score, again, anew = commands("docs/export.md")[:4]
+    export, score, again, anew = lines_of("docs/export.md")[:4]
     assert "scorer.stablehlo" in run(folder, export)
     assert '"threshold"' in run(folder, score)
     assert run(folder, again).count('"score"') == 2
@@ -65,7 +70,7 @@ def test_getting_started_then_export(folder):
 
 
 def test_what_the_readme_does_with_a_run(folder):
-    lines = [line for line in commands("README.md") if "runs/mine" in line]
+    lines = [line for line in lines_of("README.md") if "runs/mine" in line]
     (merge,) = [line for line in lines if "adapt_jax.results" in line]
     (doctor,) = [line for line in lines if "adapt_jax.doctor" in line]
     shutil.copytree(folder / "runs/mine", folder / "runs/other")

@@ -22,6 +22,17 @@ def close_gradient(ours, wanted, rtol=2e-5):
     np.testing.assert_allclose(ours, wanted, atol=rtol * max(np.abs(wanted).max(), 1e-30))
 
 
+def loss_and_gradients(method, features, labels, state, *named):
+    """The loss with its state and metrics, and gradients of it and of the metrics named."""
+
+    def parts(f):
+        total, (new, metrics) = method.loss(f, labels, state)
+        return (total, *(metrics[name] for name in named)), (total, new, metrics)
+
+    gradients, found = jax.jit(jax.jacrev(parts, has_aux=True))(jnp.asarray(features))
+    return *found, *gradients
+
+
 def palm_from(case):
     protos = case["protos_in"]
     method = methods.make(
@@ -53,8 +64,9 @@ def test_palm_step(golden, name):
     case = golden(name)
     method, state = palm_from(case)
     features, labels = jnp.swapaxes(jnp.asarray(case["features"]), 0, 1), case["labels"]
-    loss = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
-    (total, (new, metrics)), grad = loss(features, labels, state)
+    total, new, metrics, grad, contrast = loss_and_gradients(
+        method, features, labels, state, "proto_contra"
+    )
     wanted = recorded(case, "loss_total")
     np.testing.assert_allclose(total, wanted, atol=1e-5, rtol=1e-6)
     np.testing.assert_allclose(metrics["mle"], recorded(case, "loss_mle"), atol=1e-5, rtol=1e-6)
@@ -64,9 +76,6 @@ def test_palm_step(golden, name):
     protos = new.prototypes.reshape(case["protos_in"].shape)
     np.testing.assert_allclose(protos, recorded(case, "protos_out"), atol=2e-6)
     close_gradient(grad, np.swapaxes(recorded(case, "grad_total"), 0, 1))
-    contrast = jax.jit(jax.grad(lambda f: method.loss(f, labels, state)[1][1]["proto_contra"]))(
-        features
-    )
     if np.isfinite(case["grad_proto_contra"]).all():
         close_gradient(contrast, np.swapaxes(case["grad_proto_contra"], 0, 1))
 
@@ -121,13 +130,11 @@ def test_cider(golden, name):
         np.testing.assert_allclose(state.prototypes, wanted, atol=2e-6)
     close_gradient(grad.reshape(case["grad_total"].shape), case["grad_total_f64"])
 
-    def part(which):
-        return jax.jit(jax.grad(lambda f: method.loss(f, labels, before)[1][1][which]))(
-            jnp.asarray(features)
-        )
-
-    close_gradient(part("dispersion").reshape(case["grad_dis"].shape), case["grad_dis"])
-    close_gradient(part("compactness").reshape(case["grad_comp"].shape), case["grad_comp"])
+    *_, dispersion, compactness = loss_and_gradients(
+        method, features, labels, before, "dispersion", "compactness"
+    )
+    close_gradient(dispersion.reshape(case["grad_dis"].shape), case["grad_dis"])
+    close_gradient(compactness.reshape(case["grad_comp"].shape), case["grad_comp"])
 
 
 def test_cider_class_means(golden):

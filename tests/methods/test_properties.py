@@ -1,5 +1,7 @@
 """What holds for every method: its signature, odd batches, devices, bad input."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,14 @@ def build(name, num_classes=C, **kwargs):
     return methods.make(name, num_classes=num_classes, feature_dim=D, **also, **kwargs)
 
 
+@functools.cache
+def built(name):
+    """A method, its state, and its loss with the gradient, which compiles once for each shape."""
+    method = build(name)
+    loss = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
+    return method, method.init(jax.random.key(1)), loss
+
+
 def batch(method, *, views=V, labels=None, seed=0, size=B):
     rng = np.random.default_rng(seed)
     width = D if method.reads == "embeddings" else C
@@ -30,10 +40,9 @@ def batch(method, *, views=V, labels=None, seed=0, size=B):
 @pytest.mark.parametrize("name", methods.names())
 class TestEveryMethod:
     def test_state_keeps_its_shape_and_carries_no_gradient(self, name):
-        method = build(name)
-        state = method.init(jax.random.key(1))
+        method, state, loss_of = built(name)
         embeddings, labels = batch(method)
-        loss, (new, metrics) = jax.jit(method.loss)(embeddings, labels, state)
+        (loss, (new, metrics)), _ = loss_of(embeddings, labels, state)
         assert loss.shape == ()
         assert jax.tree.map(jnp.shape, new) == jax.tree.map(jnp.shape, state)
         assert all(m.shape == () for m in metrics.values())
@@ -57,12 +66,9 @@ class TestEveryMethod:
         ],
     )
     def test_odd_batches_stay_finite(self, name, views, labels):
-        method = build(name)
-        state = method.init(jax.random.key(1))
+        method, state, loss_of = built(name)
         embeddings, labels = batch(method, views=views, labels=labels)
-        (loss, (new, _)), grad = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
-            embeddings, labels, state
-        )
+        (loss, (new, _)), grad = loss_of(embeddings, labels, state)
         for leaf in jax.tree.leaves((loss, new, grad)):
             assert np.isfinite(leaf).all()
 
@@ -77,10 +83,9 @@ class TestEveryMethod:
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
     def test_a_batch_that_is_not_finite_leaves_the_state(self, name, bad):
-        method = build(name)
-        state = method.init(jax.random.key(1))
+        method, state, loss_of = built(name)
         embeddings, labels = batch(method)
-        _, (new, _) = jax.jit(method.loss)(embeddings.at[0, 3, 1].set(bad), labels, state)
+        (_, (new, _)), _ = loss_of(embeddings.at[0, 3, 1].set(bad), labels, state)
         jax.tree.map(np.testing.assert_array_equal, new, state)
 
     @pytest.mark.usefixtures("x64")
@@ -110,13 +115,11 @@ class TestEveryMethod:
 # CIDER's moving average follows the order of samples by definition.
 @pytest.mark.parametrize("name", sorted(set(methods.names()) - {"cider"}))
 def test_order_of_images_does_not_matter(name):
-    method = build(name)
-    state = method.init(jax.random.key(1))
+    method, state, loss_of = built(name)
     embeddings, labels = batch(method)
     order = np.random.default_rng(1).permutation(B)
-    loss_of = jax.jit(method.loss)
-    loss, (new, _) = loss_of(embeddings, labels, state)
-    loss2, (new2, _) = loss_of(embeddings[:, order], labels[order], state)
+    (loss, (new, _)), _ = loss_of(embeddings, labels, state)
+    (loss2, (new2, _)), _ = loss_of(embeddings[:, order], labels[order], state)
     np.testing.assert_allclose(loss, loss2, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), new, new2)
 
