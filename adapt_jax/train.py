@@ -55,6 +55,8 @@ def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
         with processes.together():
             checks.check_config(config, given=given)
             trackers.check(config.tracking)
+            pretrained.fetch(config.model.pretrained, terminal.printer(console))
+        with processes.together():
             pretrained.check(config)
             folder = folders.prepare(workdir)
             held.enter_context(folders.locked(folder))
