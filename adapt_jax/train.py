@@ -83,7 +83,14 @@ def _train(config, folder: pathlib.Path, console: Console) -> dict:
     if not data.ood:
         console.print("no OOD sets in the config: nothing to evaluate")
         return {}
-    return evaluate_job.evaluate(experiment, folder, state)
+    results = evaluate_job.evaluate(experiment, folder, state)
+    console.print(
+        f"next:    python -m adapt_jax.predict --workdir={folder} IMAGE|DIR... scores your images\n"
+        f"         python -m adapt_jax.doctor --workdir={folder} looks for mistakes in the run",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return results
 
 
 def initial_state(experiment: Experiment) -> TrainState:

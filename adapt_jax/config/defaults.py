@@ -39,7 +39,8 @@ augment: probabilities and ranges of the training views.
 detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normalize=True".
 eval_batch_size: images per forward pass over all devices.
 eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
-checkpoint_every, log_every: steps between saves, and between records.
+checkpoint_every, log_every: steps between saves, and between records; a short run is recorded more
+  often, so that it has a curve.
 profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
 tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them
   here.
