@@ -55,6 +55,8 @@ def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
         with processes.together():
             checks.check_config(config, given=given)
             trackers.check(config.tracking)
+            pretrained.fetch(config.model.pretrained, terminal.printer(console))
+        with processes.together():
             pretrained.check(config)
             folder = folders.prepare(workdir)
             held.enter_context(folders.locked(folder))
@@ -81,7 +83,14 @@ def _train(config, folder: pathlib.Path, console: Console) -> dict:
     if not data.ood:
         console.print("no OOD sets in the config: nothing to evaluate")
         return {}
-    return evaluate_job.evaluate(experiment, folder, state)
+    results = evaluate_job.evaluate(experiment, folder, state)
+    console.print(
+        f"next:    python -m adapt_jax.predict --workdir={folder} IMAGE|DIR... scores your images\n"
+        f"         python -m adapt_jax.doctor --workdir={folder} looks for mistakes in the run",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return results
 
 
 def initial_state(experiment: Experiment) -> TrainState:

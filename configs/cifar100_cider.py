@@ -5,6 +5,8 @@
 500 epochs of 98 steps, 512 images x 2 views each. Needs one GPU or TPU. TFDS downloads the data.
 The official script's rates are negative for most of the first epoch, by a slip in its warm-up; to
 have them as well: --config.optimizer.schedule=cider_as_executed
+Images are normalised as ADAPT's are, so that methods compare; the script's own, of CIFAR-10:
+'--config.mean=(0.491,0.482,0.447)' '--config.std=(0.247,0.244,0.262)'
 """
 
 from adapt_jax.config import inherit
@@ -12,8 +14,6 @@ from adapt_jax.config import inherit
 
 def get_config():
     config = inherit(__file__, "cifar100_adapt.py", method="cider")
-    config.mean = (0.491, 0.482, 0.447)
-    config.std = (0.247, 0.244, 0.262)
     config.optimizer.weight_decay = 1e-4
     config.detectors = "mahalanobis,knn?k=300"
     return config

@@ -13,8 +13,6 @@ from adapt_jax.config import inherit
 
 def get_config():
     config = inherit(__file__, "cifar100_adapt.py", method="reweightood")
-    config.mean = (0.5071, 0.4867, 0.4408)
-    config.std = (0.2675, 0.2565, 0.2761)
     config.model.name = "resnet18"
     config.epochs = 100
     config.optimizer.learning_rate = 0.1

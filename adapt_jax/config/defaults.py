@@ -29,7 +29,8 @@ model: the network; `blocks` () keeps the usual depth; `dtype` "auto" is bfloat1
 model.stem: "cifar" for small images, "imagenet" for sides of 224.
 model.feature_norm: temperature of train-time feature normalisation (T2FNorm) under cross_entropy;
   0 is off.
-model.pretrained: a .npz or .safetensors file of PyTorch weights the run starts from; "" for none.
+model.pretrained: weights the run starts from: a .npz or .safetensors file of PyTorch tensors, or a
+  name of docs/checkpoints.md, which is fetched; "" for none.
 model.allow_pickle: whether `pretrained` may be a checkpoint of PyTorch's; see docs/checkpoints.md.
 model.trainable: the stages that train, e.g. "layer4,head"; "" trains all. The others stay as they
   are to the bit, batch normalisation included; frozen_batch_norm False lets its statistics drift.
@@ -38,7 +39,8 @@ augment: probabilities and ranges of the training views.
 detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normalize=True".
 eval_batch_size: images per forward pass over all devices.
 eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
-checkpoint_every, log_every: steps between saves, and between records.
+checkpoint_every, log_every: steps between saves, and between records; a short run is recorded more
+  often, so that it has a curve.
 profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
 tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them
   here.

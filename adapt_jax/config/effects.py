@@ -86,4 +86,6 @@ def changed(
     best = "best" in (a.get("eval_checkpoint"), b.get("eval_checkpoint"))
     if at_least > Effect.NOTHING and not best:
         changes.pop("checkpoint_every", None)  # it decides which states the best is chosen from
+    if at_least > Effect.NOTHING and None not in (a.get("total_steps"), b.get("total_steps")):
+        changes.pop("epochs", None)  # total_steps goes first
     return changes

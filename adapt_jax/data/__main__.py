@@ -1,7 +1,8 @@
-"""`python -m adapt_jax.data list | download | verify`: the archives and suites of the benchmarks.
+"""`python -m adapt_jax.data list | download | verify`: benchmarks, and weights to start from.
 
-list                               all suites and archives, and what is on this machine
+list                               all suites, archives and weights, and what is on this machine
 list openood_cifar10               its sets, counts and sources
+list weights                       networks for model.pretrained: source, licence, size, hash
 download openood_cifar10 mnist     suites and archives, into $ADAPT_JAX_DATA or ./data
 download SUITE --list-urls         only prints the URLs and where their files belong
 verify openood_cifar10             checks that every listed file exists and every count is right
@@ -24,6 +25,7 @@ from adapt_jax.core.redaction import redacted
 from adapt_jax.data import sources, suites
 from adapt_jax.data.download import catalogue, store
 from adapt_jax.data.download.catalogue import ARCHIVES, NEEDS, Archive
+from adapt_jax.data.download.weights import HUB, WEIGHTS
 from adapt_jax.data.set_names import SHIFTED
 from adapt_jax.runtime import boundary
 
@@ -76,7 +78,13 @@ def show(arguments) -> None:
         print("\narchives")
         for archive in ARCHIVES.values():
             print(f"  {archive.name:<19}{_state(archive):<9}{archive.what}")
+        print("\nweights, for model.pretrained; `list weights` says more")
+        for name, weights in WEIGHTS.items():
+            print(f"  {name:<24}{_state(weights.archive):<9}{weights.archive.what}")
     for name in arguments.names:
+        if name == "weights":
+            _show_weights()
+            continue
         suite, archives = _find(name)
         if suite is not None:
             for part in (*suite.splits, *suite.sets):
@@ -85,6 +93,19 @@ def show(arguments) -> None:
                 print(f"{label:<27}{count}  {part.source}")
         for archive in archives:
             print(f"{archive.name:<19}{_state(archive):<9}{archive.what}; {archive.licence}")
+
+
+def _show_weights() -> None:
+    """What is known of every network, and what CLIP's names are."""
+    for name, weights in WEIGHTS.items():
+        archive = weights.archive
+        size = f"{weights.mebibytes} MiB, " if weights.mebibytes else ""
+        digits = f"sha256 {archive.sha256}..." if archive.sha256 else "no published hash"
+        print(f"{name}  ({_state(archive)}): {archive.what}; {archive.licence}; {size}{digits}")
+        print(f"    {archive.url or archive.by_hand}\n    for {weights.fits}")
+    print("\nFrom the Hugging Face hub, for clip.path of zero-shot configs:")
+    for model in HUB:
+        print(f"{model.name}: {model.what}; {model.licence}")
 
 
 def fetch(arguments) -> None:
@@ -115,7 +136,8 @@ def fetch(arguments) -> None:
             print(f"{archive.name}: now in {store.place(archive, root)}")
         except InputError as error:  # the other archives may well be there
             failed.append(error)
-            print(f"{archive.name}: {redacted(str(error))}", file=sys.stderr)
+            reason = redacted(str(error)).removeprefix(f"{archive.name}: ")
+            print(f"{archive.name}: {reason}", file=sys.stderr)
     if failed:
         raise InputError(f"{len(failed)} of {len(archives)} archives are missing; see above")
 
@@ -178,9 +200,11 @@ def _find(name: str) -> tuple[suites.Suite | None, list[Archive]]:
         return suites.resolve(name), [ARCHIVES[a] for a in NEEDS.get(name, ())]
     if name in ARCHIVES:
         return None, [ARCHIVES[name]]
-    close = difflib.get_close_matches(name, [*suites.SUITES, *ARCHIVES], n=1)
+    if name in WEIGHTS:
+        return None, [WEIGHTS[name].archive]
+    close = difflib.get_close_matches(name, [*suites.SUITES, *ARCHIVES, *WEIGHTS], n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise InputError(f"no suite or archive is called {name!r}{hint}; see `list`")
+    raise InputError(f"no suite, archive or weights are called {name!r}{hint}; see `list`")
 
 
 def _digest(text: str, archives: dict) -> tuple[str, str]:

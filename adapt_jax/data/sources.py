@@ -18,6 +18,7 @@ counts them. `root=DIR` (list only): where paths start, else the list's own fold
 
 import difflib
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -60,7 +61,10 @@ def parse(source: str) -> Source:
     kind, _, place = head.partition(":")
     if kind not in FAMILIES:
         close = difflib.get_close_matches(kind, FAMILIES, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        meant = close[0] if close else ""
+        if path := _as_path(head):
+            meant = path + (f"?{query}" if query else "")
+        hint = f" (did you mean {meant!r}?)" if meant else ""
         raise InputError(f"unknown data source {text!r}{hint}; a source is one of: {FORMS}")
     if kind not in embedded.PLACES and not place:
         raise InputError(f"data source {text!r} does not say where; a source is one of: {FORMS}")
@@ -68,6 +72,16 @@ def parse(source: str) -> Source:
         choices = ", ".join(f"{kind}:{p}" if p else kind for p in embedded.PLACES[kind])
         raise InputError(f"unknown data source {text!r}; known: {choices}")
     return Source(text, kind, place, **({} if query is None else _options(text, kind, query)))
+
+
+def _as_path(text: str) -> str:
+    """The source that a bare path stands for, "" where it looks like none."""
+    suffix = os.path.splitext(text)[1].lower()
+    kinds = {".npz": "npz", ".txt": "list", ".mat": "mat"}
+    if suffix in kinds:
+        return f"{kinds[suffix]}:{text}"
+    path = os.path.expanduser(text)
+    return f"folder:{text}" if os.sep in text or os.path.isdir(path) else ""
 
 
 def check(source: str) -> Source:

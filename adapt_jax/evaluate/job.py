@@ -112,9 +112,10 @@ def evaluate(
         class_names=data.train.class_names,
         prototypes=None if prototypes is None else np.asarray(prototypes),
     )
-    results = publish.write(workdir, evaluation, console)
-    if signs := learning.signs(arrays["train"], results["rows"]):
+    # First: the table means nothing then.
+    if signs := learning.signs(arrays["train"], scored.rows):
         console.print(f"{signs}; {learning.REMEDY}", highlight=False, markup=False)
+    results = publish.write(workdir, evaluation, console)
     trackers.summarise(workdir, results, terminal.printer(console))
     return results
 

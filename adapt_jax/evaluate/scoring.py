@@ -10,9 +10,11 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
+from adapt_jax.detectors.fitting import fitting
 from adapt_jax.results import scoring
 from adapt_jax.results.scored import Scored
 
+NO_CLASSIFIER = "needs a network with a classifier"
 OnImages = Callable[[Callable], Callable[..., np.ndarray]]
 
 
@@ -40,9 +42,11 @@ def fit(detector: Detector | ImageDetector, task: Task) -> Callable[[str], np.nd
     Raises:
       InputError: the detector cannot work with these outputs.
     """
+    if ("head" in detector.needs and task.head is None) or (
+        "logits" in detector.needs and task.train.logits is None
+    ):
+        raise InputError(NO_CLASSIFIER)
     if isinstance(detector, ImageDetector):
-        if task.head is None:
-            raise InputError("needs a network with a classifier")
         if task.on_images is None:
             raise InputError("needs images and the network, there are only its outputs")
         measured = None
@@ -77,13 +81,22 @@ def run(
     def fitted(spec: Spec) -> scoring.Fitted:
         searched = choose(spec, task) if choose else None
         best = searched["chosen"] if searched else {}
-        score = fit(spec.make(**best), task)
+        adapted = {} if searched else _fitting(spec, task)
+        score = fit(spec.make(**best, **adapted), task)
         return scoring.Fitted(
             lambda: {name: score(name) for name in (ID, *task.groups)},
             fields={"searched": best} if searched else {},
             searched=searched,
+            adapted=adapted,
         )
 
     return scoring.run(
         specs, fitted, task.groups, resamples=resamples, report_progress=report_progress
     )
+
+
+def _fitting(spec: Spec, task: Task) -> dict[str, Any]:
+    """What replaces the defaults that these outputs are too few for."""
+    images, features = np.shape(task.train.features)
+    held_out = len(task.sets[VAL].features) if VAL in task.sets else images
+    return fitting(spec, images=images, features=features, held_out=held_out)

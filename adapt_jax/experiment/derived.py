@@ -13,7 +13,7 @@ from adapt_jax.experiment import image_sets
 from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
 from adapt_jax.training.host_feed import HostInput
-from adapt_jax.training.plan import Plan, steps_per_epoch
+from adapt_jax.training.plan import Plan, steps_between_records, steps_per_epoch
 
 MeanStd = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -29,7 +29,7 @@ def plan_of(config, num_images: int) -> Plan:
         views=config.views,
         microbatches=config.microbatches,
         total_steps=total,
-        log_every=config.log_every,
+        log_every=steps_between_records(config.log_every, total),
         checkpoint_every=config.checkpoint_every,
     )
 

@@ -12,6 +12,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.data import sources, suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
+from adapt_jax.detectors.fitting import fitting
 from adapt_jax.experiment import id_sets
 from adapt_jax.methods.base import Method
 
@@ -236,7 +237,7 @@ def _check_classes(source: str, train: Dataset) -> None:
 def _check_detectors(specs, source: str, train: Dataset, clusters: bool) -> None:
     """Finds detectors that cannot be fitted on the training images, before anything is trained."""
     for spec in specs:
-        detector = spec.make()
+        detector = spec.make(**fitting(spec, images=len(train.images)))
         if not spec.named:
             continue
         if isinstance(detector, detectors.Detector) and len(train.images) < (

@@ -9,10 +9,25 @@ from adapt_jax.core import generator
 from adapt_jax.core.arrays import to_host
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode, sources
+from adapt_jax.data.download import weights
 from adapt_jax.experiment import build
 from adapt_jax.experiment.record import Experiment
-from adapt_jax.runtime import sharding
+from adapt_jax.runtime import processes, sharding
 from adapt_jax.training.train_state import TrainState
+
+
+def fetch(pretrained: str, report_progress: Callable[[str], None]) -> None:
+    """Fetches weights that are named, see `data.download.weights`; of several processes, one does.
+
+    Args:
+      pretrained: the field of the config.
+      report_progress: function called with a line before a download.
+
+    Raises:
+      InputError: there are none of that name, or they cannot be fetched.
+    """
+    if weights.is_name(pretrained) and processes.is_main():
+        weights.obtain(pretrained, report_progress)
 
 
 def check(config) -> None:
@@ -83,11 +98,16 @@ def _check_classes(path: str, classes: int, listed: Sequence[str]) -> None:
 
 
 def _read(choice):
-    return models.read_weights(choice.pretrained, allow_pickle=choice.allow_pickle)
+    if not weights.is_name(choice.pretrained):
+        return models.read_weights(choice.pretrained, allow_pickle=choice.allow_pickle)
+    # Checkpoints of projects that are named in the source; reading them runs nothing.
+    return models.read_weights(str(weights.obtain(choice.pretrained)), allow_pickle=True)
 
 
 def _fit(path: str, given, variables) -> models.Pretrained:
     try:
         return models.pretrained(given, variables)
     except InputError as e:
-        raise InputError(f"config field model.pretrained, {path}: {e}") from None
+        known = weights.WEIGHTS.get(path)
+        fits = f"; {path} is for {known.fits}" if known else ""
+        raise InputError(f"config field model.pretrained, {path}: {e}{fits}") from None

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from adapt_jax import detectors
+from adapt_jax.detectors.fitting import same
 from adapt_jax.results import tables
 from adapt_jax.results.result_rows import mean_rows
 
@@ -107,7 +109,7 @@ def _cutting(size: int, resize: int | str | None) -> str:
 def _results(card: Mapping[str, Any]) -> str:
     """The detector's rows in percent; those of others where it was not evaluated."""
     results, name = card["results"], card["detector"]["detector"]
-    rows = [r for r in results["rows"] if r["detector"] == name]
+    rows = [r for r in results["rows"] if _is(r["detector"], name, results.get("adapted", {}))]
     note = ""
     if not rows:
         rows = mean_rows(results["rows"])
@@ -119,6 +121,13 @@ def _results(card: Mapping[str, Any]) -> str:
         f"{note}Protocol `{results['protocol']}`.\n"
         f"ID test set `{results['id']}`{named}. In percent:\n\n{table}"
     )
+
+
+def _is(evaluated: str, exported: str, adapted: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a row is of the exported detector: that of "knn" is of "knn?k=50" as well."""
+    one, other = (detectors.parse(text)[0] for text in (evaluated, exported))
+    chosen = adapted.get(evaluated, {})
+    return same(one._replace(params={**one.params, **chosen}), other)
 
 
 def _numbers(values) -> str:

@@ -1,12 +1,14 @@
-"""Scores images with this export: python score.py [--alpha=0.05] IMAGE...
+"""Scores images with this export: python score.py [--alpha=0.05] IMAGE|DIR...
 
-Needs: pip install jax flatbuffers numpy pillow. Prints one JSON object per image. With --alpha an
+Needs: pip install jax flatbuffers numpy pillow. Prints one JSON object per image; of a folder, per
+image anywhere below it, sorted. With --alpha an
 image is rejected if its conformal p-value is at most that: on average this happens to at most that
 share of new in-distribution images.
 """
 
 import hashlib
 import json
+import os
 import pathlib
 import sys
 
@@ -42,6 +44,10 @@ DATA = json.loads((HERE / "data.json").read_text())
 DETECTOR = json.loads((HERE / "detector.json").read_text())
 BLOCK = 256  # images scored together
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".avif",
+)  # fmt: skip
 TURNS = {  # of EXIF's orientations
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,6 +57,30 @@ TURNS = {  # of EXIF's orientations
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def below(folder: str, above: tuple[str, ...] = ()) -> list[str]:
+    """The images anywhere below a folder; links are followed, but never in a circle."""
+    real, found = os.path.realpath(folder), []
+    for entry in os.scandir(folder) if real not in above else ():
+        if entry.is_file() and not entry.name.startswith("."):
+            found += [entry.name] * entry.name.lower().endswith(SUFFIXES)
+        elif entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX":
+            inner = below(entry.path, (*above, real))
+            found += [f"{entry.name}/{name}" for name in inner]
+    return found
+
+
+def expanded(arguments: list[str]) -> list[str]:
+    """The images named, and those below folders named, in the order of `predict`."""
+    paths = []
+    for argument in arguments:
+        path = os.path.expanduser(argument)
+        names = sorted(below(path)) if os.path.isdir(path) else None
+        if names == []:
+            sys.exit(f"error: {argument} has no image in it; give image files or folders of them")
+        paths += [argument] if names is None else [str(pathlib.Path(path, n)) for n in names]
+    return paths
 
 
 def opened(path: str) -> Image.Image:
@@ -177,6 +207,7 @@ def main(paths: list[str]) -> int:
     if paths[0].startswith("--alpha="):
         held_out, threshold = level(paths[0].partition("=")[2])
         paths = paths[1:]
+    paths = expanded(paths)
     scorer = export.deserialize(bytearray((HERE / "scorer.stablehlo").read_bytes()))
     code = 0
     for start in range(0, len(paths), BLOCK):

@@ -13,6 +13,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs, states
+from adapt_jax.detectors.fitting import adapted
 from adapt_jax.inference import outputs, probes
 from adapt_jax.workdir import bundle
 
@@ -84,12 +85,15 @@ def fit(spec: Spec, cached_outputs, method, method_state, head: Head | None) -> 
     Raises:
       InputError: the detector does not fit.
     """
-    detector = make_detector(spec)
     source, arrays = held_out(cached_outputs)
     labelled = outputs.as_outputs(cached_outputs["train"][1])
     train = outputs.training_outputs(cached_outputs["train"][1], method, method_state)
     held = outputs.as_outputs(arrays)
-    state = detector.fit(train, val=held if VAL in cached_outputs else train, head=head)
+    val = held if VAL in cached_outputs else train
+    images, features = train.features.shape
+    spec = adapted(spec, images=images, features=features, held_out=len(val.features))
+    detector = make_detector(spec)
+    state = detector.fit(train, val=val, head=head)
     kept = detector.score(state, held)
     means = by = None
     if head is not None:

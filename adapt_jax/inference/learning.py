@@ -12,8 +12,9 @@ FEW_DIRECTIONS = 0.6  # of as many as would tell the classes apart
 _ENOUGH = 10  # directions; pictures of many classes need no more to be told apart somewhat
 _SAMPLE = 2000
 REMEDY = (
-    "look at the loss in metrics.jsonl, and train longer or with another learning rate; no "
-    "detector can tell images apart by features that do not"
+    "no detector can tell images apart by features that do not. Look at the loss in metrics.jsonl; "
+    "train longer or with another learning rate, or, with a few hundred images, start from weights "
+    "or with cross-entropy (docs/data.md)"
 )
 
 

@@ -20,6 +20,7 @@ from adapt_jax.core.registry import Spec
 from adapt_jax.data import augment, decode, given, sources
 from adapt_jax.data.set_names import ID
 from adapt_jax.detectors import Head, ImageDetector, Outputs
+from adapt_jax.detectors.fitting import same
 from adapt_jax.experiment import record
 from adapt_jax.inference import (
     calibrated,
@@ -156,7 +157,7 @@ def load(
 def _exported(path: pathlib.Path, detector: str):
     """The detector of an export, how it cuts images, and the share its threshold keeps."""
     description = bundle.read_json(path, bundle.DETECTOR)
-    if detector and detector != description["detector"]:
+    if detector and not same(_spec(detector, ""), _spec(description["detector"], "")):
         raise InputError(
             f"{path} holds the detector {description['detector']} and not {detector}; leave "
             "--detector out, or export the run again with it"

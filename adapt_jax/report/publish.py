@@ -61,6 +61,7 @@ def _header(evaluation: Evaluation) -> dict[str, Any]:
     return header | {
         "full_spectrum": config["full_spectrum"],
         "searched": scored.searched,
+        "adapted": scored.adapted,
         "unfit": scored.unfit,
         "failed": scored.failed,
         "seconds": {d: {k: round(v, 3) for k, v in s.items()} for d, s in scored.seconds.items()},
@@ -89,6 +90,9 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
     for detector, search_result in scored.searched.items():
         values = ", ".join(f"{k}={v}" for k, v in search_result["chosen"].items())
         notes.append(f"searched on {header['val']} and {header['ood_val']}: {detector}: {values}")
+    for detector, adapted in scored.adapted.items():
+        values = ", ".join(f"{k}={v}" for k, v in adapted.items())
+        notes.append(f"{detector}: {values}; its defaults need more features or images")
     reasons: dict[str, list[str]] = {}
     for detector, reason in scored.unfit.items():
         what = reason.removeprefix(f"{detector.partition('?')[0]}.fit: ")

@@ -16,6 +16,7 @@ class Scored(NamedTuple):
     scores: detector -> set -> (N,) scores, "id" being the ID test set.
     seconds: detector -> {"fit", "score"}, compilation included.
     searched: detector -> what `search.choose` found.
+    adapted: detector -> hyper-parameters that replace defaults which did not fit the network.
     failed: detectors requested by name that could not run, with the reason.
     unfit: detectors that "all" skipped, with the reason.
     """
@@ -24,6 +25,7 @@ class Scored(NamedTuple):
     scores: dict[str, dict[str, np.ndarray]]
     seconds: dict[str, dict[str, float]]
     searched: dict[str, dict[str, Any]]
+    adapted: dict[str, dict[str, Any]]
     failed: dict[str, str]
     unfit: dict[str, str]
 

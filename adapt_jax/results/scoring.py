@@ -32,12 +32,14 @@ class Fitted(NamedTuple):
       `stream_key(ID set, OOD set)`, instead of one for all of them under the ID set's name.
     fields: what every row says about the detector.
     searched: what `search.choose` found, None where nothing was searched.
+    adapted: hyper-parameters that replace defaults which did not fit the network.
     """
 
     score: Callable[[], dict[str, np.ndarray]]
     in_streams: bool = False
     fields: Mapping[str, Any] = types.MappingProxyType({})
     searched: dict[str, Any] | None = None
+    adapted: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def stream_key(id_set: str, ood_set: str) -> str:
@@ -71,7 +73,7 @@ def run(
     Raises:
       InputError: no detector at all could be used; says why.
     """
-    done = Scored([], {}, {}, {}, {}, {})
+    done = Scored([], {}, {}, {}, {}, {}, {})
     for i, spec in enumerate(specs):
         report_progress(f"{spec.text} ({i + 1} of {len(specs)})")
         try:
@@ -89,6 +91,8 @@ def run(
         done.scores[spec.text] = scores
         done.rows.extend(rows)
         done.seconds[spec.text] = {"fit": ready - began, "score": ended - ready}
+        if fitted.adapted:
+            done.adapted[spec.text] = dict(fitted.adapted)
         if fitted.searched:
             done.searched[spec.text] = fitted.searched
     if not done.rows:

@@ -1,8 +1,11 @@
 """Result rows as tables: for the console and for Markdown, in percent, conventions named."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +30,12 @@ ONE_RUN = (
     "one training run: in float32, other numbers of cores or devices change these numbers as much "
     "as another seed does; several seeds, merged, say how much"
 )
+BEST = "*: the best of the rows about the same OOD images, which those images decided"
+_IMPORTANT = (
+    "ap_out", "ap_in", "aupr_out", "aupr_in", "fpr95_idpos_pct", "fpr95_idpos_first",
+    "fpr95_idpos_nearest", "fpr95", "auroc",
+)  # fmt: skip
+_WIDEST = 10_000  # characters, of a console that has room for everything
 INTERVALS = "[low, high]: 95 % bootstrap interval over test images, not over training seeds"
 
 
@@ -53,13 +62,61 @@ def _legend(rows: Sequence[Row], columns: Sequence[str], prefix: str = "") -> li
     return conventions([c for c in columns if c.startswith(prefix)]) + [INTERVALS] * bracketed
 
 
+@dataclasses.dataclass(frozen=True)
+class ConsoleTable:
+    """A table that leaves out columns where the console is too narrow for all of them.
+
+    Fields as in `table`.
+    """
+
+    rows: Sequence[Row]
+    columns: Sequence[str]
+    title: str
+    keys: Mapping[str, str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table of as many columns as fit, the most used ones first."""
+        unlimited = options.update(width=_WIDEST)
+        kept = list(self.columns)
+        made = self._made(kept)
+        while Measurement.get(console, unlimited, made).minimum > options.max_width:
+            if len(kept) == 1:
+                made = self._made(kept, narrowest_key=1)
+                break
+            kept.remove(min(kept, key=_IMPORTANT.index))
+            made = self._made(kept)
+        yield made
+
+    def _made(self, columns: Sequence[str], narrowest_key: int = 8) -> Table:
+        legend = _legend(self.rows, columns, "fpr95")
+        if without := [LABELS[c] for c in self.columns if c not in columns]:
+            legend.append(f"too narrow here for {', '.join(without)}; the files have all columns")
+        best = _best(self.rows, columns)
+        legend += [BEST] * bool(best)
+        caption = Text("\n".join(legend))
+        title = Text(self.title) if self.title else None
+        out = Table(title=title, caption=caption, caption_justify="left")
+        for key, heading in self.keys.items():
+            longest = max((len(str(row[key])) for row in self.rows), default=0)
+            out.add_column(heading, overflow="fold", min_width=min(longest, narrowest_key))
+        for name in columns:
+            out.add_column(LABELS[name].replace(" ", "\n"), justify="right", no_wrap=True)
+        for row, mean, ends in _lines(self.rows, self.keys):
+            cells = [Text(str(row[k])) for k in self.keys]  # brackets in a name are not markup
+            for c in columns:
+                marked = row[c] == best.get(_place(row, c))
+                cells.append(Text("* " * marked + percent(row, c), "green" if marked else ""))
+            out.add_row(*cells, style="bold" if mean else "", end_section=ends)
+        return out
+
+
 def table(
     rows: Sequence[Row],
     columns: Sequence[str] = COLUMNS,
     title: str = "",
     keys: Mapping[str, str] = KEYS,
-) -> Table:
-    """A console table in percent; mean rows are bold and close their group.
+) -> ConsoleTable:
+    """A console table in percent; mean rows are bold and close their group, the best is marked.
 
     Args:
       rows: result rows, in the order to be shown.
@@ -68,17 +125,24 @@ def table(
       keys: fields that name a row, with their headings. Without "ood" no row is bold, and a line is
         drawn where any key but the last changes.
     """
-    legend = Text("\n".join(_legend(rows, columns, "fpr95")))
-    out = Table(title=Text(title) if title else None, caption=legend, caption_justify="left")
-    for heading in keys.values():
-        out.add_column(heading, overflow="fold")
-    for name in columns:
-        out.add_column(LABELS[name], justify="right")
-    for row, mean, ends in _lines(rows, keys):
-        cells = [*(row[k] for k in keys), *(percent(row, c) for c in columns)]
-        # Text, not str: brackets in the name of a set are not markup.
-        out.add_row(*map(Text, cells), style="bold" if mean else "", end_section=ends)
-    return out
+    return ConsoleTable(rows, columns, title, keys)
+
+
+def _best(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple, float]:
+    """The best value of every column for every OOD set that several rows are about."""
+    values: dict[tuple, list[float]] = {}
+    for row in rows:
+        for c in columns:
+            values.setdefault(_place(row, c), []).append(row[c])
+    return {
+        place: (min if place[0].startswith("fpr") else max)(found)
+        for place, found in values.items()
+        if len(found) > 1
+    }
+
+
+def _place(row: Row, column: str) -> tuple:
+    return column, row["group"], row["ood"]
 
 
 def markdown(

@@ -87,10 +87,21 @@ def _parse(argv: list[str]) -> list[str]:
         argv = _check_config(argv)
     try:
         return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as e:
+        raise InputError(f"{e}{_of_the_config(e.flagname, argv)}") from e
     except (flags.Error, AttributeError, TypeError, ValueError) as e:
         raise InputError(str(e)) from e
     except SystemExit:  # only --help does that, with an exit code that says it failed
         raise SystemExit(0) from None
+
+
+def _of_the_config(name: str, argv: list[str]) -> str:
+    """What a flag there is not was meant to be, if the config has a field of that name."""
+    given = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "")
+    config = load_config(given) if given else {}
+    section = next((s for s in config if hasattr(config[s], "keys") and name in config[s]), "")
+    field = name if name in config else f"{section}.{name}"
+    return f"; config fields are written --config.{field}=..." if name in config or section else ""
 
 
 def _check_config(argv: list[str]) -> list[str]:

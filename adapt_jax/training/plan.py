@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+_RECORDS = 20  # of a run, where steps between records would make it fewer
+_SHORTEST = 5  # steps between records, of which one may well be skipped
+
 
 class Plan(NamedTuple):
     """The length of a run and the intervals in it; counts are of optimiser steps or of images.
@@ -40,6 +43,11 @@ class Plan(NamedTuple):
         """
         intervals = (self.log_every, self.checkpoint_every, self.steps_per_epoch)
         return min(*(step - step % n + n for n in intervals), self.total_steps, *limits)
+
+
+def steps_between_records(log_every: int, total_steps: int) -> int:
+    """`log_every`, or less in a run too short to have 20 records; but not below 5."""
+    return min(log_every, max(_SHORTEST, total_steps // _RECORDS))
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

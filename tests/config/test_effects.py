@@ -96,6 +96,18 @@ def merges(one, other):
     return True
 
 
+def test_epochs_decide_nothing_where_total_steps_do(resumes):
+    one, other = with_another("epochs", total_steps=7)
+    assert changed(one, other, Effect.NOTHING)
+    assert not changed(one, other, Effect.ROWS)
+    assert resumes(one, other)
+    assert merges(one, other)
+    assert changed(one, other | {"total_steps": None}, Effect.TRAJECTORY).keys() == {
+        "epochs",
+        "total_steps",
+    }
+
+
 def counts_as_finished(one, other, monkeypatch):
     found = {"config": one, "step": 1, "total_steps": 1}
     monkeypatch.setattr(result_files, "read", lambda workdir: found)

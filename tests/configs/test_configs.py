@@ -140,6 +140,14 @@ def test_the_digits_configs_share_one_recipe():
     assert all(recipe == recipes[0] for recipe in recipes)
 
 
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_methods_see_the_same_pixels(data):
+    """Every method of a data set has the same images and statistics, so that they compare."""
+    found = [load(stem) for stem in FILES if stem.startswith(f"{data}_")]
+    fields = ("train_data", "test_data", "ood", "image_size", "mean", "std")
+    assert len({tuple(str(config[field]) for field in fields) for config in found}) == 1
+
+
 def test_a_config_inherits_from_any_working_directory(tmp_path, monkeypatch):
     for name in ("digits_adapt.py", "digits_palm.py"):
         shutil.copy(FOLDER / name, tmp_path / name)

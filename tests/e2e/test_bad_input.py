@@ -57,6 +57,25 @@ def test_a_misspelt_flag(tmp_path):
     refused(run(f"--config={small.CONFIG}", f"--workdri={tmp_path}"), "workdri", "workdir")
 
 
+def test_a_field_without_config_before_it(tmp_path):
+    result = run(f"--config={small.CONFIG}", f"--workdir={tmp_path}", "--epochs=3")
+    refused(result, "epochs", "--config.epochs=...")
+    result = run(f"--config={small.CONFIG}", f"--workdir={tmp_path}", "--learning_rate=3")
+    refused(result, "--config.optimizer.learning_rate=...")
+
+
+def test_a_path_in_place_of_a_source(folder, tmp_path):
+    for path, source in ((folder, f"folder:{folder}"), ("a/b.npz?limit=3", "npz:a/b.npz?limit=3")):
+        given = f"--config.train_data={path}"
+        result = run(f"--config={small.CONFIG}", f"--workdir={tmp_path}", given)
+        refused(result, f"did you mean '{source}'?")
+
+
+def test_a_run_without_its_flag(tmp_path):
+    result = run(str(tmp_path), "x.png", module="adapt_jax.predict")
+    refused(result, f"name the run by --workdir={tmp_path}")
+
+
 def test_a_hyper_parameter_out_of_range(tmp_path):
     result = run(
         f"--config={small.CONFIG}", f"--workdir={tmp_path}", "--config.method.params.beta=-1.0"

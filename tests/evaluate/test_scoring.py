@@ -11,9 +11,11 @@ import pytest
 from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Head, Outputs
+from adapt_jax.detectors.fitting import fitting
 from adapt_jax.evaluate import scoring, search
 from adapt_jax.inference.outputs import joined
 from adapt_jax.results.scored import lacking
+from tests.commands import ROOT
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "evaluator_aps.npz"
 OURS = {"mds": "mahalanobis?normalize=False&covariance=within"}
@@ -87,15 +89,63 @@ def test_accuracy_of_the_shifted_sets_counts_too(golden, task):
 def test_what_all_cannot_use_is_left_out_and_what_was_named_is_missed(task):
     done = run("all", task)
     assert {"msp", "vra", "knn", "relation", "klm"} <= done.scores.keys()
-    assert "dim=512" in done.unfit["residual"]  # of 32 features
     assert "network" in done.unfit["odin"]
     lacking(done)
-    done = run("msp,vim", task)
+    done = run("msp,vim?dim=256", task)
     assert list(done.scores) == ["msp"]
     with pytest.raises(InputError, match=r"results lack: vim\.fit: dim=256"):
         lacking(done)
     with pytest.raises(InputError, match=r"vim\.fit"):
-        run("vim", task)
+        run("vim?dim=256", task)
+
+
+def test_defaults_fit_a_narrow_network_and_few_images(task):
+    """Of 32 features: half of them; of 200 images: a tenth."""
+    done = run("vim,residual,knn", task)
+    assert {d: done.adapted[d] for d in ("vim", "residual")} == dict.fromkeys(
+        ("vim", "residual"), {"dim": 16}
+    )
+    assert run("vim?dim=16", task).rows[0]["auroc"] == done.rows[0]["auroc"]
+    few = task._replace(train=Outputs(*(None if a is None else a[:200] for a in task.train)))
+    assert run("knn,nnguide,msp", few).adapted == {
+        "knn": {"k": 20},
+        "nnguide": {"alpha": 1.0, "k": 40},
+    }
+    assert run("knn?k=3,nnguide?k=3&alpha=1", few).adapted == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "found"),
+    [
+        ("knn", 500, {}),
+        ("knn", 7, {"k": 1}),
+        ("nnguide", 10_000, {}),
+        ("nnguide", 724, {"alpha": 0.6906, "k": 99}),
+        ("nnguide?alpha=0.1", 100, {"k": 2}),
+        ("nnguide?bank=first", 100, {}),
+        ("vim", 724, {}),
+        ("vim", 200, {"dim": 100}),
+        ("residual", 724, {"dim": 256}),
+    ],
+)
+def test_published_defaults_stay_where_they_can_be_used(text, images, found):
+    (spec,) = detectors.parse(text)
+    assert fitting(spec, images=images, features=512, held_out=images) == found
+
+
+def test_an_embedding_network_lacks_one_thing(task):
+    """What needs a classifier says so in one and the same sentence."""
+    bare = task._replace(
+        train=task.train._replace(logits=None),
+        head=None,
+        sets={k: v._replace(logits=None) for k, v in task.sets.items()},
+    )
+    done = run("all", bare)
+    assert set(done.unfit.values()) == {"needs a network with a classifier"}
+    assert len(done.scores) == 6
+    assert len(done.unfit) == len(detectors.names()) - 6
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{len(done.scores)} of the {len(detectors.names())} detectors" in readme
 
 
 def test_a_search_leaves_what_is_given(task):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adapt_jax import predict
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
 from adapt_jax.data import decode
@@ -19,16 +20,21 @@ SIZE = 8
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory):
-    """`read` of the script an export holds."""
+def script(tmp_path_factory):
+    """The script an export holds, with its functions."""
     folder = tmp_path_factory.mktemp("export")
-    script = shutil.copy(job.pathlib.Path(job.__file__).with_name("score.py"), folder)
+    path = shutil.copy(job.pathlib.Path(job.__file__).with_name("score.py"), folder)
     (folder / "data.json").write_text(json.dumps({"image_size": SIZE, "resize": 10}))
     (folder / "detector.json").write_text("{}")
     (folder / "scorer.stablehlo").touch()
     files = {path.name: {"sha256": file_sha256(path)} for path in folder.iterdir()}
     (folder / "card.json").write_text(json.dumps({"files": files}))
-    return runpy.run_path(script)["read"]
+    return runpy.run_path(path)
+
+
+@pytest.fixture(scope="module")
+def read(script):
+    return script["read"]
 
 
 @pytest.mark.filterwarnings("ignore:some 16-bit images")
@@ -56,6 +62,21 @@ def test_every_kind_of_image_is_cut_alike(read, tmp_path):
     sixteen_bit_colours(paths[-1], 65535)
     for path in paths:
         np.testing.assert_array_equal(read(str(path)), decode.read(path, SIZE, 10), str(path))
+
+
+def test_folders_are_walked_as_predict_walks_them(script, tmp_path):
+    (deep := tmp_path / "b" / "deep").mkdir(parents=True)
+    (tmp_path / "__MACOSX").mkdir()
+    for name in ("z.png", "b/A.JPG", "b/deep/c.webp", ".hidden.png", "note.txt", "__MACOSX/m.png"):
+        (tmp_path / name).touch()
+    (deep / "circle").symlink_to(tmp_path)
+    given = [str(tmp_path / "note.txt"), str(tmp_path)]
+    found = script["expanded"](given)
+    assert found == [str(path) for path in predict.expand(given)]
+    assert len(found) == 4
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit, match="has no image in it"):
+        script["expanded"]([str(empty)])
 
 
 def test_what_the_package_refuses_the_script_refuses(read, tmp_path):

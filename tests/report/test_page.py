@@ -66,7 +66,7 @@ def _write(path, detectors=("knn",), sets=(("svhn", "far"),), **changes):
         "title": "A run",
         "facts": header,
         "config": {"seed": 1, "method": {"name": "adapt"}},
-        "scored": Scored([*rows, *result_rows.mean_rows(rows)], scores, {}, {}, {}, {}),
+        "scored": Scored([*rows, *result_rows.mean_rows(rows)], scores, {}, {}, {}, {}, {}),
         "groups": dict(sets),
         "sets": changes.pop("shown", {}),
         "vectors": {},
@@ -114,7 +114,7 @@ def test_intervals_are_in_the_tables(tmp_path):
     page, rows = _write(tmp_path)
     assert "bootstrap" not in page.source
     rows = [r | {"auroc_low": 0.5, "auroc_high": 0.75} for r in rows]
-    scored = Scored(rows + result_rows.mean_rows(rows), {}, {}, {}, {}, {})
+    scored = Scored(rows + result_rows.mean_rows(rows), {}, {}, {}, {}, {}, {})
     page, _ = _write(tmp_path, scored=scored)
     assert "[50.00, 75.00]" in page.source
     assert "95 % bootstrap interval" in page.source

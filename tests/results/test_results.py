@@ -28,8 +28,8 @@ def _header(**changes):
     return result_files.header(**{**fields, "checkpoint_sha256": "ab" * 32, **changes})
 
 
-def _text(table):
-    console = Console(width=200, file=io.StringIO(), color_system=None)
+def _text(table, width=200):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(table)
     return console.file.getvalue()
 
@@ -217,7 +217,7 @@ def test_tables_name_the_convention_and_escape_names():
     text = _text(tables.table(rows, title="protocol [p]"))
     assert "protocol [p]" in text
     assert "[red]x[/]|y" in text
-    assert "FPR95 (OOD+)" in text
+    assert "FPR95 (OOD+): " in text
     assert "FPR95 (ID+, nearest): ID positive, at the ID recall nearest to 95 %" in text
     assert "OOD positive" in text
     assert f"{100 * rows[0]['auroc']:.2f}" in text
@@ -225,6 +225,27 @@ def test_tables_name_the_convention_and_escape_names():
     assert lines[0] == "| detector | OOD set | group | FPR95 (OOD+) | AUROC |"
     assert lines[2].startswith("| knn | [red]x[/]\\|y | far |")
     assert lines[4].startswith("| **knn** | **mean** |")
+
+
+def test_the_best_is_marked_where_rows_compare():
+    rows = [_row(), _row("other", shift=0.3), _row(ood="b")]
+    shown = _text(tables.table(rows, ("auroc", "fpr95")))
+    best = max(rows[:2], key=lambda row: row["auroc"])
+    assert shown.count("*") == 3 + (rows[0]["fpr95"] == rows[1]["fpr95"])
+    assert f"* {100 * best['auroc']:.2f}" in shown
+    assert "*" not in _text(tables.table(rows[1:], ("auroc",)))
+
+
+@pytest.mark.parametrize("width", [30, 44, 80, 100])
+def test_a_narrow_console_loses_columns_and_no_digits(width):
+    rows = [_row(ood="a_set_with_a_long_name"), _row("knn?k=300", ood="b")]
+    rows += [_row(ood="b", shift=0.1)]
+    shown = _text(tables.table(rows), width=width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for row in rows:
+        assert f"{100 * row['auroc']:.2f}" in shown
+    assert ("too narrow" in shown) == (width < 100)
 
 
 def test_a_group_of_one_set_shows_no_mean():

@@ -23,6 +23,7 @@ class Archive(NamedTuple):
 
     It is kept as `filename` while it is unpacked into `folder` (below the data root); a filename
     that is no archive is itself moved into `folder`. url "" means: only by hand, as `by_hand` says.
+    sha256: the digest, or as many of its first digits as are published.
     """
 
     name: str

@@ -64,7 +64,8 @@ def fetch(
     Args:
       urls: http(s) URLs, tried in order.
       path: path of the file; it does not exist before it is complete and checked.
-      size, sha256: required size in bytes and SHA-256; None leaves them unchecked.
+      size, sha256: required size in bytes and SHA-256, or its first digits; None leaves them
+        unchecked.
       by_hand: advice on where else to get the file, for the error message.
       attempts: number of failures in a row, without a byte gained, after which a URL is given up.
       pause: seconds before the second attempt; doubles with every further one.
@@ -104,13 +105,18 @@ def fetch(
     )
 
 
+def agrees(digest: str, wanted: str | None) -> bool:
+    """Whether a SHA-256 (hex) is the one wanted, or starts with its digits; None wants any."""
+    return wanted is None or digest.startswith(wanted.lower())
+
+
 def _checked(part: Path, size: int | None, sha256: str | None) -> str:
     """The digest of a complete download; a wrong one is removed, for there is nothing to resume."""
     digest, length = file_sha256(part), part.stat().st_size
     if size is not None and length != size:
         wrong = f"{length:,} bytes instead of {size:,}"
-    elif sha256 is not None and digest != sha256.lower():
-        wrong = f"its sha256 is {digest} instead of {sha256.lower()}"
+    elif not agrees(digest, sha256):
+        wrong = f"its sha256 is {digest} instead of {sha256}"
     else:
         return digest
     part.unlink()

@@ -77,13 +77,14 @@ def obtain(
         if present(archive, root):
             return
         if not archive.url and not mirror:
-            raise InputError(f"{archive.name}: {archive.by_hand}")
+            where = "" if is_archive(archive) else f", and save it as {target.absolute()}"
+            raise InputError(f"{archive.name}: {archive.by_hand}{where}")
         recorded = record(root).get(archive.name, {}).get("sha256")
         wanted = (sha256 or recorded or archive.sha256 or "").lower() or None
         file, digest = root / INBOX / archive.filename, ""
         if file.is_file():
             digest = file_sha256(file)
-            if wanted not in (None, digest):
+            if not fetch.agrees(digest, wanted):
                 raise InputError(
                     f"{file} has sha256 {digest} instead of {wanted}; delete it to fetch it, or "
                     f"accept it with --sha256={archive.name}={digest}"
@@ -113,7 +114,8 @@ def verify(archive: Archive, root: Path) -> str:
         return f"is not in {target}"
     if target.is_file():
         digest, wanted = file_sha256(target), recorded.get("sha256") or archive.sha256
-        return "" if wanted in (None, digest) else f"{target} has changed: its sha256 is {digest}"
+        fine = fetch.agrees(digest, wanted)
+        return "" if fine else f"{target} has changed: its sha256 is {digest}"
     if "files" not in recorded:
         return ""  # the user's own copy; what its lists name is checked with the suites
     count = sum(len(files) for _, _, files in os.walk(target))
