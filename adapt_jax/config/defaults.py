@@ -37,7 +37,8 @@ optimizer: SGD; learning_rate, and the schedule that changes it by name, with wa
 augment: probabilities and ranges of the training views.
 detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normalize=True".
 eval_batch_size: images per forward pass over all devices.
-eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
+eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones; the official
+  programs rank epochs, which is the same if checkpoint_every is an epoch).
 checkpoint_every, log_every: steps between saves, and between records.
 profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
 tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them
