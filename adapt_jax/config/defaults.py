@@ -44,6 +44,7 @@ profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; 
 tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them
   here.
 linear_probe: whether the evaluation also trains a linear classifier on the frozen features.
+selective: whether rows have AURC and AUGRC, without and with OOD images; needs a classifier.
 report: whether the evaluation writes report.html.
 """
 
@@ -126,6 +127,7 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "profile": "",
             "tracking": "",
             "linear_probe": False,
+            "selective": False,
             "report": True,
         }
     )
