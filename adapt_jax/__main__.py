@@ -10,8 +10,8 @@ import sys
 import adapt_jax
 
 JOBS = (
-    "train", "evaluate", "predict", "compare", "zero_shot", "export", "doctor", "results", "data",
-    "profiling",
+    "train", "evaluate", "predict", "compare", "reproduce", "zero_shot", "export", "doctor",
+    "results", "data", "profiling",
 )  # fmt: skip
 
 

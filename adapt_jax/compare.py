@@ -5,7 +5,8 @@
 
 Every run has its folder, WORKDIR/<config>/seed<n>, as `adapt_jax.train` makes it. The same command
 goes on where it was stopped: finished runs are skipped, a stopped one resumes. Writes compare.md,
-compare.csv, compare.json, compare.png and compare.svg.
+compare.csv, compare.json, compare.png and compare.svg. With --one_class=all every class of
+train_data is ID in turn, all others are OOD, and one table has the mean over the classes.
 """
 
 import copy
@@ -22,8 +23,9 @@ from adapt_jax.config import unused as config_unused
 from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import InputError
-from adapt_jax.experiment import checks, pretrained, unused
+from adapt_jax.experiment import build, checks, one_class_splits, pretrained, unused
 from adapt_jax.report import comparison
+from adapt_jax.report import one_class as one_class_page
 from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, config_files, processes, terminal
 from adapt_jax.workdir import checkpoints, folders, trackers
@@ -70,40 +72,17 @@ def compare(
     """
     console = terminal.console()
     config_by_name = _load(configs, overrides)
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
+    _check_seeds(seeds)
     differing = _differences(config_by_name, Effect.NOTHING, but=("method", "seed"))
-    recipe = _differences(config_by_name, Effect.RESULT, but=_OF_THE_METHOD)
-    if recipe and not allow_different:
-        raise InputError(
-            f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
-            "--set=key=value, or give --allow_different"
-        )
-    for config in config_by_name.values():
-        checks.check_config(config)
-        trackers.check(config.tracking)
-        pretrained.check(config)
-        if not config.ood.strip():
-            raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
-    in_vain = [unused.reasons(config) for config in config_by_name.values()]
-    everywhere = {k: why for k, why in in_vain[0].items() if all(k in r for r in in_vain)}
-    first = next(iter(config_by_name.values()))
-    defaults = default_config(first.method.name).to_dict()
-    config_unused.refuse(cli.overridden(overrides), everywhere, first.to_dict(), defaults)
+    _check(config_by_name, overrides, allow_different)
     path = folders.prepare(workdir)
     runs = _runs(path, config_by_name, seeds)
-    results = [finished(run) for run in runs]
+    results = [result_files.finished(run.workdir, run.config.to_dict()) for run in runs]
     _check_unfinished([run for run, result in zip(runs, results) if result is None])
 
     if differing:
         console.print(f"note: the configs differ in {_shown(differing)}", highlight=False)
-    for i, run in enumerate(runs):
-        line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
-        if results[i] is None:
-            console.print(f"{line} in {run.workdir}", highlight=False)
-            results[i] = train(run.config, str(run.workdir))
-        else:
-            console.print(f"{line} is finished", highlight=False)
+    _make(runs, results, console)
 
     by_label: dict[str, list[dict]] = {}
     run_folders: dict[str, list[pathlib.Path]] = {}
@@ -126,17 +105,98 @@ def compare(
     return content
 
 
-def finished(run: Run) -> dict | None:
-    """The run's results if it was trained to its end and evaluated as its config says, or None."""
-    try:
-        results = result_files.read(run.workdir)
-    except InputError:
-        return None
-    if changed(results.get("config", {}), run.config.to_dict(), Effect.ROWS):
-        return None
-    # Somebody may have evaluated a stopped run by hand. The best state is never the proof.
-    ended = results["step"] == results["total_steps"] or run.config.eval_checkpoint == "best"
-    return results if ended else None
+def one_class(
+    configs: Sequence[str],
+    classes: Sequence[str],
+    seeds: Sequence[int],
+    workdir: str,
+    *,
+    overrides: Sequence[str] = (),
+    allow_different: bool = False,
+) -> dict:
+    """Takes one class after the other as ID, all others as OOD, and averages over the classes.
+
+    Runs are WORKDIR/<config>/class<c>/seed<n>. Writes one_class.md, one_class.csv and
+    one_class.json.
+
+    Args:
+      configs: config files of methods that need no labels, as in `compare`.
+      classes: classes that are ID in turn: "3", or "3+5" for several as one; () for all.
+      seeds, workdir, overrides, allow_different: arguments of `compare`.
+
+    Returns:
+      What one_class.json holds.
+
+    Raises:
+      InputError: as `compare`; a method that learns from labels; classes that are not there.
+      TrainingFailed: a run lost its loss; the finished ones are kept.
+    """
+    console = terminal.console()
+    config_by_name = _load(configs, overrides)
+    _check_seeds(seeds)
+    for stem, config in config_by_name.items():
+        if build.make_method(config, num_classes=2, num_images=None).label_kind == "labels":
+            raise InputError(
+                f"{stem} learns from labels, and one class has none to tell apart; take a method "
+                "without, such as ccl, or supcon with method.params.use_labels=False"
+            )
+    first = next(iter(config_by_name.values()))
+    splits = one_class_splits.make(first.train_data, first.test_data, first.image_size, classes)
+    path, runs, by_class = folders.prepare(workdir), [], []
+    for split in splits:
+        chosen = {stem: split.of(config) for stem, config in config_by_name.items()}
+        _check(chosen, overrides, allow_different)
+        for run in _runs(path, chosen, seeds):
+            folder = path / run.workdir.parent.name / f"class{split.label}" / run.workdir.name
+            runs.append(run._replace(workdir=folder))
+            by_class.append(split.name)
+    results = [result_files.finished(run.workdir, run.config.to_dict()) for run in runs]
+    _check_unfinished([run for run, result in zip(runs, results) if result is None])
+    _make(runs, results, console)
+    found = [(run.label, name, result) for run, name, result in zip(runs, by_class, results)]
+    content = one_class_page.content(found, dict(zip(config_by_name, configs)), overrides)
+    if processes.is_main():
+        one_class_page.write(path, content)
+        console.print(one_class_page.table(content))
+        console.print(f"one class each: {path / 'one_class.md'}, .csv, .json")
+    return content
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
+
+
+def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_different: bool) -> None:
+    """Raises InputError if a config is wrong, or if they do not share one recipe."""
+    recipe = _differences(config_by_name, Effect.RESULT, but=_OF_THE_METHOD)
+    if recipe and not allow_different:
+        raise InputError(
+            f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
+            "--set=key=value, or give --allow_different"
+        )
+    for config in config_by_name.values():
+        checks.check_config(config)
+        trackers.check(config.tracking)
+        pretrained.check(config)
+        if not config.ood.strip():
+            raise InputError("a comparison needs OOD sets; give some with --set=ood=...")
+    in_vain = [unused.reasons(config) for config in config_by_name.values()]
+    everywhere = {k: why for k, why in in_vain[0].items() if all(k in r for r in in_vain)}
+    first = next(iter(config_by_name.values()))
+    defaults = default_config(first.method.name).to_dict()
+    config_unused.refuse(cli.overridden(overrides), everywhere, first.to_dict(), defaults)
+
+
+def _make(runs: Sequence[Run], results: list[dict | None], console) -> None:
+    """Trains the runs that have no results yet, and puts theirs among the others."""
+    for i, run in enumerate(runs):
+        line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
+        if results[i] is None:
+            console.print(f"{line} in {run.workdir}", highlight=False)
+            results[i] = train(run.config, str(run.workdir))
+        else:
+            console.print(f"{line} is finished", highlight=False)
 
 
 def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
@@ -237,12 +297,18 @@ if __name__ == "__main__":
     ALLOW = flags.DEFINE_bool(
         "allow_different", False, "Accept configs that differ in data, network or length."
     )
-    cli.run(
-        lambda: compare(
-            CONFIGS.value,
-            _seeds(SEEDS.value),
-            WORKDIR.value,
-            overrides=SET.value,
-            allow_different=ALLOW.value,
-        )
+    ONE = flags.DEFINE_list(
+        "one_class", None, "Each class in turn as ID, the others as OOD: all, or 0,1,3+5."
     )
+
+    def main():
+        """Compares configs, on all classes or class by class."""
+        given = {"overrides": SET.value, "allow_different": ALLOW.value}
+        chosen = (CONFIGS.value, _seeds(SEEDS.value), WORKDIR.value)
+        if ONE.value is None:
+            compare(*chosen, **given)
+        else:
+            classes = () if ONE.value == ["all"] else ONE.value
+            one_class(chosen[0], classes, *chosen[1:], **given)
+
+    cli.run(main)

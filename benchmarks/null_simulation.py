@@ -1,6 +1,6 @@
 """False alarms of the comparisons where there is nothing to find: `adapt_jax.metrics.comparison`.
 
-    python benchmarks/null_simulation.py [--draws=4000] [--resamples=200]
+    python benchmarks/null_simulation.py [--draws=4000] [--resamples=200] [--only='and images']
 
 Two methods (or five, for Holm's correction) are equally good by construction. Scores of one image
 are correlated over runs and more so over those of one method, training seeds shift the ID scores of
@@ -28,6 +28,7 @@ SETTINGS = (
     ("DeLong, one run each, Holm", 5, 1, 300, 0.0, False, "auroc", False),
     ("DeLong, seeds and images, Holm", 5, 3, 300, 0.1, False, "auroc", False),
     ("bootstrap, one run each", 2, 1, 1000, 0.0, False, "fpr95", False),
+    ("bootstrap, seeds and images", 2, 3, 1000, 0.1, False, "fpr95", False),
 )
 
 
@@ -62,11 +63,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--draws", type=int, default=4000)
     parser.add_argument("--resamples", type=int, default=200)
+    parser.add_argument("--only", default="", help="settings whose name contains this text")
     options = parser.parse_args()
     print("| test | metric | methods | runs each | images per side | false alarms | draws |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for i, setting in enumerate(SETTINGS):
         name, methods, seeds, count, *_, metric, _ = setting
+        if options.only not in name:
+            continue
         draws = options.draws // (1 if name.startswith("DeLong") else 2)
         rng = np.random.default_rng(i)
         share = np.mean([alarm(rng, setting, options.resamples) for _ in range(draws)])

@@ -2,7 +2,9 @@
 
     python -m adapt_jax.train --config=configs/cifar100_cross_entropy.py --workdir=runs/c100_ce
 
-100 epochs of 391 steps, 128 images each, one view. Needs one GPU or TPU. TFDS downloads the data.
+100 epochs of 391 steps, 128 images each, one view. Needs one GPU or TPU.
+TFDS downloads CIFAR-100, and `python -m adapt_jax.data download openood_cifar100` the OOD
+sets; --config.ood=tfds_cifar100 takes those of TFDS.
 Differs from OpenOOD: flips are the same, but it pads by 4 and crops 32, where crops of random size
 and shape are resized here; its cosine ends at 1e-6, this one at a thousandth of the base rate.
 """

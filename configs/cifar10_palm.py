@@ -2,7 +2,9 @@
 
     python -m adapt_jax.train --config=configs/cifar10_palm.py --workdir=runs/cifar10_palm
 
-500 epochs of 98 steps, 512 images x 2 views each. Needs one GPU or TPU. TFDS downloads the data.
+500 epochs of 98 steps, 512 images x 2 views each. Needs one GPU or TPU.
+TFDS downloads CIFAR-10, and `python -m adapt_jax.data download classic_palm_cifar10` the OOD
+sets; --config.ood=tfds_cifar10 takes those of TFDS.
 Data and recipe are those of cifar10_adapt.py; palm_ssd is PALM's own score. For the learning rates
 exactly as the official script executes them: --config.optimizer.schedule=adapt_as_executed
 """
@@ -12,5 +14,6 @@ from adapt_jax.config import inherit
 
 def get_config():
     config = inherit(__file__, "cifar10_adapt.py", method="palm")
+    config.ood = "classic_palm_cifar10"
     config.detectors = "palm_ssd,mahalanobis,knn?k=300"
     return config

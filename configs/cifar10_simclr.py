@@ -2,7 +2,9 @@
 
     python -m adapt_jax.train --config=configs/cifar10_simclr.py --workdir=runs/cifar10_simclr
 
-500 epochs of 98 steps, 512 images x 2 views each. Needs one GPU or TPU. TFDS downloads the data.
+500 epochs of 98 steps, 512 images x 2 views each. Needs one GPU or TPU.
+TFDS downloads CIFAR-10, and `python -m adapt_jax.data download classic_palm_cifar10` the OOD
+sets; --config.ood=tfds_cifar10 takes those of TFDS.
 Only mahalanobis still reads labels, for its class means; ssd (one Gaussian) and knn do not.
 The temperature is CIDER's 0.1; others train SimCLR with 0.5: --config.method.params.temperature=0.5
 """

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "adapt_jax"
 ORDER = [
     ["commands"],
     ["adapt_jax"],
-    ["compare"],
+    ["compare", "reproduce"],
     ["train"],
     ["evaluate", "zero_shot", "doctor", "export", "predict"],
     ["inference", "report"],

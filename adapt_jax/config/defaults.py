@@ -38,13 +38,15 @@ optimizer: SGD; learning_rate, and the schedule that changes it by name, with wa
 augment: probabilities and ranges of the training views.
 detectors: names, with hyper-parameters behind "?": "mahalanobis,knn?k=50&normalize=True".
 eval_batch_size: images per forward pass over all devices.
-eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones).
+eval_checkpoint: "last" or "best" (lowest mean training loss among the saved ones; the official
+  programs rank epochs, which is the same if checkpoint_every is an epoch).
 checkpoint_every, log_every: steps between saves, and between records; a short run is recorded more
   often, so that it has a curve.
 profile: "START:STOP" traces those steps into WORKDIR/profile and sums them up; "" does not.
 tracking: "wandb" sends scalars to Weights & Biases as well, see `workdir.trackers`; "" keeps them
   here.
 linear_probe: whether the evaluation also trains a linear classifier on the frozen features.
+selective: whether rows have AURC and AUGRC, without and with OOD images; needs a classifier.
 report: whether the evaluation writes report.html.
 """
 
@@ -127,6 +129,7 @@ def default_config(method: str = "adapt") -> ConfigDict:
             "profile": "",
             "tracking": "",
             "linear_probe": False,
+            "selective": False,
             "report": True,
         }
     )

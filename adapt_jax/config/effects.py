@@ -50,7 +50,7 @@ FIELDS = {
         ),
         Effect.RESULT,
     ),
-    **dict.fromkeys(("detectors", "bootstrap", "linear_probe"), Effect.ROWS),
+    **dict.fromkeys(("detectors", "bootstrap", "linear_probe", "selective"), Effect.ROWS),
     **dict.fromkeys(
         (
             "model.allow_pickle", "input_workers", "prefetch", "eval_batch_size",

@@ -40,6 +40,7 @@ class Source(NamedTuple):
     kind: str
     place: str
     classes: tuple[int, ...] | None = None
+    only: str | None = None  # a list of class names, see `class_lists`
     per_class: int | None = None
     sample: int | None = None
     limit: int | None = None

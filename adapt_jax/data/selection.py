@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import classes
+from adapt_jax.data import class_lists, classes
 from adapt_jax.data.base import Listing, Source
 
 SAMPLE_SEED = 1  # PALM seeds NumPy with 1 before it draws 10,000 images of Places365
@@ -47,7 +47,8 @@ def select(
       InputError: an option or the caller needs labels and there are none that can be used, or no
         image is left, or none of a class.
     """
-    if listing.flaw and (labeled or parsed.classes is not None or parsed.per_class is not None):
+    by_class = (parsed.classes, parsed.only, parsed.per_class)
+    if listing.flaw and (labeled or any(option is not None for option in by_class)):
         raise InputError(f"labels are needed, but {parsed.text!r} {listing.flaw}")
     indices, labels = np.arange(len(listing.names)), None
     names: tuple[str, ...] = ()
@@ -92,11 +93,14 @@ def _picked(
 ) -> list[int] | None:
     """Which classes are kept, in which order; None for all as they are.
 
-    Where classes are called by numbers, `?classes=` means those, else their places. Numbers of a
-    list or of folders may have no image; other sources know all classes they have.
+    Where classes are called by numbers, `?classes=` means those, else their places; `?only=` means
+    names. Numbers of a list or of folders may have no image; other sources know all classes they
+    have.
     """
     if class_order:
         return [names.index(name) for name in class_order]
+    if parsed.only is not None:
+        return class_lists.places(parsed.only, names, parsed.text)
     if parsed.classes is None:
         return None
     numbers = classes.numbers_of(names)

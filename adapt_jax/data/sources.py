@@ -7,13 +7,15 @@
     list:FILE                              OpenOOD image list, lines `path label`
     npz:FILE                               images uint8 (N, H, W[, 3]), labels / names / class_names
     mat:FILE                               SVHN's test_32x32.mat and the like
+    cifar:DIR/train, cifar:DIR/test        CIFAR's "python version", as its authors distribute it
 
 Options after `?`, joined by `&`. Which images, in this order: `classes=0-5` or `classes=0+3+7`
 keeps these classes and numbers them anew from 0 (classes that are called by numbers are chosen by
-those, others by their place); `per_class=N` keeps the first N of each class; `sample=N` draws N at
-random (always the same ones); `limit=N` keeps the first N. How they are cut: `resize=R` or
-`resize=stretch`, see `decode`. `unreadable=skip` leaves out images that cannot be decoded and
-counts them. `root=DIR` (list only): where paths start, else the list's own folder.
+those, others by their place), `only=imagenet100` those of a list, see `class_lists`; `per_class=N`
+keeps the first N of each class; `sample=N` draws N at random (always the same ones); `limit=N`
+keeps the first N. How they are cut: `resize=R` or `resize=stretch`, see `decode`.
+`unreadable=skip` leaves out images that cannot be decoded and counts them. `root=DIR` (list only):
+where paths start, else the list's own folder.
 """
 
 import difflib
@@ -28,7 +30,7 @@ import numpy as np
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import cache, decode, lazy, unreadable
 from adapt_jax.data.base import Dataset, Listing, Source
-from adapt_jax.data.formats import arrays, embedded, folders, tfds
+from adapt_jax.data.formats import arrays, cifar, embedded, folders, tfds
 from adapt_jax.data.lazy import LazyImages
 from adapt_jax.data.selection import Selection, select
 
@@ -40,10 +42,14 @@ FAMILIES = {
     "list": (folders.check_list, folders.open_list),
     "npz": (arrays.check_npz, arrays.open_npz),
     "mat": (arrays.check_mat, arrays.open_mat),
+    "cifar": (cifar.check_cifar, cifar.open_cifar),
 }
-FORMS = "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE, mat:FILE"
+FORMS = (
+    "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE, mat:FILE, "
+    "cifar:DIR/train"
+)
 OPTIONS = (
-    "classes=0-5 (or 0+3+7), per_class=N, sample=N, limit=N, resize=N (or stretch), "
+    "classes=0-5 (or 0+3+7), only=LIST, per_class=N, sample=N, limit=N, resize=N (or stretch), "
     "unreadable=skip, root=DIR (list: only)"
 )
 COUNTS = ("per_class", "sample", "limit", "resize")
@@ -269,10 +275,12 @@ def _options(text: str, kind: str, query: str) -> dict:
             options[name] = _classes(value, bad)
         elif name in COUNTS and re.fullmatch(r"[0-9]{1,15}", value) and int(value):
             options[name] = int(value)
-        elif (name, value) in _WORDS or (name, kind) == ("root", "list"):
+        elif (name, value) in _WORDS or (name, kind) == ("root", "list") or name == "only":
             options[name] = value
         else:
             raise bad
+    if {"classes", "only"} <= options.keys():
+        raise InputError(f"{text!r} has both classes= and only=; give one of them")
     return options
 
 

@@ -31,6 +31,7 @@ WHICH = flags.DEFINE_string("checkpoint", "", '"last" or "best", instead of the 
 FULL = flags.DEFINE_bool("full_spectrum", None, "Count covariate-shifted ID sets as ID.")
 SEARCH = flags.DEFINE_bool("search", None, "Choose hyper-parameters on validation sets.")
 PROFILE = flags.DEFINE_string("profile", "", "START:STOP: batches to trace, see docs/profiling.md.")
+SELECTIVE = flags.DEFINE_bool("selective", None, "Add AURC and AUGRC, without and with OOD images.")
 BOOTSTRAP = flags.DEFINE_integer("bootstrap", None, "Resamples behind intervals; 0 for none.")
 
 
@@ -41,6 +42,7 @@ def main():
         "full_spectrum": FULL.value,
         "search": SEARCH.value,
         "bootstrap": BOOTSTRAP.value,
+        "selective": SELECTIVE.value,
     }
     if FEATURES.value:
         sets = ("model", "train_data", "test_data", "ood", "suite", "val_data", "ood_val_data")

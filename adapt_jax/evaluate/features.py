@@ -28,6 +28,7 @@ def evaluate_features(
     full_spectrum: bool | None = None,
     search: bool | None = None,
     bootstrap: int | None = None,
+    selective: bool | None = None,
 ) -> dict:
     """Scores the sets of a folder and writes results as for a run.
 
@@ -38,6 +39,7 @@ def evaluate_features(
       full_spectrum: whether shifted sets count as ID.
       search: whether hyper-parameters are chosen on `val` and `ood_val`.
       bootstrap: number of bootstrap resamples behind intervals.
+      selective: whether rows get AURC, AUGRC and the two with OOD images.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the others.
@@ -53,6 +55,7 @@ def evaluate_features(
         "full_spectrum": bool(full_spectrum),
         "search": bool(search),
         "bootstrap": bootstrap or 0,
+        "selective": bool(selective),
         "report": True,
         "from_features": str(folder),
     }
@@ -78,6 +81,7 @@ def evaluate_features(
                 task,
                 choose=choose if search else None,
                 resamples=settings["bootstrap"],
+                selective=bool(selective),
                 report_progress=report_progress,
             )
         shown = {name: output_set for name, output_set in sets.items() if name in (ID, *groups)}

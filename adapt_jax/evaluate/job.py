@@ -81,6 +81,7 @@ def evaluate(
             task,
             choose=search.choose if config.search else None,
             resamples=config.bootstrap,
+            selective=config.selective,
             report_progress=report_progress,
         )
     suite = image_sets.suite(config)
@@ -154,7 +155,7 @@ def evaluate_run(
       profile: batches to trace, see `evaluate`.
       **changes: fields of its config that are different this time: `detectors`, `ood`,
         `val_data`, `ood_val_data`, `eval_checkpoint`, `linear_probe`, `full_spectrum`, `search`,
-        `bootstrap`. None and "" leave a field as it is.
+        `bootstrap`, `selective`. None and "" leave a field as it is.
 
     Raises:
       InputError: no run there, or wrong choices.

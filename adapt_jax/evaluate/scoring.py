@@ -8,7 +8,7 @@ import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
-from adapt_jax.data.set_names import ID, VAL
+from adapt_jax.data.set_names import ID, VAL, id_side
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
 from adapt_jax.detectors.fitting import fitting
 from adapt_jax.results import scoring
@@ -57,12 +57,31 @@ def fit(detector: Detector | ImageDetector, task: Task) -> Callable[[str], np.nd
     return lambda name: detector.score(state, task.sets[name])
 
 
+def errors(task: Task) -> dict[str, np.ndarray]:
+    """ID set -> bool (N,), whether the network's class of each image is wrong.
+
+    Raises:
+      InputError: the network has no classifier, or a set no labels.
+    """
+    found = {}
+    for name in id_side(task.groups):
+        logits, labels = task.sets[name].logits, task.sets[name].labels
+        if logits is None or labels is None:
+            what = "labels" if logits is not None else "predicted classes, which a classifier makes"
+            raise InputError(
+                f"selective is about wrong classes, and the set {name!r} has no {what}"
+            )
+        found[name] = np.asarray(logits).argmax(axis=1) != np.asarray(labels)
+    return found
+
+
 def run(
     specs: Sequence[Spec],
     task: Task,
     *,
     choose: Callable[[Spec, Task], dict[str, Any] | None] | None = None,
     resamples: int = 0,
+    selective: bool = False,
     report_progress: Callable[[str], None] = lambda text: None,
 ) -> Scored:
     """Scores every set of a task with every detector, see `results.scoring.run`.
@@ -72,11 +91,14 @@ def run(
       task: the outputs.
       choose: function that searches hyper-parameters, `search.choose`; None keeps those of `specs`.
       resamples: number of bootstrap resamples behind the intervals in each row; 0 for none.
+      selective: whether rows get the columns of `metrics.selective`.
       report_progress: function called with a line about the current step.
 
     Raises:
-      InputError: no detector at all could be used; says why.
+      InputError: no detector at all could be used, or `selective` without predicted and true
+        classes of the ID test images; says why.
     """
+    wrong = errors(task) if selective else {}
 
     def fitted(spec: Spec) -> scoring.Fitted:
         searched = choose(spec, task) if choose else None
@@ -88,6 +110,7 @@ def run(
             fields={"searched": best} if searched else {},
             searched=searched,
             adapted=adapted,
+            errors=wrong,
         )
 
     return scoring.run(

@@ -13,6 +13,35 @@ import numpy as np
 
 from adapt_jax.core.errors import InputError
 
+COLUMNS = (
+    ("aurc", "area under the risk of wrong classes over coverages; ID images only"),
+    ("augrc", "area under the generalised risk of wrong classes; ID images only"),
+    ("scod_aurc", "area under the risk of a wrong class or an OOD image, 0.5 each"),
+    ("scod_augrc", "area under the generalised risk of a wrong class or an OOD image, 0.5 each"),
+)
+"""(name, one-line description) of every key of `selective_metrics`; less is better."""
+
+
+def selective_metrics(id_scores, id_errors, ood_scores) -> dict[str, float]:
+    """How well scores reject what is classified wrongly, without and with OOD images.
+
+    Args:
+      id_scores: scores (N,), N >= 2, larger = more in-distribution.
+      id_errors: bool (N,), whether the class of an ID image is predicted wrongly.
+      ood_scores: scores (M,).
+
+    Returns:
+      The keys of `COLUMNS`: fractions in [0, 1].
+    """
+    losses = joint_losses(id_errors, len(ood_scores))
+    together = np.concatenate([np.asarray(id_scores), np.asarray(ood_scores)])
+    return {
+        "aurc": aurc(id_scores, id_errors),
+        "augrc": augrc(id_scores, id_errors),
+        "scod_aurc": aurc(together, losses),
+        "scod_augrc": augrc(together, losses),
+    }
+
 
 def joint_losses(id_errors, num_ood: int, ood_cost: float = 0.5) -> np.ndarray:
     """The losses (N + M,) of accepting ID and OOD images, ID first.

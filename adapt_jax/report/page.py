@@ -14,7 +14,7 @@ from markupsafe import Markup
 from adapt_jax import metrics
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data.set_names import ID, id_side
-from adapt_jax.report import plots
+from adapt_jax.report import decisions, plots
 from adapt_jax.results import tables, ties
 from adapt_jax.results.evaluation import Evaluation, Images, prototype_rows
 from adapt_jax.results.scoring import stream_key
@@ -72,6 +72,7 @@ def write(
         percent=tables.percent,
         one_run=tables.ONE_RUN,
         intervals=tables.INTERVALS if any("auroc_low" in r for r in rows) else "",
+        decisions=decisions.table(scores[shown[0]], evaluation.groups) if shown else [],
         histograms=_histograms(shown, scores, by_set, evaluation.groups),
         rocs=_rocs(shown, scores, sets),
         roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],

@@ -7,7 +7,7 @@ import numpy as np
 
 from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.errors import InputError
-from adapt_jax.results.result_rows import METRICS, _common
+from adapt_jax.results.result_rows import _common, numeric
 from adapt_jax.results.tables import Row
 
 
@@ -53,10 +53,11 @@ def aggregate(results: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows = []
     for identity in keyed[0]:
         same = [k[identity] for k in keyed]
-        merged = {k: v for k, v in _common(same).items() if k not in METRICS}
+        names = [k for k in numeric(same[0]) if all(k in r for r in same)]
+        merged = {k: v for k, v in _common(same).items() if k not in names}
         if len(same) > 1:  # intervals are about the images of one run
             merged = {k: v for k, v in merged.items() if not k.endswith(("_low", "_high"))}
-        for name in METRICS:
+        for name in names:
             column = [r[name] for r in same]
             merged |= {name: float(np.mean(column)), f"{name}_std": float(np.std(column))}
         rows.append(merged | {"runs": len(same)})

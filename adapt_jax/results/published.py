@@ -96,7 +96,7 @@ def _blocks(rows: Sequence[Row]) -> list[tuple[str, str]]:
 def _marks(entries, block: tuple[str, str], column: str) -> dict[str, str]:
     """Printed value -> the LaTeX command that marks it, of the best and the second value."""
     values = {f"{100 * row[block][column]:.2f}" for row in entries if block in row}
-    ranked = sorted(values, key=float, reverse=not column.startswith("fpr"))
+    ranked = sorted(values, key=float, reverse=not tables.less_is_better(column))
     return dict(zip(ranked, ("textbf", "underline"))) if len(entries) > 1 else {}
 
 
@@ -111,7 +111,7 @@ def _cell(row: Row | None, column: str, marks: dict[str, str]) -> str:
 
 
 def _label(column: str) -> str:
-    arrow = r"$\downarrow$" if column.startswith("fpr") else r"$\uparrow$"
+    arrow = r"$\downarrow$" if tables.less_is_better(column) else r"$\uparrow$"
     return f"{tables.escape(tables.LABELS[column].partition(' (')[0])} {arrow}"
 
 

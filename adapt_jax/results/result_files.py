@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import read_json, write_atomically
 from adapt_jax.core.sheets import csv_text
@@ -92,3 +93,21 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
     except ValueError as e:
         raise InputError(f"{path} holds no results of this program ({e}); evaluate it again") from e
     return content
+
+
+def finished(workdir: str | os.PathLike, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The results of a run that came to its end and was evaluated as its config says, or None.
+
+    Args:
+      workdir: folder of the run.
+      settings: config of the run, as a dict.
+    """
+    try:
+        results = read(workdir)
+    except InputError:
+        return None
+    if changed(results.get("config", {}), settings, Effect.ROWS):
+        return None
+    # Somebody may have evaluated a stopped run by hand. The best state is never the proof.
+    ended = results.get("step") == results.get("total_steps")
+    return results if ended or settings.get("eval_checkpoint") == "best" else None

@@ -8,9 +8,16 @@ import numpy as np
 from adapt_jax import metrics
 from adapt_jax.core import checks
 from adapt_jax.core.errors import InputError
+from adapt_jax.metrics import selective
 from adapt_jax.results.tables import MEAN, Row
 
 METRICS = tuple(name for name, _ in metrics.COLUMNS if not name.startswith("n_"))
+SELECTIVE = tuple(name for name, _ in selective.COLUMNS)  # where they were asked for
+
+
+def numeric(row: Row) -> tuple[str, ...]:
+    """The columns of a row that are averaged over sets and seeds."""
+    return METRICS + tuple(name for name in SELECTIVE if name in row)
 
 
 def check_scores(scores, detector: str, set_name: str) -> np.ndarray:
@@ -75,7 +82,7 @@ def mean_rows(rows: Iterable[Row]) -> list[Row]:
             )
         mean = {"detector": detector, "ood": MEAN, "group": group}
         mean |= {k: v for k, v in _common(members).items() if k != "ood"}
-        mean |= {k: float(np.mean([m[k] for m in members])) for k in METRICS}
+        mean |= {k: float(np.mean([m[k] for m in members])) for k in numeric(members[0])}
         mean |= {"n_id": members[0]["n_id"], "n_ood": sum(m["n_ood"] for m in members)}
         means.append(mean)
     return means
@@ -102,7 +109,7 @@ def check(content: Mapping[str, Any]) -> None:
         for name in ("detector", "ood", "group"):
             if not isinstance(row.get(name), str):
                 raise ValueError(f"{name} of row {number} is {row.get(name)!r}")
-        columns = (m + end for m in METRICS for end in ("", "_low", "_high"))
+        columns = (m + end for m in (*METRICS, *SELECTIVE) for end in ("", "_low", "_high"))
         values = {c: row.get(c) for c in columns if c in row or c in METRICS}
         try:
             checks.fraction(**values)

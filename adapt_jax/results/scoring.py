@@ -15,6 +15,7 @@ import numpy as np
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import id_side, ood_side
+from adapt_jax.metrics import selective
 from adapt_jax.results import bootstrap, result_rows, tables
 from adapt_jax.results.scored import Scored, reasons
 from adapt_jax.runtime import processes
@@ -33,6 +34,8 @@ class Fitted(NamedTuple):
     fields: what every row says about the detector.
     searched: what `search.choose` found, None where nothing was searched.
     adapted: hyper-parameters that replace defaults which did not fit the network.
+    errors: ID set -> bool (N,), whether each image is classified wrongly; where it is given, rows
+      have the columns of `metrics.selective`.
     """
 
     score: Callable[[], dict[str, np.ndarray]]
@@ -40,6 +43,7 @@ class Fitted(NamedTuple):
     fields: Mapping[str, Any] = types.MappingProxyType({})
     searched: dict[str, Any] | None = None
     adapted: Mapping[str, Any] = types.MappingProxyType({})
+    errors: Mapping[str, np.ndarray] = types.MappingProxyType({})
 
 
 def stream_key(id_set: str, ood_set: str) -> str:
@@ -117,5 +121,9 @@ def _rows(
             [result_rows.check_scores(scores[key], detector, key) for key in keys]
         )
         compared.append((id_scores, scores[name]))
-        rows.append(result_rows.row(detector, name, groups[name], *compared[-1], **fitted.fields))
+        row = result_rows.row(detector, name, groups[name], *compared[-1], **fitted.fields)
+        if fitted.errors:
+            wrong = np.concatenate([fitted.errors[own] for own in id_side(groups)])
+            row |= selective.selective_metrics(id_scores, wrong, scores[name])
+        rows.append(row)
     return bootstrap.with_means(rows, compared, resamples)

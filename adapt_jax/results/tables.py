@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapt_jax import metrics
+from adapt_jax.metrics import selective
 
 Row = dict[str, Any]
 MEAN = "mean"  # the "ood" of a row that averages a group
@@ -25,6 +26,10 @@ LABELS = {
     "aupr_out": "AUPR-out",
     "ap_in": "AP-in",
     "ap_out": "AP-out",
+    "aurc": "AURC",
+    "augrc": "AUGRC",
+    "scod_aurc": "AURC (with OOD)",
+    "scod_augrc": "AUGRC (with OOD)",
 }
 ONE_RUN = (
     "one training run: in float32, other numbers of cores or devices change these numbers as much "
@@ -53,7 +58,13 @@ def percent(row: Row, column: str) -> str:
 
 def conventions(columns: Sequence[str]) -> list[str]:
     """What each column says, one line per column."""
-    return [f"{LABELS[n]}: {text}" for n, text in metrics.COLUMNS if n in columns]
+    described = (*metrics.COLUMNS, *selective.COLUMNS)
+    return [f"{LABELS[n]}: {text}" for n, text in described if n in columns]
+
+
+def less_is_better(column: str) -> bool:
+    """Of FPR95 and of risks."""
+    return column.startswith(("fpr", "aurc", "augrc", "scod"))
 
 
 def _legend(rows: Sequence[Row], columns: Sequence[str], prefix: str = "") -> list[str]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from adapt_jax import compare, config
+from adapt_jax import config
 from adapt_jax.config import zero_shot
 from adapt_jax.config.diff import flatten
 from adapt_jax.config.effects import FIELDS, Effect, changed, effect
@@ -111,7 +111,7 @@ def test_epochs_decide_nothing_where_total_steps_do(resumes):
 def counts_as_finished(one, other, monkeypatch):
     found = {"config": one, "step": 1, "total_steps": 1}
     monkeypatch.setattr(result_files, "read", lambda workdir: found)
-    return compare.finished(compare.Run("", 0, config.completed(other), None)) is not None
+    return result_files.finished("", config.completed(other).to_dict()) is not None
 
 
 @pytest.mark.parametrize("field", TRAINING)

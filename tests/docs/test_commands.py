@@ -21,7 +21,7 @@ from adapt_jax.runtime import cli, config_files
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("configs/*.py"))]
 ELSEWHERE = {"adapt_jax.results": "adapt_jax.results.merge"}  # where a job's flags are defined
-POSITIONAL = {"adapt_jax.results", "adapt_jax.predict", "adapt_jax.profiling"}
+POSITIONAL = {f"adapt_jax.{m}" for m in ("results", "predict", "profiling", "reproduce")}
 
 
 class Command(NamedTuple):
@@ -77,7 +77,7 @@ def test_the_command_is_understood(command):
         suites.resolve(values["suite"].value)
     for path in values["configs"].value if "configs" in values else ():
         assert (ROOT / path).exists()
-    for text in values["set"].value or () if "set" in values else ():
+    for text in values["set"].value or () if "configs" in values else ():
         cli.override(config_of(values["configs"].value[0]), [text])
     if given:
         check_config(given, zero_shot)

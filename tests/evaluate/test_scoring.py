@@ -14,6 +14,7 @@ from adapt_jax.detectors import Head, Outputs
 from adapt_jax.detectors.fitting import fitting
 from adapt_jax.evaluate import scoring, search
 from adapt_jax.inference.outputs import joined
+from adapt_jax.metrics import selective
 from adapt_jax.results.scored import lacking
 from tests.commands import ROOT
 
@@ -161,3 +162,27 @@ def test_intervals_contain_the_metric(task):
     specs = detectors.parse("knn?k=5")
     row = scoring.run(specs, task, resamples=50).rows[0]
     assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
+
+
+def test_selective_columns_are_asked_for_and_averaged(task):
+    specs, groups = detectors.parse("msp,knn?k=5"), task.groups | {"cs1": "shifted"}
+    done = scoring.run(specs, task._replace(groups=groups), selective=True)
+    assert "aurc" not in scoring.run(specs, task).rows[0]
+    test = joined([task.sets[name] for name in ("id", "cs1")])
+    wrong = test.logits.argmax(axis=1) != test.labels
+    rows = {r["ood"]: r for r in done.rows if r["detector"] == "msp" and r["group"] == "near"}
+    scores = done.scores["msp"]
+    own = np.concatenate([scores["id"], scores["cs1"]])
+    order = np.argsort(-own)
+    risks = np.cumsum(wrong[order]) / np.arange(1, len(own) + 1)  # no two scores are equal
+    assert len(set(own)) == len(own)
+    assert rows["near1"]["aurc"] == pytest.approx(np.mean((risks[1:] + risks[:-1]) / 2))
+    assert rows["near1"]["aurc"] == rows["near2"]["aurc"] == pytest.approx(rows["mean"]["aurc"])
+    mean = np.mean([rows[name]["scod_augrc"] for name in ("near1", "near2")])
+    assert rows["mean"]["scod_augrc"] == pytest.approx(mean)
+    losses = selective.joint_losses(wrong, len(scores["near1"]))
+    both = np.concatenate([own, scores["near1"]])
+    assert rows["near1"]["scod_augrc"] == selective.augrc(both, losses)
+    sets = task.sets | {"id": task.sets["id"]._replace(logits=None)}
+    with pytest.raises(InputError, match="the set 'id' has no predicted classes"):
+        scoring.run(specs, task._replace(sets=sets), selective=True)

@@ -107,6 +107,8 @@ def test_numbers_facts_and_both_conventions_are_there(tmp_path):
     assert text.index("knn") < text.index("msp")
     assert "far OOD, best of 2 detectors, chosen on test sets" in text
     assert "so its numbers are optimistic" in text
+    assert "Decisions with a guarantee" in text
+    assert "by knn with the 150 ID test images as calibration" in text
     assert "far, AUROC: every difference is distinguishable at 5 % (over images; one pair)" in text
 
 
