@@ -106,7 +106,8 @@ def examine(stack: Stack, folder: pathlib.Path) -> Result:
     report = folder / "tests.xml"
     report.unlink(missing_ok=True)
     tests = run(
-        *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *PARTS),
+        *(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"),
+        *("--override-ini=filterwarnings=default", *PARTS),  # older packages have warnings
         env=env,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
