@@ -11,7 +11,7 @@
 # --hosts     machines (1)
 # --chips     RESOURCE:COUNT of each machine (nvidia.com/gpu:1); TPU: google.com/tpu:4
 # --select    node labels, KEY=VALUE,...; TPU: cloud.google.com/gke-tpu-accelerator=tpu-v6e-slice,
-#             cloud.google.com/gke-tpu-topology=4x4
+#             cloud.google.com/gke-tpu-topology=4x4; TPU7x: tpu7x and, say, 2x2x1
 # --restarts  how often it may start again (10)
 # --dry-run   shows the manifest (launch/jobset.yaml, filled in) and does nothing
 #

@@ -16,7 +16,7 @@
 #
 # What follows -- goes to python unchanged (run), or to gcloud (the others). The run outlives the
 # connection; every host logs to ~/adapt_jax.log. `stop` saves. A pre-empted slice is deleted,
-# created, set up and run again: the run resumes from the bucket.
+# created, set up and run again: the run resumes from the bucket. Not TPU7x: see docs/launch.md.
 set -euo pipefail
 zone='' bucket='' from='' ref=HEAD tries=10
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -27,6 +27,8 @@ action=${1:-} name=${2:-}
 [[ $name && $name != -* ]] || fail "launch/tpu_pod.sh ACTION NAME --zone=ZONE; see --help"
 parse "zone bucket from ref tries" "${@:3}"
 [[ $zone ]] || fail "--zone=ZONE is needed, e.g. --zone=us-west4-a"
+[[ "$action ${arguments[*]}" != create*=tpu7x* ]] ||
+  fail "the Cloud TPU API does not serve TPU7x: GKE does (launch/k8s.sh), and Compute Engine"
 
 tpus() { run gcloud compute tpus "$@" "--zone=$zone"; }
 on_all() { tpus tpu-vm ssh "$name" --worker=all "--command=$1" "${arguments[@]}"; }

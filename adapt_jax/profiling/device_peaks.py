@@ -3,7 +3,8 @@
 NVIDIA's cards: bfloat16 on tensor cores without sparsity, float32 on CUDA cores, memory bandwidth;
 TPUs: bfloat16 and bandwidth of a chip. They are the data sheets' figures, many of them read in
 other people's tables of those; none has met a measurement here. None: not published, or not
-supported.
+supported. A chip of TPU7x is two devices to JAX, each with half of the chip's 2307 TFLOP/s and 7380
+GB/s (docs.cloud.google.com/tpu/docs/tpu7x); the name is jax/_src/tpu_info.py's.
 """
 
 import os
@@ -41,6 +42,7 @@ PEAKS: Mapping[str, Peak] = {
     "TPU v5": Peak(459e12, None, 2.765e12),
     "TPU v5p": Peak(459e12, None, 2.765e12),
     "TPU v6 lite": Peak(918e12, None, 1.6e12),
+    "TPU7x": Peak(1153.5e12, None, 3.69e12),
 }
 _UNKNOWN = Peak(None, None, None)
 

@@ -278,6 +278,11 @@ def test_tpu_actions(machine):
         [*gcloud, "queued-resources", "create", "slice", "--node-id=slice",
          "--accelerator-type=v5litepod-16", "--spot", "--zone=z"]
     ]  # fmt: skip
+    refused = machine.run(
+        "tpu_pod.sh", "create", "slice", "--zone=z", "--", "--accelerator-type=tpu7x-8"
+    )
+    assert refused.returncode == 2
+    assert "GKE does (launch/k8s.sh)" in refused.stderr
     bundle, copied, setup = shown("setup", "--bucket=mine", "--ref=v1")
     assert bundle[-1] == "v1"
     assert copied[3:5] == ["tpu-vm", "scp"]

@@ -201,6 +201,7 @@ def test_nothing_is_done_where_nothing_is_asked_for(tmp_path):
 
 def test_peaks(monkeypatch):
     assert device_peaks.operations("NVIDIA H200", "bfloat16")[0] == 989e12
+    assert 2 * device_peaks.bandwidth("TPU7x") == 7380e9  # a chip is two devices
     value, source = device_peaks.operations("cpu", "float32")
     assert value is None
     assert "ADAPT_JAX_PEAK_FLOPS" in source
