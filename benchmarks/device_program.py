@@ -5,8 +5,8 @@
     python -m benchmarks.device_program --scoring=knn --chip=h200
 
 Prints kernels, bytes and FLOPs of a training step of any config, or of one of the scoring steps of
-`scoring_programs`, by kind of kernel and by phase, the largest kernels, and the roofline: the time
-that the bytes and the FLOPs take at the speed of `chips`. Nothing runs and no data is needed. Use it
+`scoring_programs`: by kind of kernel, by phase, and the largest kernels. The roofline is the time
+that these bytes and FLOPs take at the speed of `chips`. Nothing runs and no data is needed. Use it
 to find convolutions in the wrong layout or type, copies, and kernels that should be one.
 """
 

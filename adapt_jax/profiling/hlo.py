@@ -39,12 +39,12 @@ class Instruction(NamedTuple):
     @property
     def operands(self) -> list[str]:
         """Names of the instructions it reads."""
-        depth, end = 1, 0
+        depth = 1
         for end, letter in enumerate(self.rest):  # layouts have parentheses of their own
             depth += (letter == "(") - (letter == ")")
             if not depth:
-                break
-        return re.findall(r"%([\w.\-]+)", self.rest[:end])
+                return re.findall(r"%([\w.\-]+)", self.rest[:end])
+        return []
 
     @property
     def target(self) -> str:

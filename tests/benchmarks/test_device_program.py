@@ -57,17 +57,17 @@ def test_operands_end_where_the_arguments_do():
 
 
 def test_products_of_libraries_and_with_zeros_between():
-    text = """HloModule m
-
-ENTRY %main (a: f32[8,4], b: f32[4,6], g: bf16[2,4,4,3], k: bf16[3,3,3,5]) -> f32[8,6] {
-  %a = f32[8,4]{1,0} parameter(0)
-  %b = f32[4,6]{1,0} parameter(1)
-  %g = bf16[2,4,4,3]{3,2,1,0} parameter(2)
-  %k = bf16[3,3,3,5]{3,2,1,0} parameter(3)
-  %c = bf16[2,8,8,5]{3,2,1,0} convolution(%g, %k), window={size=3x3 pad=1_2x1_2 lhs_dilate=2x2}, dim_labels=b01f_01io->b01f
-  ROOT %d = (f32[8,6]{1,0}, s8[64]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}
-}
-"""
+    lines = [
+        "%a = f32[8,4]{1,0} parameter(0)",
+        "%b = f32[4,6]{1,0} parameter(1)",
+        "%g = bf16[2,4,4,3]{3,2,1,0} parameter(2)",
+        "%k = bf16[3,3,3,5]{3,2,1,0} parameter(3)",
+        "%c = bf16[2,8,8,5]{3,2,1,0} convolution(%g, %k), window={size=3x3 pad=1_2x1_2 "
+        "lhs_dilate=2x2}, dim_labels=b01f_01io->b01f",
+        'ROOT %d = (f32[8,6]{1,0}, s8[64]{0}) custom-call(%a, %b), custom_call_target="__cublas$'
+        'gemm", backend_config={"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}',
+    ]
+    text = "\n".join(["HloModule m", "", "ENTRY %main {", *(f"  {line}" for line in lines), "}"])
     gemm, conv = 2 * 8 * 6 * 4, 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3) / 4
     assert hlo.matrix_flops(hlo.parse(text)) == (gemm + conv, gemm + conv)
 
