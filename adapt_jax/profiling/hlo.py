@@ -16,20 +16,41 @@ _CALLED = re.compile(
     r"\b(calls|body|condition|to_apply|branch_computations)=(?:\{([^}]*)\}|%?([\w.\-]+))"
 )
 _TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
-_LIBRARY = re.compile(r'custom_call_target="[^"]*(cudnn|cublas|gemm|conv|miopen)', re.IGNORECASE)
+_LIBRARY = re.compile(r"cudnn.*conv|cublas|gemm|matmul", re.IGNORECASE)
+_TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 _WRAPPED = re.compile(r"^(?:\w+\()*([\w.<>\-]*)\)*$")
 
 
 class Instruction(NamedTuple):
-    """One line of a program: `shape` of its first output; `called` computations by role."""
+    """One line of a program.
+
+    type: of all outputs, as written. shape: of the first output. called: computations by role.
+    """
 
     name: str
     opcode: str
+    type: str
     shape: tuple[int, ...]
     rest: str  # from its operands on
     op_name: str  # JAX's name stack: "jit(loop)/while/body/jvp(forward)/..."
     called: tuple[tuple[str, str], ...]
+
+    @property
+    def operands(self) -> list[str]:
+        """Names of the instructions it reads."""
+        depth = 1
+        for end, letter in enumerate(self.rest):  # layouts have parentheses of their own
+            depth += (letter == "(") - (letter == ")")
+            if not depth:
+                return re.findall(r"%([\w.\-]+)", self.rest[:end])
+        return []
+
+    @property
+    def target(self) -> str:
+        """The library function that a custom call names; "" for other instructions."""
+        match = _TARGET.search(self.rest) if self.opcode == "custom-call" else None
+        return match[1] if match else ""
 
 
 class Program(NamedTuple):
@@ -68,6 +89,7 @@ def _instruction(name: str, kind: str, opcode: str, rest: str) -> Instruction:
     return Instruction(
         name,
         opcode,
+        kind,
         tuple(int(n) for n in shape[1].split(",") if n) if shape else (),
         rest,
         op_name[1] if op_name else "",
@@ -114,49 +136,42 @@ def matrix_flops(program: Program) -> tuple[float, float]:
     """
     shapes = {c: {i.name: i.shape for i in body} for c, body in program.computations.items()}
     once = _walk(program, program.entry, lambda i: 1, shapes)
-    return once, _walk(program, program.entry, _trips, shapes)
+    return once, _walk(program, program.entry, trips, shapes)
 
 
-def hides_products(program: Program, name: str = "", repeated: bool = False) -> bool:
-    """Whether a loop that runs several times holds library calls, whose work is not in the text.
-
-    On NVIDIA GPUs convolutions and products are such calls.
-    """
-    for i in program.computations.get(name or program.entry, ()):
-        if repeated and i.opcode == "custom-call" and _LIBRARY.search(i.rest):
-            return True
-        for role, target in i.called:
-            more = repeated or (role == "body" and _trips(i) > 1)
-            if hides_products(program, target, more):
-                return True
-    return False
-
-
-def _walk(program: Program, name: str, trips: Callable[[Instruction], int], shapes) -> float:
+def _walk(program: Program, name: str, times: Callable[[Instruction], int], shapes) -> float:
     total = 0.0
     for i in program.computations.get(name, ()):
         total += _flops(i, shapes[name])
         for role, target in i.called:
             if role != "to_apply" or i.opcode == "call":
-                total += (trips(i) if role == "body" else 1) * _walk(program, target, trips, shapes)
+                total += (times(i) if role == "body" else 1) * _walk(program, target, times, shapes)
     return total
 
 
-def _trips(i: Instruction) -> int:
+def trips(i: Instruction) -> int:
+    """How often a loop's body runs; 1 where only the run tells."""
     match = _TRIPS.search(i.rest)
     return int(match[1]) if match else 1
 
 
 def _flops(i: Instruction, shapes: Mapping[str, tuple[int, ...]]) -> float:
-    if i.opcode not in ("dot", "convolution"):
+    """Two per multiplication of a product or convolution, a library's included; else 0."""
+    kind = i.target or i.opcode
+    if kind not in ("dot", "convolution") and not _LIBRARY.search(kind):
         return 0.0
-    operands = re.findall(r"%([\w.\-]+)", i.rest.split(")")[0])
-    if i.opcode == "dot":
-        summed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", i.rest)
-        left = shapes.get(operands[0], ())
-        inner = math.prod(left[int(n)] for n in summed[1].split(",") if n) if summed else 1
-        return 2.0 * math.prod(i.shape) * inner
-    kernel = shapes.get(operands[1], ())
-    labels = re.search(r"dim_labels=\w+_(\w+)->", i.rest)
-    out = kernel[labels[1].index("o")] if labels and kernel else 1
-    return 2.0 * math.prod(i.shape) * math.prod(kernel) / out
+    left, right = (shapes.get(name, ()) for name in (*i.operands, "", "")[:2])
+    if labels := re.search(r"dim_labels=\w+_(\w+)->", i.rest):
+        # A library's gradients carry the labels of the forward convolution.
+        large, kernel = i.shape, right
+        if "BackwardInput" in kind:
+            large = left
+        elif "BackwardFilter" in kind:
+            large, kernel = right, i.shape
+        between = re.search(r"lhs_dilate=([\dx]+)", i.rest)  # zeros stuffed into the input
+        zeros = math.prod(map(int, between[1].split("x"))) if between else 1
+        out = kernel[labels[1].index("o")] if kernel else 1
+        return 2.0 * math.prod(large) * math.prod(kernel) / out / zeros
+    summed = re.search(r'lhs_contracting_dim(?:s=\{|ensions":\[)([\d,"]*)', i.rest)
+    inner = [left[int(n)] for n in re.findall(r"\d+", summed[1])] if summed and left else []
+    return 2.0 * math.prod(i.shape) * math.prod(inner)

@@ -121,10 +121,7 @@ def _op(op: str, recorded, scope, count: int, total: float) -> dict[str, Any]:
 def _work(subject: Subject, program, kind: str, seconds: float | None) -> dict[str, Any]:
     """FLOPs and bytes of a step, and what share of the device's peak they are."""
     costs = subject.program.cost_analysis() or {}
-    once, often = hlo.matrix_flops(program)
-    flops = costs["flops"] + often - once if "flops" in costs else None
-    if hlo.hides_products(program):
-        flops = None
+    once, flops = hlo.matrix_flops(program)
     peak, source = device_peaks.operations(kind, subject.dtype)
     rate = flops / seconds if flops and seconds else None
     moved = costs.get("bytes accessed")
@@ -132,7 +129,7 @@ def _work(subject: Subject, program, kind: str, seconds: float | None) -> dict[s
     return {
         "flops": flops,
         "flops_compiler": costs.get("flops"),
-        "flops_in_loops": often - once,
+        "flops_in_loops": flops - once,
         "flops_per_second": rate,
         "dtype": subject.dtype,
         "peak_flops_per_second": peak,
@@ -207,13 +204,9 @@ def _step(page) -> str:
 
 
 def _flops(page) -> str:
-    if page["flops"] is None and page["flops_compiler"] is not None:
-        return "not known: inner loops call libraries, and the compiler counts them once"
-    if page["flops"] is None:
-        return "the compiler does not say"
-    loops = f", {_si(page['flops_in_loops'])} of them in inner loops, which XLA counts once"
+    loops = f", {_si(page['flops_in_loops'])} of them in inner loops"
     return (
-        f"{_si(page['flops'])} per {page['unit']} and device by the compiler's count"
+        f"{_si(page['flops'])} per {page['unit']} and device in products and convolutions"
         f"{loops if page['flops_in_loops'] else ''}"
     )
 

@@ -1,4 +1,4 @@
-"""Profiles: phases by name, the compiler's FLOPs against arithmetic, summaries of real runs."""
+"""Profiles: phases by name, the program's FLOPs against arithmetic, summaries of real runs."""
 
 import json
 import time
@@ -69,7 +69,7 @@ def test_a_profile_can_be_drawn(profiled):
 
 
 def test_flops_are_those_of_three_forward_passes(profiled):
-    """3 x 2 x MACs, but for the first input's gradient and zeros stuffed into strided ones."""
+    """3 x 2 x MACs, but for the first input's gradient and kernels that reach beyond the image."""
     workdir, _, _ = profiled
     found = json.loads((workdir / "profile" / "summary.json").read_text())
     config = small.config()
@@ -82,9 +82,10 @@ def test_flops_are_those_of_three_forward_passes(profiled):
         macs += size**2 * channels * out if stride > 1 else 0
         channels = out
     expected = 3 * 2 * macs * rows
-    assert 0.95 < found["flops"] / expected < 1.5
-    # XLA's count has the body of a loop once: without the correction a third is missing.
+    assert 0.85 < found["flops"] / expected < 1.05
+    # XLA's own count has the body of a loop once: a third would be missing.
     assert found["flops_compiler"] < 0.8 * found["flops"]
+    assert 0 < found["flops_in_loops"] < found["flops"]
 
 
 def test_inner_loops_are_counted_as_often_as_they_run():
@@ -103,27 +104,6 @@ def test_inner_loops_are_counted_as_often_as_they_run():
     forward = 2 * x.size * 9 * 5
     assert often == 2 * forward  # the weight's gradient costs as much, in six pieces
     assert once == forward + forward / 6
-
-
-def test_work_that_libraries_do_in_loops_is_not_guessed():
-    call = 'custom_call_target="__cudnn$convForward"'
-    program = """HloModule jit_f
-body {
-  %p = f32[2]{0} parameter(0)
-  ROOT %c = f32[2]{0} custom-call(f32[2]{0} %p), CALL
-}
-ENTRY main {
-  %x = f32[2]{0} parameter(0)
-  ROOT %w = f32[2]{0} while(f32[2]{0} %x), condition=cond, body=body, backend_config={TRIPS}
-}
-"""
-    for trips, target, hidden in (
-        ('"known_trip_count":{"n":"4"}', call, True),
-        ("", call, False),  # the loop over steps
-        ('"known_trip_count":{"n":"4"}', 'custom_call_target="Sharding"', False),
-    ):
-        text = program.replace("CALL", target).replace("TRIPS", trips)
-        assert hlo.hides_products(hlo.parse(text)) == hidden
 
 
 def test_phases_come_from_the_name_stack():
