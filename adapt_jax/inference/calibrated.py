@@ -27,7 +27,7 @@ class CalibratedDetector(NamedTuple):
     calibration (M,) float32: its scores of held-out ID images; `calibrated_on` says whose.
     class_means (C, D) float64: directions of the training features' class means; None where the
       network has a classifier of its own, or the training set no labels.
-    by: what names the class: `CLASSIFIER`, `NEAREST_MEAN` or None.
+    by: what names the class: `CLASSIFIER`, `NEAREST_MEAN`, of a CLIP "nearest label", or None.
     """
 
     spec: Spec
@@ -136,17 +136,36 @@ def files(
     return about, arrays
 
 
-def read(folder: pathlib.Path) -> CalibratedDetector:
-    """The detector of an export.
+def _specified(text: str) -> tuple[Spec, Detector, Any]:
+    """A detector and the pytree of its state, from its spec string."""
+    spec = detectors.parse(text)[0]
+    detector = make_detector(spec)
+    return spec, detector, states.like(detector.fit)
+
+
+def read(
+    folder: pathlib.Path, wanted: str = "", specified=_specified
+) -> tuple[CalibratedDetector, float]:
+    """The detector of an export, and the share of ID images that its threshold keeps.
+
+    Args:
+      folder: folder of the export.
+      wanted: spec string of the detector that is asked for, "" for the one there is.
+      specified: function that returns the spec, the detector and the pytree of its state, from a
+        spec string.
 
     Raises:
-      InputError: it cannot be made, or its arrays do not fit it.
+      InputError: the export holds another detector, it cannot be made, or its arrays do not fit it.
     """
     about = bundle.read_json(folder, bundle.DETECTOR)
-    spec = detectors.parse(about["detector"])[0]
-    detector = make_detector(spec)
-    like = {"state": states.like(detector), "calibration": 0}
-    if about["class_by"] == NEAREST_MEAN:
+    if wanted and wanted != about["detector"]:
+        raise InputError(
+            f"{folder} holds the detector {about['detector']} and not {wanted}; leave "
+            "--detector out, or export the run again with it"
+        )
+    spec, detector, state_like = specified(about["detector"])
+    like = {"state": state_like, "calibration": 0}
+    if about["class_by"] not in (None, CLASSIFIER):
         like["class_means"] = 0
 
     def as_recorded(path, leaf):
@@ -156,7 +175,7 @@ def read(folder: pathlib.Path) -> CalibratedDetector:
     arrays = bundle.read_arrays(folder, bundle.DETECTOR_ARRAYS)
     like = jax.tree.map_with_path(as_recorded, like)
     state = named.unflatten(arrays, like, str(folder / bundle.DETECTOR_ARRAYS))
-    return CalibratedDetector(
+    calibrated = CalibratedDetector(
         spec,
         detector,
         jax.tree.map(jnp.asarray, state["state"]),
@@ -165,6 +184,7 @@ def read(folder: pathlib.Path) -> CalibratedDetector:
         state.get("class_means"),
         about["class_by"],
     )
+    return calibrated, about["tpr"]
 
 
 def threshold(scores: np.ndarray, tpr: float) -> float:
