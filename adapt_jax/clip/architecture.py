@@ -1,6 +1,8 @@
 """The architecture of a CLIP: one frozen record per tower, and the released models."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from adapt_jax.clip.preprocess import MEAN, STD, VARIANTS
 from adapt_jax.core.checks import channel_statistics, positive, positive_int
@@ -141,6 +143,42 @@ class Architecture:
         ):
             if value not in choices:
                 raise InputError(f"unknown {what} {value!r}; known: {', '.join(choices)}")
+
+
+_TOWERS = {tower.__name__: tower for tower in (VisionTransformer, ModifiedResNet, TextTransformer)}
+_KIND = "kind"
+
+
+def as_json(architecture: Architecture) -> dict[str, Any]:
+    """An architecture as `from_json` reads it."""
+    content = dataclasses.asdict(architecture)
+    for tower in ("vision", "text"):
+        content[tower] |= {_KIND: type(getattr(architecture, tower)).__name__}
+    return content
+
+
+def from_json(content: Mapping[str, Any]) -> Architecture:
+    """The architecture that `as_json` made this of.
+
+    Raises:
+      InputError: it is none, or one that cannot be.
+    """
+
+    def made(kind, fields):
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+    try:
+        towers = {
+            name: made(_TOWERS[content[name][_KIND]], _without(content[name], _KIND))
+            for name in ("vision", "text")
+        }
+        return made(Architecture, {**content, **towers})
+    except (KeyError, TypeError) as e:
+        raise InputError(f"this is no architecture of a CLIP ({e!r})") from None
+
+
+def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if k != name}
 
 
 def _released(embed_dim, image_size, text_width, vision, text_layers=12, activation="quick_gelu"):

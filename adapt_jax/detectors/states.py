@@ -1,25 +1,24 @@
 """What the fitted state of a detector looks like, so that it can be read from a file."""
 
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from adapt_jax.core.arrays import Array
-from adapt_jax.detectors.base import Detector
 
 
-def like(detector: Detector) -> Any:
-    """The pytree that `detector.fit` returns, a zero in place of every array.
+def like(fit: Callable) -> Any:
+    """The pytree that a detector's `fit` returns, a zero in place of every array.
 
-    It is read from the return annotation of `fit`: an array, a NamedTuple of arrays, or an empty
-    tuple.
+    It is read from the return annotation: an array, a NamedTuple of arrays, or an empty tuple.
 
     Raises:
       TypeError: it does not, or says something else.
     """
-    return _like(typing.get_type_hints(detector.fit).get("return"))
+    return _like(typing.get_type_hints(fit).get("return"))
 
 
 def _like(kind: Any) -> Any:

@@ -28,7 +28,7 @@ from adapt_jax.inference.restore import restore
 from adapt_jax.models import wrapped
 from adapt_jax.results import result_files
 from adapt_jax.results.scores import load_scores, path_of
-from adapt_jax.workdir import checkpoints, folders
+from adapt_jax.workdir import bundle, checkpoints, folders
 
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
 SPLITS = {"id_test": ID, "id_val": VAL}
@@ -73,6 +73,7 @@ def diagnose(
     if zero_shot_files.is_run(path):
         with folders.read(path):
             return zero_shot_checks.diagnose(path, report_progress)
+    bundle.refuse_zero_shot(path)
     config = checkpoints.recall_config(path)
     if not (wrapped.is_own(config["model"]["name"]) or checkpoints.has_checkpoint(path)):
         raise InputError(f"{path} has no checkpoint yet; train it first")

@@ -205,6 +205,7 @@ def _config(workdir: str, changes, model: str):
     elif not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
     else:
+        bundle.refuse_zero_shot(path)
         config = completed(checkpoints.recall_config(path))
     for field, value in changes.items():
         if value not in (None, ""):

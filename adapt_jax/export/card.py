@@ -14,15 +14,14 @@ _COLUMNS = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in", "aupr_out")
 def text(card: Mapping[str, Any]) -> str:
     """The README. `card` as `adapt_jax.export` makes it."""
     data, detector, scorer = card["data"], card["detector"], card["scorer"]
-    size, classes = data["image_size"], data["classes"]
-    task = f"{classes} classes" if classes else "no class labels"
+    size, zero_shot = data["image_size"], card["method"] == "zero_shot"
     output = "`score` (B,) float32, larger = more in-distribution"
     if detector["class_by"]:
         output += f"; `class` (B,) int32, by the {detector['class_by']}"
     return f"""---
 license: {card["licence"]}
 library_name: adapt_jax
-pipeline_tag: image-classification
+pipeline_tag: {"zero-shot-image" if zero_shot else "image"}-classification
 tags:
 - out-of-distribution-detection
 - jax
@@ -32,8 +31,7 @@ tags:
 
 # {card["model"]}, {card["method"]}, {detector["name"]}
 
-A network trained on `{data["train"]}` ({data["images"]:,} images, {task}) with the method
-`{card["method"]}`, and the detector `{detector["detector"]}` fitted on its outputs. It gives each
+{_zero_shot(card) if zero_shot else _trained(card)} It gives each
 image a score, larger = more in-distribution. From {detector["threshold"]:.6g} on an image counts as
 in-distribution; {100 * detector["tpr"]:g} % of {detector["calibrated_on"]} reach that.
 
@@ -46,17 +44,16 @@ Without adapt_jax (`pip install jax flatbuffers numpy pillow`), one JSON object 
 With it, the same and more:
 
     python -m adapt_jax.predict --workdir=. IMAGE...
-    python -m adapt_jax.evaluate --workdir=. --out=DIR --detectors=all --ood=GROUP/NAME=SOURCE,...
-
+{"" if zero_shot else _EVALUATE}
 In a program of your own, without adapt_jax or with it:
 
     from jax import export
     scorer = export.deserialize(bytearray(open("scorer.stablehlo", "rb").read()))
     result = scorer.call(images)        # (B, {size}, {size}, 3) uint8, any B
 
-    import adapt_jax.export
-    found = adapt_jax.export.load(".")
-    outputs = found.outputs(images)     # features, logits: what every detector takes
+    import adapt_jax
+    found = adapt_jax.load(".")
+    outputs = found.embed(images)       # features, logits: what every detector takes
     scores = found.detector.score(outputs)
 
 `scorer.stablehlo` is lowered for {", ".join(scorer["platforms"])}, and computes in
@@ -66,7 +63,7 @@ When it was exported, on {scorer["checked_on"]}, its scores and the package's di
 
 ## Images
 
-{_cutting(size, data["resize"])}
+{_cutting(size, data["resize"], data.get("filter", "BILINEAR").lower())}
 Normalisation (mean {_numbers(data["mean"])}, deviation {_numbers(data["std"])}, of pixels as
 fractions of 255) is part of the network. `score.py` does all of it.
 
@@ -85,25 +82,54 @@ fractions of 255) is part of the network. `score.py` does all of it.
 ## Made with
 
 * adapt_jax {card["versions"]["adapt_jax"]}{_commit(card)}, jax {card["versions"]["jax"]}
-* exported on {card["date"][:10]}, after {card["step"]:,} steps; {card["parameters"]:,} parameters
+* exported on {card["date"][:10]}{_length(card)}; {card["parameters"]:,} parameters
 * checkpoint SHA-256 `{card["checkpoint_sha256"]}`
-* training images SHA-256 `{data["fingerprint"]}`
-
+{"" if zero_shot else f"* training images SHA-256 `{data['fingerprint']}`{chr(10)}"}
 `card.json` has the rest, and the hash of every file that scores images.
 """
 
 
-def _cutting(size: int, resize: int | str | None) -> str:
+_EVALUATE = """\
+    python -m adapt_jax.evaluate --workdir=. --out=DIR --detectors=all --ood=GROUP/NAME=SOURCE,...
+"""
+
+
+def _trained(card: Mapping[str, Any]) -> str:
+    data, detector = card["data"], card["detector"]
+    classes = data["classes"]
+    task = f"{classes} classes" if classes else "no class labels"
+    return (
+        f"A network trained on `{data['train']}` ({data['images']:,} images, {task}) with the "
+        f"method\n`{card['method']}`, and the detector `{detector['detector']}` fitted on its "
+        "outputs."
+    )
+
+
+def _zero_shot(card: Mapping[str, Any]) -> str:
+    data, detector = card["data"], card["detector"]
+    return (
+        f"The image tower of the CLIP `{card['model']}`, the embeddings of the names of "
+        f"{data['classes']:,} classes and\nof {data['negatives']:,} other words, and the "
+        f"detector `{detector['detector']}`, which compares images with them.\nNothing was "
+        "trained, and the text tower is not needed."
+    )
+
+
+def _length(card: Mapping[str, Any]) -> str:
+    return f", after {card['step']:,} steps" if card["step"] else ""
+
+
+def _cutting(size: int, resize: int | str | None, filter: str) -> str:
     begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation applied).\n"
     if resize == "stretch":
-        return f"{begin}Both sides are resized to {size} (Pillow, bilinear)."
+        return f"{begin}Both sides are resized to {size} (Pillow, {filter})."
     cut = f"and the middle {size} x {size} is cut out."
     if resize is None:
         return (
             f"{begin}An image of {size} x {size} is left as it is; otherwise the shorter side is "
-            f"resized to {size} (Pillow, bilinear) {cut}"
+            f"resized to {size} (Pillow, {filter}) {cut}"
         )
-    return f"{begin}The shorter side is resized to {resize} (Pillow, bilinear) {cut}"
+    return f"{begin}The shorter side is resized to {resize} (Pillow, {filter}) {cut}"
 
 
 def _results(card: Mapping[str, Any]) -> str:

@@ -14,23 +14,21 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import safetensors.numpy
 
-from adapt_jax.core import files, named, replacing
+from adapt_jax.core import files, replacing
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
-from adapt_jax.experiment import derived
 from adapt_jax.export import card as export_card
+from adapt_jax.export import contents
 from adapt_jax.export import scorer as export_scorer
+from adapt_jax.export.contents import Contents
 from adapt_jax.inference import calibrated, pipeline
-from adapt_jax.inference.pipeline import Pipeline
-from adapt_jax.results import result_files
+from adapt_jax.inference.ready import Ready
 from adapt_jax.runtime import provenance
 from adapt_jax.workdir import bundle
-
-_LEFT_OUT = ("config", "seconds", "peak_memory_bytes")  # of results.json, in the card
 
 
 def export(
@@ -71,27 +69,18 @@ def export(
     target = _target(out, overwrite)
     report_progress(f"fitting on the outputs in {workdir}")
     ready = pipeline.load(workdir, detector=detector)
-    if not isinstance(ready, Pipeline):
-        raise InputError(
-            f"{workdir} is a zero-shot run, which cannot be exported; score images with "
-            "python -m adapt_jax.predict, which needs the package"
-        )
-    evaluation = _results(pathlib.Path(workdir).expanduser(), ready)
-    if ready.config.model.dtype == "auto":
-        ready.config.model.dtype = derived.compute_dtype("auto")
+    found = contents.of(ready, pathlib.Path(workdir).expanduser())
     about, arrays = calibrated.files(ready.detector, tpr)
     report_progress(f"compiling for {', '.join(platforms)}")
-    program = export_scorer.build(ready, platforms)
+    program = export_scorer.build(found, platforms)
     report_progress("comparing the scorer with the package")
-    difference = export_scorer.compare(program, ready)
-    weights = named.flatten(**ready.variables, method=ready.method_state)
-    data = dict(ready.facts) | {"image_size": ready.size, "resize": ready.resize}
+    difference = export_scorer.compare(program, found)
     report_progress(f"writing {target}")
     with _written(target) as folder:
-        _write_json(folder / bundle.CONFIG, ready.config.to_dict())
-        _write_json(folder / bundle.DATA, data)
+        _write_json(folder / bundle.CONFIG, found.config)
+        _write_json(folder / bundle.DATA, found.data)
         _write_json(folder / bundle.DETECTOR, about)
-        safetensors.numpy.save_file(weights, folder / bundle.WEIGHTS)
+        safetensors.numpy.save_file(found.weights, folder / bundle.WEIGHTS)
         safetensors.numpy.save_file(arrays, folder / bundle.DETECTOR_ARRAYS)
         (folder / bundle.SCORER).write_bytes(program)
         script = pathlib.Path(__file__).with_name("score.py")
@@ -99,11 +88,11 @@ def export(
         scorer = {
             "platforms": list(platforms),
             "checked_on": export_scorer.here(),
-            "images": ["batch", data["image_size"], data["image_size"], 3],
-            "dtype": ready.config.model.dtype,
+            "images": ["batch", found.size, found.size, 3],
+            "dtype": found.dtype,
             "relative_difference": difference,
         }
-        card = _card(ready, evaluation, data, about, scorer, licence, folder)
+        card = _card(found, about, scorer, licence, folder)
         _write_json(folder / bundle.CARD, card)
         (folder / bundle.README).write_text(export_card.text(card))
         for file in folder.iterdir():
@@ -111,8 +100,11 @@ def export(
     return target
 
 
-def load(folder: str | os.PathLike) -> Pipeline:
+def load(folder: str | os.PathLike) -> Ready:
     """An export: `ready.outputs(images)`, `detector.score(outputs)`.
+
+    Returns:
+      A `Pipeline`, or a `ZeroShotExport`.
 
     Raises:
       InputError: it is none, a file of it has changed, or an array does not fit.
@@ -120,46 +112,19 @@ def load(folder: str | os.PathLike) -> Pipeline:
     path = pathlib.Path(folder).expanduser()
     if not bundle.is_export(path):
         raise InputError(f"{folder} is no export; make one with python -m adapt_jax.export")
-    return cast(Pipeline, pipeline.load(path))
+    return pipeline.load(path)
 
 
-def _results(path: pathlib.Path, ready: Pipeline) -> dict[str, Any]:
-    """The last evaluation of the run, or what the export knows of it."""
-    if bundle.is_export(path):
-        return bundle.read_json(path, bundle.CARD)["results"]
-    evaluation = result_files.read(path)
-    if evaluation["checkpoint_sha256"] != ready.checkpoint:
-        raise InputError(f"{path} holds results of another checkpoint; evaluate it again")
-    return evaluation
-
-
-def _card(ready: Pipeline, evaluation, data, about, scorer, licence: str, folder) -> dict[str, Any]:
-    weights = named.flatten(params=ready.variables["params"])
+def _card(found: Contents, about, scorer, licence: str, folder) -> dict[str, Any]:
     return {
         "format": bundle.FORMAT,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "licence": licence,
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "method": derived.trained_by(ready.config),
-        "model": ready.config.model.name,
-        "parameters": sum(v.size for v in weights.values()),
-        "step": ready.step,
-        "checkpoint_sha256": ready.checkpoint,
-        "data": {
-            "train": ready.config.train_data,
-            "fingerprint": data["train_fingerprint"],
-            "images": data["num_images"],
-            "classes": data["num_classes"],
-            "image_size": data["image_size"],
-            "resize": data["resize"],
-            "mean": data["mean"],
-            "std": data["std"],
-            "evaluation_lists_sha256": evaluation.get("lists_sha256", ""),
-        },
+        **found.card,
         "detector": {k: v for k, v in about.items() if k != "arrays"},
         "scorer": scorer,
-        "results": {k: v for k, v in evaluation.items() if k not in _LEFT_OUT},
         "files": {
             name: {
                 "sha256": file_sha256(folder / name),

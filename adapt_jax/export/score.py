@@ -129,22 +129,26 @@ def standard(image: Image.Image) -> Image.Image:
 
 
 def read(path: str) -> np.ndarray:
-    """An image file as (S, S, 3) uint8: shorter side resized (bilinear), middle square cut out."""
+    """An image file as (S, S, 3) uint8: shorter side resized, middle square cut out."""
     size, resize = DATA["image_size"], DATA["resize"]
+    rule = DATA.get("cut", {"filter": "BILINEAR", "rgb_first": True, "floor_crop": False})
+    resampling = Image.Resampling[rule["filter"]]
     with opened(path) as file:
         image = standard(file)
         image.info.pop("transparency", None)
-        image = image.convert("RGB")
+        if rule["rgb_first"]:
+            image = image.convert("RGB")
     if resize == "stretch":
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        image = image.resize((size, size), resampling)
     elif resize is not None or image.size != (size, size):
         short, (width, height) = resize or size, image.size
         long = int(short * max(width, height) / min(width, height))
         scaled = (short, long) if width <= height else (long, short)
-        image = image.resize(scaled, Image.Resampling.BILINEAR)
-        left, top = (round((length - size) / 2) for length in image.size)
+        image = image.resize(scaled, resampling)
+        offsets = ((length - size) / 2 for length in image.size)
+        left, top = (int(x) if rule["floor_crop"] else round(x) for x in offsets)
         image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image)
+    return np.asarray(image.convert("RGB"))
 
 
 def calibration() -> np.ndarray:

@@ -8,15 +8,14 @@ from jax import export
 from adapt_jax.core.arrays import matmul
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
-from adapt_jax.inference import forward, outputs
+from adapt_jax.export.contents import Contents
 from adapt_jax.inference.calibrated import CLASSIFIER
-from adapt_jax.inference.pipeline import Pipeline
 from adapt_jax.models import wrapped
-from adapt_jax.runtime import sharding
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _KNOWN = (*PLATFORMS, "rocm")
-_LIMITS = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest score, when compared
+# How much scores may differ when compared, as a share of the largest.
+_LIMITS = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 5e-2}
 
 
 def here() -> str:
@@ -47,53 +46,52 @@ def check(platforms: tuple[str, ...]) -> None:
         raise InputError("writing the scorer needs: pip install flatbuffers") from None
 
 
-def build(ready: Pipeline, platforms: tuple[str, ...]) -> bytes:
+def build(found: Contents, platforms: tuple[str, ...]) -> bytes:
     """The program: images (B, S, S, 3) uint8 -> {"score": (B,) float32, "class": (B,) int32}.
 
-    B is any number. "class" is there where there is a classifier or class means. Parameters and the
-    detector's state are constants of the program. The network computes in the dtype of the config,
-    the detector in float32.
+    B is any number. "class" is there where there is a classifier, class means or a text bank.
+    Parameters and the detector's state are constants of the program. The network computes in its
+    dtype, the detector in float32.
 
     Args:
-      ready: the network and the detector.
+      found: the network and the detector.
       platforms: platforms to compile the program for.
 
     Raises:
       InputError: it cannot be compiled for one of them.
     """
-    size = ready.config.image_size
     (batch,) = export.symbolic_shape("batch")
-    images = jax.ShapeDtypeStruct((batch, size, size, 3), jnp.uint8)
+    images = jax.ShapeDtypeStruct((batch, found.size, found.size, 3), jnp.uint8)
     try:
-        program = export.export(jax.jit(_scorer(ready)), platforms=platforms)(images)
+        program = export.export(jax.jit(_scorer(found)), platforms=platforms)(images)
         return bytes(program.serialize())
     except NotImplementedError as e:
         raise InputError(
-            f"{ready.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
+            f"{found.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
             "name fewer with --platforms"
         ) from e
     except (TypeError, ValueError) as e:
-        name = ready.config.model.name
-        if not wrapped.is_own(name):
+        if not wrapped.is_own(found.network):
             raise
         raise InputError(
-            f"{name} cannot be compiled for any number of images ({str(e).splitlines()[0]}); in "
-            "its code, write images.shape[0] for len(images), and -1 for sizes that follow from it"
+            f"{found.network} cannot be compiled for any number of images "
+            f"({str(e).splitlines()[0]}); in its code, write images.shape[0] for len(images), and "
+            "-1 for sizes that follow from it"
         ) from e
 
 
-def _scorer(ready: Pipeline):
+def _scorer(found: Contents):
     # From the host: what lives on a mesh would make it a program for so many devices.
-    state = jax.tree.map(np.asarray, ready.detector.state)
-    means = ready.detector.class_means
+    detector = found.detector
+    state, means = jax.tree.map(np.asarray, detector.state), detector.class_means
 
     def scorer(images):
-        seen, _ = ready.model.apply(ready.variables, ready.normalize(images), train=False)
+        seen = found.traced(images)
         wide = [x if x is None else _widened(x) for x in (seen.features, seen.logits)]
         seen = Outputs(*wide)
         constants = jax.tree.map(jnp.asarray, state)
-        result = {"score": ready.detector.detector.score(constants, seen).astype(jnp.float32)}
-        if ready.detector.by == CLASSIFIER:
+        result = {"score": detector.detector.score(constants, seen).astype(jnp.float32)}
+        if detector.by == CLASSIFIER:
             result["class"] = jnp.argmax(seen.logits, axis=1).astype(jnp.int32)
         elif means is not None:
             closeness = matmul(seen.features, jnp.asarray(means, jnp.float32).T)
@@ -107,7 +105,7 @@ def _widened(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def compare(program: bytes, ready: Pipeline) -> float:
+def compare(program: bytes, found: Contents) -> float:
     """The largest difference of scores, program against package, as a share of the largest score.
 
     The images are made up: noise, and smooth gradients, of a fixed seed. Both sides see them on one
@@ -116,20 +114,18 @@ def compare(program: bytes, ready: Pipeline) -> float:
     Raises:
       RuntimeError: it is more than rounding makes it.
     """
-    images = _made_up(ready.config.image_size)
+    images = _made_up(found.size)
     got = export.deserialize(bytearray(program)).call(images)
-    one = sharding.make_mesh(jax.local_devices()[:1])
-    run = forward.make(ready.model, ready.variables, ready.normalize, one, len(images))
-    seen = outputs.as_outputs(run(images))
-    wanted = ready.detector.score(seen)
+    seen = found.direct(images)
+    wanted = found.detector.score(seen)
     worst = float(np.max(np.abs(np.asarray(got["score"]) - wanted)) / np.max(np.abs(wanted)))
-    limit = _LIMITS.get(ready.config.model.dtype, 1e-3)
+    limit = _LIMITS.get(found.dtype, 1e-3)
     if not worst <= limit:
         raise RuntimeError(
-            f"the exported scorer differs from {ready.detector.spec.text} by {worst:.2g} of the "
+            f"the exported scorer differs from {found.detector.spec.text} by {worst:.2g} of the "
             f"largest score, more than {limit:g}; nothing was written"
         )
-    classes = ready.detector.classify(seen)
+    classes = found.detector.classify(seen)
     if classes is not None and np.mean(np.asarray(got["class"]) == classes) < 0.9:
         raise RuntimeError("the exported scorer predicts other classes; nothing was written")
     return worst

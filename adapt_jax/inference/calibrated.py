@@ -13,7 +13,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs, states
-from adapt_jax.detectors.fitting import adapted
+from adapt_jax.detectors.fitting import adapted, same
 from adapt_jax.inference import outputs, probes
 from adapt_jax.workdir import bundle
 
@@ -28,7 +28,7 @@ class CalibratedDetector(NamedTuple):
     calibration (M,) float32: its scores of held-out ID images; `calibrated_on` says whose.
     class_means (C, D) float64: directions of the training features' class means; None where the
       network has a classifier of its own, or the training set no labels.
-    by: what names the class: `CLASSIFIER`, `NEAREST_MEAN` or None.
+    by: what names the class: `CLASSIFIER`, `NEAREST_MEAN`, of a CLIP "nearest label", or None.
     """
 
     spec: Spec
@@ -140,17 +140,36 @@ def files(
     return about, arrays
 
 
-def read(folder: pathlib.Path) -> CalibratedDetector:
-    """The detector of an export.
+def _specified(text: str) -> tuple[Spec, Detector, Any]:
+    """A detector and the pytree of its state, from its spec string."""
+    spec = detectors.parse(text)[0]
+    detector = make_detector(spec)
+    return spec, detector, states.like(detector.fit)
+
+
+def read(
+    folder: pathlib.Path, wanted: str = "", specified=_specified
+) -> tuple[CalibratedDetector, float]:
+    """The detector of an export, and the share of ID images that its threshold keeps.
+
+    Args:
+      folder: folder of the export.
+      wanted: spec string of the detector that is asked for, "" for the one there is.
+      specified: function that returns the spec, the detector and the pytree of its state, from a
+        spec string.
 
     Raises:
-      InputError: it cannot be made, or its arrays do not fit it.
+      InputError: the export holds another detector, it cannot be made, or its arrays do not fit it.
     """
     about = bundle.read_json(folder, bundle.DETECTOR)
-    spec = detectors.parse(about["detector"])[0]
-    detector = make_detector(spec)
-    like = {"state": states.like(detector), "calibration": 0}
-    if about["class_by"] == NEAREST_MEAN:
+    spec, detector, state_like = specified(about["detector"])
+    if wanted and not same(spec, specified(wanted)[0]):
+        raise InputError(
+            f"{folder} holds the detector {about['detector']} and not {wanted}; leave "
+            "--detector out, or export the run again with it"
+        )
+    like = {"state": state_like, "calibration": 0}
+    if about["class_by"] not in (None, CLASSIFIER):
         like["class_means"] = 0
 
     def as_recorded(path, leaf):
@@ -160,7 +179,7 @@ def read(folder: pathlib.Path) -> CalibratedDetector:
     arrays = bundle.read_arrays(folder, bundle.DETECTOR_ARRAYS)
     like = jax.tree.map_with_path(as_recorded, like)
     state = named.unflatten(arrays, like, str(folder / bundle.DETECTOR_ARRAYS))
-    return CalibratedDetector(
+    calibrated = CalibratedDetector(
         spec,
         detector,
         jax.tree.map(jnp.asarray, state["state"]),
@@ -169,6 +188,7 @@ def read(folder: pathlib.Path) -> CalibratedDetector:
         state.get("class_means"),
         about["class_by"],
     )
+    return calibrated, about["tpr"]
 
 
 def threshold(scores: np.ndarray, tpr: float) -> float:

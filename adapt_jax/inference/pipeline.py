@@ -20,13 +20,13 @@ from adapt_jax.core.registry import Spec
 from adapt_jax.data import augment, decode, given, sources
 from adapt_jax.data.set_names import ID
 from adapt_jax.detectors import Head, ImageDetector, Outputs
-from adapt_jax.detectors.fitting import same
 from adapt_jax.experiment import record
 from adapt_jax.inference import (
     calibrated,
     feature_cache,
     forward,
     outputs,
+    zero_shot_export,
     zero_shot_files,
     zero_shot_pipeline,
 )
@@ -78,7 +78,7 @@ def load(
       model: network of the evaluation, if it was given as an object and not by name.
 
     Returns:
-      A `Pipeline`, or of a zero-shot run a `ZeroShotPipeline`.
+      A `Pipeline`; of a zero-shot run a `ZeroShotPipeline`, of its export a `ZeroShotExport`.
 
     Raises:
       InputError: none of these is there, the run was not evaluated, the detector does not fit, or
@@ -98,6 +98,8 @@ def load(
         bundle.verify(path)
     if zero_shot_files.is_run(path):
         return zero_shot_pipeline.load(path, detector, tpr=tpr, alpha=alpha)
+    if packed and bundle.of_zero_shot(path):
+        return zero_shot_export.load(path, detector, tpr=tpr, alpha=alpha)
     config = completed(checkpoints.recall_config(path))
     facts = checkpoints.recall_data(path)
     if "mean" not in facts:
@@ -109,7 +111,8 @@ def load(
     on_host = to_host(variables)
     checkpoint = checkpoints.tree_sha256(on_host)
     if packed:
-        calibrated_detector, resize, usual_tpr = _exported(path, detector)
+        calibrated_detector, usual_tpr = calibrated.read(path, detector)
+        resize = bundle.read_json(path, bundle.DATA)["resize"]
     else:
         layer = experiment.parts.model.classifier(variables)
         head = layer and Head(*map(np.asarray, layer))
@@ -152,18 +155,6 @@ def load(
         tpr=tpr,
         alpha=alpha,
     )
-
-
-def _exported(path: pathlib.Path, detector: str):
-    """The detector of an export, how it cuts images, and the share its threshold keeps."""
-    description = bundle.read_json(path, bundle.DETECTOR)
-    if detector and not same(_spec(detector, ""), _spec(description["detector"], "")):
-        raise InputError(
-            f"{path} holds the detector {description['detector']} and not {detector}; leave "
-            "--detector out, or export the run again with it"
-        )
-    resize = bundle.read_json(path, bundle.DATA)["resize"]
-    return calibrated.read(path), resize, description["tpr"]
 
 
 def _spec(detector: str, configured: str) -> Spec:

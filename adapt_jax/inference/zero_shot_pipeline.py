@@ -44,6 +44,8 @@ class ZeroShotPipeline(Ready):
     text: the bank, with the names of its rows.
     noise: embeddings of noise images (N, D), where the run has some.
     named: whether the detector was asked for by name.
+    static: whether the detector does not adapt.
+    model: the CLIP, its parameters on every device; None where embeddings were made elsewhere.
     """
 
     path: pathlib.Path
@@ -51,6 +53,8 @@ class ZeroShotPipeline(Ready):
     text: Text
     noise: np.ndarray | None
     named: bool
+    static: bool
+    model: clip.Model | None
 
     def stream(self, folder: str | os.PathLike) -> Stream:
         """Opens the stream of images in a folder, a new one or one that goes on, see `Stream`.
@@ -122,7 +126,7 @@ def load(
     threshold = ready.threshold(tpr)
     if alpha is not None:
         threshold = conformal.threshold(ready.calibration, alpha)
-    transform, outputs = _network(path, record)
+    transform, outputs, model = _network(path, record)
     return ZeroShotPipeline(
         facts={"class_names": text.class_names, **record},
         size=transform.keywords["size"],
@@ -137,16 +141,22 @@ def load(
         text=text,
         noise=noise,
         named=bool(detector),
+        static=_is_static(spec, text, noise),
+        model=model,
     )
 
 
 def _first(record, text: Text, noise, *, static: bool) -> Spec | None:
     """The first detector of the run that is static, or that adapts."""
     for spec in zero_shot_detectors.parse(record["detectors"]):
-        detector: Any = spec.make()
-        if is_static(detector.step, *_begun(detector, text, noise)) == static:
+        if _is_static(spec, text, noise) == static:
             return spec
     return None
+
+
+def _is_static(spec: Spec, text: Text, noise) -> bool:
+    detector: Any = spec.make()
+    return is_static(detector.step, *_begun(detector, text, noise))
 
 
 def _begun(detector, text: Text, noise) -> tuple[Any, int]:
@@ -161,7 +171,7 @@ def _calibrated(path, record, spec: Spec, text: Text, noise) -> CalibratedDetect
         where = "ID images as the run's streams scored them"
     else:
         own = zero_shot_files.arrays(path, record, record["embeddings"][ID])["embeddings"]
-        score = _scoring(made.step)
+        score = scoring(made.step)
         calibration, where = score(state, Outputs(own)), f"images of {record['id']}"
     return CalibratedDetector(
         spec,
@@ -174,11 +184,11 @@ def _calibrated(path, record, spec: Spec, text: Text, noise) -> CalibratedDetect
     )
 
 
-def _scoring(step: Callable) -> Callable[[Any, Outputs], np.ndarray]:
+def scoring(step: Callable) -> Callable[[Any, Outputs], np.ndarray]:
     """A static detector's step as scores of any number of rows, BLOCK at a time."""
 
     def block(state, rows: jax.Array) -> jax.Array:
-        return step(state, rows, jnp.ones(len(rows), bool))[0]
+        return step(state, rows, jnp.ones(rows.shape[:1], bool))[0]
 
     return lambda state, outputs: map_rows(partial(block, state), outputs.features, BLOCK)
 
@@ -211,8 +221,10 @@ def _in_streams(path: pathlib.Path, record, spec: Spec) -> np.ndarray:
     return np.concatenate([load_scores(path_of(path, spec.text, key)).scores for key in keys])
 
 
-def _network(path: pathlib.Path, record: Mapping[str, Any]) -> tuple[partial, Callable]:
-    """How images are cut, and what makes outputs of them."""
+def _network(
+    path: pathlib.Path, record: Mapping[str, Any]
+) -> tuple[partial, Callable, clip.Model | None]:
+    """How images are cut, what makes outputs of them, and with which model."""
     if record["clip"] is None:
 
         def no_images(*args, **kwargs):
@@ -221,7 +233,7 @@ def _network(path: pathlib.Path, record: Mapping[str, Any]) -> tuple[partial, Ca
                 "embeddings to `score_embeddings` of its stream, or to `detector.score`"
             )
 
-        return partial(no_images, size=1), no_images
+        return partial(no_images, size=1), no_images, None
     encoder = clip_encoder.load(
         clip_encoder.Source(**record["clip"]), sharding.make_mesh(), lambda text: None
     )
@@ -230,11 +242,18 @@ def _network(path: pathlib.Path, record: Mapping[str, Any]) -> tuple[partial, Ca
             f"the CLIP at {record['clip']['path']} is not the one {path} was made with; restore "
             f"it, or {zero_shot_files.AGAIN}"
         )
-    batch_size = min(record["image_batch_size"], BLOCK)
     transform = partial(clip.pixels_uint8, **record["preprocess"])
+    size, batch_size = record["preprocess"]["size"], record["image_batch_size"]
+    return transform, embedding(encoder, size, batch_size), encoder.model
+
+
+def embedding(
+    encoder: clip_encoder.Encoder, size: int, batch_size: int = BLOCK
+) -> Callable[[np.ndarray], Outputs]:
+    """What makes unit embeddings of images (N, size, size, 3) uint8."""
 
     def outputs(squares: np.ndarray) -> Outputs:
-        given.check_squares(squares, record["preprocess"]["size"])
-        return Outputs(encoder.images([squares], len(squares), batch_size, "images"))
+        given.check_squares(squares, size)
+        return Outputs(encoder.images([squares], len(squares), min(batch_size, BLOCK), "images"))
 
-    return transform, outputs
+    return outputs

@@ -40,6 +40,20 @@ def is_export(folder: pathlib.Path) -> bool:
     return card["format"].startswith("adapt_jax export")
 
 
+def of_zero_shot(folder: pathlib.Path) -> bool:
+    """Whether the folder is the export of a zero-shot run."""
+    return is_export(folder) and "clip" in read_json(folder, DATA)
+
+
+def refuse_zero_shot(folder: pathlib.Path) -> None:
+    """Raises InputError if the folder is the export of a zero-shot run, which only scores."""
+    if of_zero_shot(folder):
+        raise InputError(
+            f"{folder} is the export of a zero-shot run and only scores images; use python -m "
+            "adapt_jax.predict, or the run itself"
+        )
+
+
 def verify(folder: pathlib.Path) -> dict[str, Any]:
     """The content of card.json, after checking that no file of the export has changed.
 

@@ -44,7 +44,7 @@ def test_a_traced_score_of_any_batch_is_the_score(outputs, name):
     detector = detectors.make(name, **CHOICES.get(name, {}))
     fitted = detector.fit(train, val=val, head=head)
     content = safetensors.numpy.save(named.flatten(state=fitted))
-    like = {"state": states.like(detector)}
+    like = {"state": states.like(detector.fit)}
     state = named.unflatten(safetensors.numpy.load(content), like, name)["state"]
     assert jax.tree.structure(state) == jax.tree.structure(fitted)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(fitted)):

@@ -2,23 +2,28 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from jax import export as jax_export
 from PIL import Image
 
 import adapt_jax
+from adapt_jax import predict
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import streams
 from adapt_jax.doctor import job as doctor
+from adapt_jax.evaluate import job as evaluate
 from adapt_jax.export import job as export
 from adapt_jax.inference import stream_files, zero_shot_files
-from adapt_jax.results import merge
+from adapt_jax.results import merge, result_files
 from adapt_jax.results.scores import load_scores, path_of, save_scores
+from adapt_jax.workdir import bundle
 from adapt_jax.zero_shot import job
 from tests import commands
 from tests.e2e import small
@@ -233,6 +238,8 @@ def test_embeddings_made_elsewhere(run, files, tmp_path):
         np.testing.assert_allclose(stream.score_embeddings(rows), other.score(files[:9]), atol=1e-5)
     with pytest.raises(InputError, match="has no CLIP"):
         ready.score(files[0])
+    with pytest.raises(InputError, match="has no image tower to export"):
+        export.export(str(tmp_path / "out"), str(tmp_path / "export"))
 
 
 def test_the_doctor_checks_a_zero_shot_run(run):
@@ -257,9 +264,40 @@ def test_the_doctor_checks_a_zero_shot_run(run):
     assert "is not what zero_shot.json was written with" in failed["text bank"]
 
 
-def test_what_is_for_trained_runs_says_so(run, tmp_path):
-    with pytest.raises(InputError, match="zero-shot run"):
-        export.export(str(run), str(tmp_path / "out"))
+@pytest.mark.parametrize("detector", ["mcm", "neglabel?groups=3&logit_scale=5"])
+def test_an_export_scores_as_the_run_does(run, files, tmp_path, detector):
+    folder = export.export(
+        str(run), str(tmp_path / "out"), detector=detector, tpr=0.9, platforms=("cpu",)
+    )
+    ours, theirs = adapt_jax.load(folder), adapt_jax.load(run, detector, tpr=0.9)
+    scores = theirs.score(files)
+    np.testing.assert_allclose(ours.score(files), scores, atol=1e-6)
+    np.testing.assert_array_equal(ours.decide(files), theirs.decide(files))
+    assert ours.threshold == theirs.threshold
+    script = runpy.run_path(str(folder / bundle.SCRIPT))
+    scorer = jax_export.deserialize(bytearray((folder / bundle.SCORER).read_bytes()))
+    printed = script["records"](list(map(str, files)), scorer, None, ours.threshold)
+    np.testing.assert_allclose([r["score"] for r in printed], scores, atol=1e-6)
+    wanted = list(predict.lines(theirs, files))
+    for name in ("in_distribution", "threshold", "detector", "class", "class_name", "class_by"):
+        assert [r[name] for r in printed] == [r[name] for r in wanted], name
+    assert len({r["class"] for r in printed}) > 1
+    card = bundle.read_json(folder, bundle.CARD)
+    assert card["results"]["rows"] == result_files.read(run)["rows"]
+    assert card["scorer"]["relative_difference"] < 1e-6
+    again = export.export(str(folder), str(tmp_path / "again"), platforms=("cpu",))
+    for name in (bundle.CONFIG, bundle.DATA, bundle.WEIGHTS, bundle.DETECTOR_ARRAYS):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+    for job_of_runs in (doctor.diagnose, evaluate.evaluate_run):
+        with pytest.raises(InputError, match="export of a zero-shot run and only scores images"):
+            job_of_runs(str(folder))
+    with pytest.raises(InputError, match="does not adapt"):
+        ours.stream(tmp_path / "s")
+
+
+def test_what_cannot_be_done_with_a_zero_shot_run_says_so(run, tmp_path):
+    with pytest.raises(InputError, match="adapts to the images it sees.*--stream=DIR"):
+        export.export(str(run), str(tmp_path / "out"), detector=ADAPTIVE)
     with pytest.raises(InputError, match="zero-shot config.*--orders"):
         adapt_jax.compare(["digits_zero_shot"], [0], str(tmp_path / "compare"))
     rows = merge.merge([str(run)])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from adapt_jax import predict
+from adapt_jax.clip.preprocess import VARIANTS, pixels_uint8
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
 from adapt_jax.data import decode
@@ -77,6 +78,27 @@ def test_folders_are_walked_as_predict_walks_them(script, tmp_path):
     (empty := tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match="has no image in it"):
         script["expanded"]([str(empty)])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_images_are_cut_as_clip_wants_them(read, tmp_path, monkeypatch, variant):
+    rng, rule = np.random.default_rng(0), VARIANTS[variant]
+    cut = {"filter": rule.filter.name, "rgb_first": rule.rgb_first, "floor_crop": rule.floor_crop}
+    data = {"image_size": 16, "resize": "stretch" if rule.squash else 19, "cut": cut}
+    monkeypatch.setitem(read.__globals__, "DATA", data)
+    photo = Image.fromarray(rng.integers(0, 256, (21, 37, 3), np.uint8))
+    kinds = {"rgb": photo, "tall": photo.resize((19, 40)), "square": photo.resize((16, 16))}
+    kinds |= {
+        "grey": photo.convert("L"),
+        "alpha": photo.convert("RGBA"),
+        "palette": photo.quantize(16),
+    }
+    for name, image in kinds.items():
+        path = tmp_path / f"{name}.png"
+        image.save(path)
+        with Image.open(path) as file:
+            wanted = pixels_uint8(file, 16, variant, 19)
+        np.testing.assert_array_equal(read(str(path)), wanted, name)
 
 
 def test_what_the_package_refuses_the_script_refuses(read, tmp_path):
