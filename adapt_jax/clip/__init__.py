@@ -1,9 +1,11 @@
-"""CLIP (Radford et al. 2021): both towers, weights of three programs, tokenizer, preprocessing."""
+"""CLIP (Radford et al. 2021) and its relatives: towers, weights, tokenizers, preprocessing."""
 
 from adapt_jax.clip.architecture import (
     RELEASED,
     Architecture,
     ModifiedResNet,
+    SiglipText,
+    SiglipVision,
     TextTransformer,
     VisionTransformer,
 )
@@ -20,6 +22,8 @@ __all__ = [
     "Model",
     "ModifiedResNet",
     "Params",
+    "SiglipText",
+    "SiglipVision",
     "TextTransformer",
     "VisionTransformer",
     "encode_images",

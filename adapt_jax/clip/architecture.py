@@ -1,4 +1,4 @@
-"""The architecture of a CLIP: one frozen record per tower, and the released models."""
+"""The architecture of a CLIP or a relative: a frozen record per tower, and released models."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ ACTIVATIONS = ("quick_gelu", "gelu", "gelu_tanh")
 POSITION_KERNELS = ("open_clip", "huggingface")
 
 
-def _validate(tower, **counts):
+def _validate(tower):
+    """Raises InputError unless every count of a transformer is positive and its heads fit."""
+    counts = {f.name: getattr(tower, f.name) for f in dataclasses.fields(tower) if f.type is int}
     try:
         positive_int(**counts)
         positive(epsilon=tower.epsilon)
@@ -42,8 +44,7 @@ class VisionTransformer:
     epsilon: float = 1e-5
 
     def __post_init__(self):
-        counts = dataclasses.asdict(self)
-        _validate(self, **{k: counts[k] for k in counts if k not in ("activation", "epsilon")})
+        _validate(self)
         if self.image_size % self.patch_size:
             raise InputError(
                 f"CLIP's image size {self.image_size} is not a multiple of its patch size "
@@ -98,14 +99,54 @@ class TextTransformer:
     eos_token_id: int | None = None
 
     def __post_init__(self):
-        counts = dataclasses.asdict(self)
-        others = ("activation", "epsilon", "eos_token_id")
-        _validate(self, **{k: counts[k] for k in counts if k not in others})
+        _validate(self)
         if self.eos_token_id is not None and not 0 <= self.eos_token_id < self.vocab_size:
             raise InputError(
                 f"CLIP's end token {self.eos_token_id} is outside its vocabulary of "
                 f"{self.vocab_size} tokens"
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SiglipVision:
+    """SigLIP's image tower: no class token; an attention pool sums the patches up.
+
+    Patches that stand out over the right or lower edge are left out, as in so400m-patch14-384.
+    """
+
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: str = "gelu_tanh"
+    epsilon: float = 1e-6
+
+    def __post_init__(self):
+        _validate(self)
+        if self.image_size < self.patch_size:
+            raise InputError(
+                f"SigLIP's image size {self.image_size} is smaller than its patch size "
+                f"{self.patch_size}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SiglipText:
+    """SigLIP's text tower: every token sees every other, and the last one sums the text up."""
+
+    context_length: int
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: str = "gelu_tanh"
+    epsilon: float = 1e-6
+
+    def __post_init__(self):
+        _validate(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,8 +159,8 @@ class Architecture:
     """
 
     embed_dim: int
-    vision: VisionTransformer | ModifiedResNet
-    text: TextTransformer
+    vision: VisionTransformer | ModifiedResNet | SiglipVision
+    text: TextTransformer | SiglipText
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
     preprocessing: str = "openai"
@@ -143,6 +184,11 @@ class Architecture:
         ):
             if value not in choices:
                 raise InputError(f"unknown {what} {value!r}; known: {', '.join(choices)}")
+
+    @property
+    def sigmoid(self) -> bool:
+        """Whether training took each pair's logit, which has a bias, through a sigmoid (SigLIP)."""
+        return isinstance(self.text, SiglipText)
 
 
 _TOWERS = {tower.__name__: tower for tower in (VisionTransformer, ModifiedResNet, TextTransformer)}

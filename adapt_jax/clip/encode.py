@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax.clip import towers
 from adapt_jax.clip.model import Model, check_ids
-from adapt_jax.clip.towers.text import end_position
 from adapt_jax.core.checks import positive_int
 
 Put = Callable[[np.ndarray], jax.Array]
@@ -68,6 +68,7 @@ def encode_texts(
     """`model.encode_text` of any number of texts, each batch cut to its longest text.
 
     Texts of similar length share a batch: 70,000 short prompts cost a fraction of those cut to 77.
+    Where padding counts, as in SigLIP, nothing is cut.
 
     Args:
       model, batch_size, put, get, progress: arguments as in `encode_images`.
@@ -82,7 +83,8 @@ def encode_texts(
     positive_int(batch_size=batch_size)
     token_ids = np.asarray(token_ids)
     check_ids(token_ids, model.architecture)
-    lengths = 1 + end_position(token_ids, model.architecture.text.eos_token_id)
+    tower = model.architecture.text
+    lengths = towers.of(tower).lengths(tower, token_ids)
     order = np.argsort(lengths, kind="stable")
 
     def batches():

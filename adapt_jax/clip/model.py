@@ -1,22 +1,23 @@
 """CLIP as pure functions of its parameters, and `Model`: parameters with their configuration.
 
-Parameters are a plain dict {"logit_scale", "visual", "text"} of float32 arrays. `logit_scale` is a
-logarithm, as everywhere.
+Parameters are a plain dict {"logit_scale", "visual", "text"} of float32 arrays; SigLIP's also have
+"logit_bias". `logit_scale` is a logarithm, as everywhere.
 """
 
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.clip.architecture import Architecture, ModifiedResNet
+from adapt_jax.clip import towers
+from adapt_jax.clip.architecture import Architecture, TextTransformer
+from adapt_jax.clip.library_tokenizer import LibraryTokenizer
 from adapt_jax.clip.preprocess import normalize
-from adapt_jax.clip.towers import resnet, text, vision
 from adapt_jax.clip.towers.transformer import array
 from adapt_jax.core.arrays import working_dtype
 from adapt_jax.core.errors import InputError
@@ -27,11 +28,12 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 def shapes(architecture: Architecture) -> Params:
     """The parameters of a model, as shapes."""
-    tower = resnet if isinstance(architecture.vision, ModifiedResNet) else vision
+    vision, text = architecture.vision, architecture.text
     return {
         "logit_scale": array(),
-        "visual": tower.shapes(architecture.vision, architecture.embed_dim),
-        "text": text.shapes(architecture.text, architecture.embed_dim),
+        **({"logit_bias": array()} if architecture.sigmoid else {}),
+        "visual": towers.of(vision).shapes(vision, architecture.embed_dim),
+        "text": towers.of(text).shapes(text, architecture.embed_dim),
     }
 
 
@@ -63,13 +65,8 @@ def image_features(
             f"pixels are {pixels.dtype}; give normalised floats, or uint8 to have them normalised"
         )
     with _precision(dtype), jax.named_scope("forward"):
-        pixels = pixels.astype(dtype)
-        if isinstance(architecture.vision, ModifiedResNet):
-            out = resnet.features(params["visual"], architecture.vision, pixels)
-        else:
-            out = vision.features(
-                params["visual"], architecture.vision, pixels, architecture.position_kernel
-            )
+        tower, kernel = architecture.vision, architecture.position_kernel
+        out = towers.of(tower).features(params["visual"], tower, pixels.astype(dtype), kernel)
     return out.astype(working_dtype(out.dtype))
 
 
@@ -78,7 +75,8 @@ def text_features(
 ) -> jax.Array:
     """Text embeddings (B, embed_dim), not normalised, of token ids (B, L), L <= context length.
 
-    Only the tokens up to a text's end token count, so any padding, or none, gives the same.
+    Only the tokens up to a text's end token count for CLIP, so any padding, or none, gives the
+    same. SigLIP was trained on texts that fill its context, and padding counts.
 
     Raises:
       InputError: ids of the wrong shape or kind. An id above the vocabulary gives NaN.
@@ -86,7 +84,8 @@ def text_features(
     if ids.ndim != 2 or not jnp.issubdtype(ids.dtype, jnp.integer):
         raise InputError(f"token ids must be integers (B, L), got {ids.dtype} {ids.shape}")
     with _precision(dtype):
-        out = text.features(params["text"], architecture.text, ids, jnp.dtype(dtype))
+        tower = architecture.text
+        out = towers.of(tower).features(params["text"], tower, ids, jnp.dtype(dtype))
     return out.astype(working_dtype(out.dtype))
 
 
@@ -109,6 +108,7 @@ class Model:
     dtype: "float32", "bfloat16" or "float16", which the towers compute in; embeddings are float32.
     source: where it came from: a path, `org/name@commit`, or "".
     guess: a sentence on what was guessed about weights without a configuration; "" if nothing was.
+    tokenizer: the one beside the weights, if the model does not take CLIP's.
     """
 
     architecture: Architecture
@@ -116,6 +116,7 @@ class Model:
     dtype: str = "float32"
     source: str = ""
     guess: str = ""
+    tokenizer: LibraryTokenizer | None = None
 
     def __post_init__(self):
         if self.dtype not in DTYPES:
@@ -150,13 +151,31 @@ class Model:
             self.params, self.architecture, jnp.asarray(token_ids), dtype=self.dtype
         )
 
+    def tokenize(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts -> (N, context_length) int32 token ids, padded as the model was trained.
+
+        Raises:
+          InputError: one is too long or no string, or there is no tokenizer for this model.
+        """
+        if self.tokenizer is not None:
+            return self.tokenizer(texts)
+        if not isinstance(self.architecture.text, TextTransformer):
+            raise InputError(
+                f"CLIP from {self.source} has no tokenizer beside its weights; add its "
+                "tokenizer.json or spiece.model"
+            )
+        from adapt_jax.clip.tokenizer import tokenize  # needs ftfy and regex; the towers do not
+
+        return tokenize(texts, self.context_length)
+
     def placed(self, place: Callable[[Params], Params]) -> "Model":
         """The same model with its parameters where `place` puts them, such as on every device."""
         return dataclasses.replace(self, params=place(self.params))
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything that embeddings depend on: architecture, dtype, parameters."""
-        digest = hashlib.sha256(f"{self.architecture} {self.dtype}".encode())
+        """SHA-256 of all that embeddings depend on: architecture, dtype, tokenizer, parameters."""
+        tokenizer = "" if self.tokenizer is None else f" {self.tokenizer.described()}"
+        digest = hashlib.sha256(f"{self.architecture} {self.dtype}{tokenizer}".encode())
         for leaf in jax.tree.leaves(self.params):
             digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()
@@ -165,6 +184,11 @@ class Model:
     def logit_scale(self) -> float:
         """The factor of the cosines: the exponential of the parameter, 100 for OpenAI's."""
         return math.exp(float(self.params["logit_scale"]))
+
+    @property
+    def logit_bias(self) -> float:
+        """What SigLIP adds to scaled cosines before the sigmoid; 0 for a model with a softmax."""
+        return float(self.params.get("logit_bias", 0.0))
 
     @property
     def embed_dim(self) -> int:

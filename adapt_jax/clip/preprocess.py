@@ -11,7 +11,8 @@ device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
 | squash | open_clip with resize_mode "squash" | bicubic, aspect ratio lost | after | none |
 | bilinear | open_clip with interpolation "bilinear" | bilinear | after | rounded |
 | huggingface_bilinear | transformers with resample 2 | bilinear | before | rounded down |
-| huggingface_squash | transformers, size of height and width | as squash | before | none |
+| huggingface_squash | transformers, size of height and width; SigLIP | as squash | before | none |
+| huggingface_squash_bilinear | the same with resample 2; SigLIP 2 | bilinear | before | none |
 
 Depth and orientation are those of `core/image_files.py`: EXIF orientation is applied, which the
 official programs ignore. Both crop offsets differ, by one pixel, where (length - size)
@@ -52,6 +53,7 @@ VARIANTS = {
     "bilinear": Variant(Image.Resampling.BILINEAR),
     "huggingface_bilinear": Variant(Image.Resampling.BILINEAR, rgb_first=True, floor_crop=True),
     "huggingface_squash": Variant(rgb_first=True, squash=True),
+    "huggingface_squash_bilinear": Variant(Image.Resampling.BILINEAR, rgb_first=True, squash=True),
 }
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)

@@ -17,6 +17,13 @@ def positive_int(**values: Any) -> None:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 
+def finite(**values: Any) -> None:
+    """Raises ValueError unless every value is a finite number."""
+    for name, value in values.items():
+        if not _is_number(value):
+            raise ValueError(f"{name} must be a finite number, got {value!r}")
+
+
 def positive(**values: Any) -> None:
     """Raises ValueError unless every value is a number above 0."""
     for name, value in values.items():

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from adapt_jax import clip
+from adapt_jax.clip.model import check_ids
 from adapt_jax.clip.weights.tokenizer_files import check_model
 from adapt_jax.core.errors import InputError
 from adapt_jax.runtime import progress, sharding
@@ -71,7 +72,7 @@ class Encoder(NamedTuple):
         Raises:
           InputError: one is too long for the model; it is named.
         """
-        ids = clip.tokenize(sentences, self.model.context_length)
+        ids = self.model.tokenize(sentences)
         run = partial(clip.encode_texts, self.model, ids)
         rows = self._embed(run, len(ids), batch_size, what, "texts")
         return rows if raw else unit(rows, what)
@@ -105,7 +106,10 @@ def load(source: Source, mesh: Mesh, report_progress: Callable[[str], None]) -> 
         dtype=source.dtype,
         architecture=source.architecture or None,
     )
-    check_model(model.architecture.text)
+    if isinstance(model.architecture.text, clip.TextTransformer):
+        check_model(model.architecture.text)
+    else:
+        check_ids(model.tokenize(["a photo"]), model.architecture)
     if model.guess:
         report_progress(f"CLIP: warning: {model.guess}")
     fingerprint = model.fingerprint()

@@ -108,7 +108,7 @@ def zero_shot(
             "model": wanted.clip.path,
             "checkpoint_sha256": encode.fingerprint,
             "clip": encode.model.source,
-            "logit_scale": encode.model.logit_scale,
+            **{name: getattr(encode.model, name) for name in ("logit_scale", "logit_bias")},
             "preprocess": {k: str(v) for k, v in transform.keywords.items()},
             "prompts": words.prompts._asdict(),
             "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},

@@ -37,6 +37,8 @@ def _constant(names):
     match names:
         case ("logit_scale",):
             return math.log(1 / 0.07)
+        case ("logit_bias",):
+            return -10.0  # SigLIP's: nearly all pairs are no match
         case (*_, "bias" | "mean"):
             return 0.0
         case ("visual", layer, "bn3", "scale") if layer.startswith("layer"):

@@ -25,16 +25,21 @@ def resize(table: jax.Array, grid: tuple[int, int], kernel: str) -> jax.Array:
     Returns:
       (1 + rows * columns, W), in the table's dtype.
     """
-    side, width = math.isqrt(len(table) - 1), table.shape[-1]
+    return jnp.concatenate([table[:1], resize_grid(table[1:], grid, kernel)])
+
+
+def resize_grid(table: jax.Array, grid: tuple[int, int], kernel: str) -> jax.Array:
+    """The same for positions (n * n, W) without a class token's: (rows * columns, W)."""
+    side, width = math.isqrt(len(table)), table.shape[-1]
     if grid == (side, side):
         return table
-    old = table[1:].reshape(side, side, width)
+    old = table.reshape(side, side, width)
     if kernel == "open_clip":
         new = jax.image.resize(old, (*grid, width), "cubic", antialias=True)
     else:
         rows, columns = (jnp.asarray(_bicubic(side, n), table.dtype) for n in grid)
         new = jnp.einsum("or,rcw,pc->opw", rows, old, columns, precision=HIGHEST)
-    return jnp.concatenate([table[:1], new.reshape(-1, width)])
+    return new.reshape(-1, width)
 
 
 def _bicubic(size: int, wanted: int) -> np.ndarray:

@@ -50,8 +50,11 @@ def shapes(tower: ModifiedResNet, embed_dim: int) -> dict:
     return tree
 
 
-def features(params: dict, tower: ModifiedResNet, pixels: jax.Array) -> jax.Array:
-    """Image embeddings (B, embed_dim) of normalised pixels (B, H, W, 3), in the dtype of these."""
+def features(params: dict, tower: ModifiedResNet, pixels: jax.Array, kernel: str = "") -> jax.Array:
+    """Image embeddings (B, embed_dim) of normalised pixels (B, H, W, 3), in the dtype of these.
+
+    kernel: of other towers' positions; a ResNet takes images of one size.
+    """
     return _attention_pool(stages(params, tower, pixels)[-1], params["attnpool"], tower.heads)
 
 

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapt_jax.clip.architecture import TextTransformer
 from adapt_jax.clip.towers.transformer import (
@@ -51,6 +52,11 @@ def hidden(params: dict, tower: TextTransformer, ids: jax.Array, dtype) -> jax.A
     # Embeddings are added before rounding: a low precision then rounds once.
     x = jnp.take(params["tokens"], ids, axis=0) + params["positions"][None, :length]
     return run_blocks(x.astype(dtype), params["blocks"], tower, causal=True)
+
+
+def lengths(tower: TextTransformer, ids: np.ndarray) -> np.ndarray:
+    """How many tokens of each text (B, L) its embedding depends on: up to its end token."""
+    return 1 + end_position(ids, tower.eos_token_id)
 
 
 def end_position(ids, eos_token_id: int | None):

@@ -45,17 +45,27 @@ def tokens(params: dict, tower: VisionTransformer, pixels: jax.Array, kernel: st
     Raises:
       InputError: H or W is not a multiple of the patch size.
     """
-    b, height, width, _ = pixels.shape
+    height, width = pixels.shape[1:3]
     p = tower.patch_size
     if height % p or width % p:
         raise InputError(f"{height} x {width} images do not divide into CLIP's {p} x {p} patches")
-    grid = (height // p, width // p)
-    # A convolution whose stride is its size is one product.
-    blocks = pixels.reshape(b, grid[0], p, grid[1], p, 3)
-    x = jnp.einsum("bhiwjc,ijcd->bhwd", blocks, params["patches"]["kernel"].astype(pixels.dtype))
-    x = x.reshape(b, grid[0] * grid[1], tower.width)
+    x, grid = patches(params["patches"]["kernel"], pixels)
     first = along_last(params["class_embedding"].astype(x.dtype), x)
-    x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, tower.width)), x], axis=1)
+    x = jnp.concatenate([jnp.broadcast_to(first, (len(x), 1, tower.width)), x], axis=1)
     x = x + positions.resize(params["positions"], grid, kernel).astype(x.dtype)[None]
     x = layer_norm(x, params["ln_pre"], tower.epsilon)
     return run_blocks(x, params["blocks"], tower, causal=False)
+
+
+def patches(kernel: jax.Array, pixels: jax.Array) -> tuple[jax.Array, tuple[int, int]]:
+    """Embeddings (B, rows * columns, W) of the patches of pixels (B, H, W, 3), and that grid.
+
+    kernel: (P, P, 3, W). What does not fill a patch, on the right and below, is left out.
+    """
+    b, size = len(pixels), len(kernel)
+    rows, columns = (n // size for n in pixels.shape[1:3])
+    # A convolution whose stride is its size is one product.
+    blocks = pixels[:, : rows * size, : columns * size]
+    blocks = blocks.reshape(b, rows, size, columns, size, 3)
+    x = jnp.einsum("bhiwjc,ijcd->bhwd", blocks, kernel.astype(pixels.dtype))
+    return x.reshape(b, rows * columns, kernel.shape[-1]), (rows, columns)

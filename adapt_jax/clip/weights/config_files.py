@@ -1,10 +1,9 @@
-"""Reads the JSON configurations of Hugging Face and OpenCLIP, and writes Hugging Face's.
+"""Reads the JSON configurations of Hugging Face (`huggingface_configs`) and OpenCLIP.
 
 An option that would change the network and is not supported is an error and is never ignored,
 because the weights do not show it: for example, which activation they were trained with.
 """
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
@@ -15,52 +14,9 @@ from adapt_jax.clip.architecture import (
     TextTransformer,
     VisionTransformer,
 )
-from adapt_jax.clip.weights import preprocess_files
+from adapt_jax.clip.weights import huggingface_configs, preprocess_files
+from adapt_jax.clip.weights.huggingface_configs import write_huggingface as write_huggingface
 from adapt_jax.core.errors import InputError
-
-# Hugging Face: their name -> ours; their defaults, which they leave out when writing.
-_HF_TOWER = {
-    "hidden_size": "width",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "intermediate_size": "mlp_width",
-    "hidden_act": "activation",
-    "layer_norm_eps": "epsilon",
-}
-_HF_VISION = {"image_size": "image_size", "patch_size": "patch_size", **_HF_TOWER}
-_HF_TEXT = {
-    "max_position_embeddings": "context_length",
-    "vocab_size": "vocab_size",
-    "eos_token_id": "eos_token_id",
-    **_HF_TOWER,
-}
-_HF_DEFAULTS = {
-    "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5,
-    "num_hidden_layers": 12,
-}
-_HF_VISION_DEFAULTS = _HF_DEFAULTS | {
-    "hidden_size": 768,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "image_size": 224,
-    "patch_size": 32,
-}
-_HF_TEXT_DEFAULTS = _HF_DEFAULTS | {
-    "hidden_size": 512,
-    "num_attention_heads": 8,
-    "intermediate_size": 2048,
-    "max_position_embeddings": 77,
-    "vocab_size": 49408,
-    "eos_token_id": 49407,
-}
-_HF_ACTIVATIONS = {
-    "quick_gelu": "quick_gelu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-_HF_LEGACY_EOS = 2  # written by mistake once; transformers then pools at the largest id
 
 # OpenCLIP: options without effect on what is computed, or only together with one we refuse.
 _OC_IGNORED = {
@@ -103,56 +59,24 @@ def read(fields: Mapping, preprocessor: Mapping | None = None) -> Architecture:
     """
     try:
         if is_huggingface(fields):
-            return _huggingface(fields, preprocessor or {})
+            return huggingface_configs.read(fields, preprocessor or {})
         if "model_cfg" in fields or {"embed_dim", "vision_cfg", "text_cfg"} <= fields.keys():
             return _open_clip(fields)
     except InputError:
         raise
     except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as e:
         raise InputError(f"the CLIP configuration is malformed ({e!r})") from None
+    known = ", ".join(map(repr, huggingface_configs.READERS))
     kind = fields.get("model_type", fields.get("architecture", "unknown"))
     raise InputError(
         f"this is the configuration of a model of type {kind!r}, not of a CLIP as Hugging Face "
-        "(model_type 'clip') or OpenCLIP (model_cfg) describe one"
+        f"(model_type {known}) or OpenCLIP (model_cfg) describe one"
     )
 
 
 def is_huggingface(fields: Mapping) -> bool:
-    """Whether this is the config.json of a Hugging Face `CLIPModel`."""
-    return fields.get("model_type") == "clip"
-
-
-def _huggingface(fields, preprocessor):
-    vision = _hf_tower(fields, "vision", _HF_VISION_DEFAULTS)
-    if vision.get("num_channels", 3) != 3:
-        raise InputError(
-            f"CLIP of {vision['num_channels']} image channels is not supported, only 3"
-        )
-    text = _hf_tower(fields, "text", _HF_TEXT_DEFAULTS)
-    if text["eos_token_id"] == _HF_LEGACY_EOS:
-        text["eos_token_id"] = None
-    elif not isinstance(text["eos_token_id"], int):
-        raise InputError(f"text_config.eos_token_id must be one id, got {text['eos_token_id']!r}")
-    tower = VisionTransformer(**{ours: vision[theirs] for theirs, ours in _HF_VISION.items()})
-    return Architecture(
-        embed_dim=fields.get("projection_dim", 512),
-        vision=tower,
-        text=TextTransformer(**{ours: text[theirs] for theirs, ours in _HF_TEXT.items()}),
-        position_kernel="huggingface",
-        **preprocess_files.huggingface(preprocessor, tower.image_size)._asdict(),
-    )
-
-
-def _hf_tower(fields, name, defaults):
-    # The older field wins, as in transformers: early configurations left the other one wrong.
-    given = fields.get(f"{name}_config_dict") or fields.get(f"{name}_config") or {}
-    tower = defaults | dict(given)
-    if tower["hidden_act"] not in _HF_ACTIVATIONS:
-        names = ", ".join(_HF_ACTIVATIONS)
-        raise InputError(
-            f"{name}_config.hidden_act {tower['hidden_act']!r} is not supported; known: {names}"
-        )
-    return tower | {"hidden_act": _HF_ACTIVATIONS[tower["hidden_act"]]}
+    """Whether this is the config.json of a model of Hugging Face's that we know."""
+    return fields.get("model_type") in huggingface_configs.READERS
 
 
 def _open_clip(fields):
@@ -243,22 +167,3 @@ class _Options:
             if not value or value == neutral.get(name) or (ignored and name not in _OC_REFUSED):
                 continue
             raise InputError(f"{self.where}.{name} = {value!r} is not supported")
-
-
-def write_huggingface(architecture: Architecture) -> dict:
-    """config.json of a ViT; the inverse of `read` but for `position_kernel` and `preprocessing`."""
-    vision, text = dataclasses.asdict(architecture.vision), dataclasses.asdict(architecture.text)
-    activations = {"gelu_tanh": "gelu_pytorch_tanh"}
-    for tower in (vision, text):
-        tower["activation"] = activations.get(tower["activation"], tower["activation"])
-    if text["eos_token_id"] is None:
-        text["eos_token_id"] = _HF_LEGACY_EOS
-    return {
-        "model_type": "clip",
-        "architectures": ["CLIPModel"],
-        "projection_dim": architecture.embed_dim,
-        "vision_config": {theirs: vision[ours] for theirs, ours in _HF_VISION.items()}
-        | {"model_type": "clip_vision_model", "projection_dim": architecture.embed_dim},
-        "text_config": {theirs: text[ours] for theirs, ours in _HF_TEXT.items()}
-        | {"model_type": "clip_text_model", "projection_dim": architecture.embed_dim},
-    }

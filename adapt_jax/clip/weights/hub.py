@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Iterable
 
-from adapt_jax.clip.weights import tokenizer_files
+from adapt_jax.clip.weights import library_tokenizers, tokenizer_files
 from adapt_jax.clip.weights.files import INDEX
 from adapt_jax.core.errors import InputError
 
@@ -42,7 +42,8 @@ def fetch(
                 "and revision, or fetch it elsewhere and give its folder"
             ) from None
 
-    folder = snapshot(revision, ["*config.json", *tokenizer_files.FILES])
+    tokenizers = (*tokenizer_files.FILES, *library_tokenizers.FILES)
+    folder = snapshot(revision, ["*config.json", *tokenizers])
     commit = folder.name  # snapshots are kept by commit
     for file in candidates(folder):
         shards = [file.replace(INDEX, "-*.safetensors")] if file.endswith(INDEX) else []

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.architecture import RELEASED, Architecture
+from adapt_jax.clip.architecture import RELEASED, Architecture, SiglipText
+from adapt_jax.clip.library_tokenizer import LibraryTokenizer
 from adapt_jax.clip.model import DTYPES, Model, shapes
 from adapt_jax.clip.weights import (
     config_files,
     files,
     hub,
+    huggingface_configs,
+    library_tokenizers,
     names,
     preprocess_files,
     released,
@@ -33,13 +36,14 @@ def load(
     dtype: str = "float32",
     architecture: Architecture | Mapping | str | pathlib.Path | None = None,
 ) -> Model:
-    """A pretrained CLIP.
+    """A pretrained CLIP, or SigLIP.
 
     Args:
       path: a folder as Hugging Face lays it out (config.json and model.safetensors, whole or in
-        shards, or flax_model.msgpack) or OpenCLIP (open_clip_config.json and
-        open_clip_model.safetensors); one weights file with its configuration beside it, or with
-        none in OpenAI's layout; or the name of a repository on the Hugging Face hub, `org/name`.
+        shards, or flax_model.msgpack; `model_type` says what it is) or OpenCLIP
+        (open_clip_config.json and open_clip_model.safetensors); one weights file with its
+        configuration beside it, or with none in OpenAI's layout; or the name of a repository on the
+        Hugging Face hub, `org/name`.
       revision: commit of the repository, to get the same weights for ever. By default the current
         one, which `Model.source` names.
       dtype: dtype that the towers compute in: "float32", "bfloat16" or "float16".
@@ -66,9 +70,9 @@ def load(
     else:
         weights = _weights_in(folder) if folder.is_dir() else folder
     try:
-        tokenizer_files.check_folder(weights.parent)
-        tensors = wrappers.unwrapped(files.read(weights))
         configuration = _given(architecture) or _config_beside(weights)
+        tokenizer = _tokenizer(weights.parent, configuration)
+        tensors = wrappers.unwrapped(files.read(weights))
         guess = ""
         if configuration is None:
             configuration, guess = released.recognised(
@@ -77,7 +81,19 @@ def load(
         params = names.read(tensors, shapes(configuration))
     except InputError as e:
         raise InputError(f"CLIP from {source}: {e}") from None
-    return Model(configuration, jax.tree.map(jnp.asarray, params), dtype, source, guess)
+    params = jax.tree.map(jnp.asarray, params)
+    return Model(configuration, params, dtype, source, guess, tokenizer)
+
+
+def _tokenizer(folder: pathlib.Path, architecture: Architecture | None) -> LibraryTokenizer | None:
+    """The tokenizer beside the weights; None for CLIP's own, found not to be another one."""
+    if architecture is None or not isinstance(architecture.text, SiglipText):
+        tokenizer_files.check_folder(folder)
+        return None
+    config = folder / _HF_CONFIG
+    fields = config_files.read_json(config) if config.is_file() else {}
+    pad = huggingface_configs.pad_token_id(fields)
+    return library_tokenizers.siglip(folder, architecture.text, pad)
 
 
 def _given(architecture) -> Architecture | None:
@@ -128,10 +144,16 @@ def _config_beside(weights):
     for name in (f"{stem}_config.json", *candidates):
         file = weights.parent / name
         if file.is_file():
-            beside = weights.parent / preprocess_files.HUGGINGFACE
-            preprocessor = config_files.read_json(beside) if beside.is_file() else None
-            return config_files.read(config_files.read_json(file), preprocessor)
+            return config_files.read(config_files.read_json(file), _preprocessor(weights.parent))
     return None
+
+
+def _preprocessor(folder):
+    """How images are prepared; transformers 5 may write that into the processor's file."""
+    alone, whole = folder / preprocess_files.HUGGINGFACE, folder / "processor_config.json"
+    if alone.is_file():
+        return config_files.read_json(alone)
+    return config_files.read_json(whole).get("image_processor") if whole.is_file() else None
 
 
 def _nothing_in(folder):

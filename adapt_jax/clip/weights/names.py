@@ -42,10 +42,12 @@ IGNORED = re.compile(
 # ours: (OpenAI, Hugging Face). First whole tensors, then modules whose tensors are named alike.
 _TENSORS = {
     "logit_scale": ("logit_scale", "logit_scale"),
+    "logit_bias": ("", "logit_bias"),
     "visual.patches.kernel": (
         "visual.conv1.weight",
         "vision_model.embeddings.patch_embedding.weight",
     ),
+    "visual.patches.bias": ("", "vision_model.embeddings.patch_embedding.bias"),
     "visual.class_embedding": (
         "visual.class_embedding",
         "vision_model.embeddings.class_embedding",
@@ -56,6 +58,7 @@ _TENSORS = {
     ),
     "visual.projection": ("visual.proj", "visual_projection.weight"),
     "visual.attnpool.positions": ("visual.attnpool.positional_embedding", ""),
+    "visual.head.probe": ("", "vision_model.head.probe"),
     "text.tokens": ("token_embedding.weight", "text_model.embeddings.token_embedding.weight"),
     "text.positions": (
         "positional_embedding",
@@ -67,6 +70,13 @@ _MODULES = {
     "visual.ln_pre": ("visual.ln_pre", "vision_model.pre_layrnorm"),
     "visual.ln_post": ("visual.ln_post", "vision_model.post_layernorm"),
     "text.ln_final": ("ln_final", "text_model.final_layer_norm"),
+    # SigLIP, which only Hugging Face's layout has
+    "visual.head.attn.qkv": ("", "vision_model.head.attention.in_proj"),
+    "visual.head.attn.out": ("", "vision_model.head.attention.out_proj"),
+    "visual.head.ln": ("", "vision_model.head.layernorm"),
+    "visual.head.mlp.fc": ("", "vision_model.head.mlp.fc1"),
+    "visual.head.mlp.out": ("", "vision_model.head.mlp.fc2"),
+    "text.head": ("", "text_model.head"),
 }
 _BLOCKS = {
     "visual.blocks": ("visual.transformer.resblocks", "vision_model.encoder.layers"),
@@ -146,12 +156,18 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
     """
     given = {name: value for name, value in state.items() if not IGNORED.search(name)}
     layout = detect(given)
-    leaves = plan(template, layout)
-    if "logit_scale" in given and given["logit_scale"].size == 1:  # some store a vector of one
-        given["logit_scale"] = given["logit_scale"].reshape(())
+    leaves, wanted = plan(template, layout), tensors(template, layout)
+    if "" in wanted:
+        raise InputError(
+            f"these are weights in the layout of {layout.family}, which has no place for some "
+            "parameters of the model that the configuration describes; give both of one model"
+        )
+    for scalar in {"logit_scale", "logit_bias"} & given.keys():  # some store a vector of one
+        if given[scalar].size == 1:
+            given[scalar] = given[scalar].reshape(())
     named.check(
         given,
-        tensors(template, layout),
+        wanted,
         what="the tensors do not fit the model that the configuration describes",
         advice="give weights and configuration of one model",
     )
@@ -214,17 +230,21 @@ def _names(path, layout, block):
     elif block is not None:
         inside = _IN_BLOCK[".".join(path[2:-1])][column]
         stem = f"{_BLOCKS['.'.join(path[:2])][column]}.{block}.{inside}"
-        separator = "_" if inside == "attn.in_proj" else "."
         parts = "qkv" if "{}" in stem else ("",)
-        names = tuple(f"{stem.format(part)}{separator}{_LEAVES[leaf]}" for part in parts)
+        names = tuple(_joined(stem.format(part), leaf) for part in parts)
     else:
         module = ".".join(path[:-1])
         stem = _MODULES[module][column] if module in _MODULES else _resnet_module(path)
-        names = (f"{stem}.{_LEAVES[leaf]}",)
+        names = (_joined(stem, leaf),) if stem else ("",)
     if layout.family == "flax":
         new = _FLAX_LEAVES.get(leaf, "kernel")
         return tuple(re.sub(r"\.weight$", f".{new}", name) for name in names)
     return tuple((layout.text_prefix if path[0] == "text" else "") + name for name in names)
+
+
+def _joined(stem, leaf):
+    """The name of a leaf; PyTorch's fused attention has in_proj_weight and in_proj_bias."""
+    return f"{stem}{'_' if stem.endswith('in_proj') else '.'}{_LEAVES[leaf]}"
 
 
 def _resnet_module(path):

@@ -14,21 +14,45 @@ from adapt_jax.clip.preprocess import MEAN, STD, VARIANTS, Image
 from adapt_jax.core.errors import InputError
 
 HUGGINGFACE, OPEN_CLIP = "preprocessor_config.json", "preprocess_cfg"
-_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPFeatureExtractor")
-_HUGGINGFACE = {
-    "do_resize": True,
-    "size": {"shortest_edge": 224},
-    "resample": Image.Resampling.BICUBIC,
-    "do_center_crop": True,
-    "crop_size": 224,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": MEAN,
-    "image_std": STD,
-    "image_processor_type": _PROCESSORS[0],
-    "feature_extractor_type": _PROCESSORS[0],
-}
+
+
+class Processor(NamedTuple):
+    """An image processor of transformers: its classes' names, and what it does by default.
+
+    crop: whether the shorter side is resized and the middle cut out; otherwise all is squashed.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+    crop: bool = True
+
+    def defaults(self, size: int) -> dict[str, Any]:
+        """All fields of its file, for a tower of this image size."""
+        return {
+            "do_resize": True,
+            "size": {"shortest_edge": size} if self.crop else {"height": size, "width": size},
+            "resample": Image.Resampling.BICUBIC,
+            "do_center_crop": self.crop,
+            "crop_size": size,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": self.mean,
+            "image_std": self.std,
+            "image_processor_type": self.names[0],
+            "feature_extractor_type": self.names[0],
+        }
+
+
+def _spelled(name: str) -> tuple[str, ...]:
+    return tuple(
+        f"{name}{end}" for end in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil")
+    )
+
+
+CLIP = Processor((*_spelled("CLIP"), "CLIPFeatureExtractor"))
+SIGLIP = Processor(_spelled("Siglip"), (0.5,) * 3, (0.5,) * 3, crop=False)
 # What does not change the pixels of an image.
 _WITHOUT_EFFECT = {
     *("_name_or_path", "_processor_class", "_valid_processor_keys", "auto_map", "data_format"),
@@ -60,20 +84,22 @@ class Prepared(NamedTuple):
     resize: int = 0
 
 
-def huggingface(fields: Mapping[str, Any], image_size: int) -> Prepared:
+def huggingface(
+    fields: Mapping[str, Any], image_size: int, processor: Processor = CLIP
+) -> Prepared:
     """What a preprocessor_config.json of Hugging Face asks for.
 
     Args:
-      fields: fields of the file; {} means no file and gives the defaults of CLIPImageProcessor.
+      fields: fields of the file; {} means no file and gives the defaults of the processor.
       image_size: image size of the image tower.
+      processor: the image processor that the model goes with.
 
     Raises:
       InputError: names the field that asks for what we cannot do.
     """
-    sizes = {"size": {"shortest_edge": image_size}, "crop_size": image_size}
-    get = _fields(fields, HUGGINGFACE, _HUGGINGFACE | sizes)
+    get = _fields(fields, HUGGINGFACE, processor.defaults(image_size))
     for name in ("image_processor_type", "feature_extractor_type"):
-        _one_of(get, HUGGINGFACE, name, _PROCESSORS)
+        _one_of(get, HUGGINGFACE, name, processor.names)
     _one_of(get, HUGGINGFACE, "do_resize", (True,))
     _one_of(get, HUGGINGFACE, "resample", (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR))
     bilinear = get["resample"] == Image.Resampling.BILINEAR
@@ -90,9 +116,8 @@ def huggingface(fields: Mapping[str, Any], image_size: int) -> Prepared:
     else:
         if _square(size) != image_size:
             _refuse(get, HUGGINGFACE, "size", f"the image tower takes {image_size}")
-        if bilinear:
-            _refuse(get, HUGGINGFACE, "resample", "not together with a size of height and width")
-        variant, resize = "huggingface_squash", image_size
+        variant = "huggingface_squash_bilinear" if bilinear else "huggingface_squash"
+        resize = image_size
     if not get["rescale_factor"] > 0:
         _refuse(get, HUGGINGFACE, "rescale_factor", "it must be positive")
     scale = 255 * (get["rescale_factor"] if get["do_rescale"] else 1)
@@ -131,7 +156,7 @@ def write_huggingface(architecture: Architecture) -> dict[str, Any]:
     edge = {"shortest_edge": architecture.resize or size}
     square = {"height": size, "width": size}
     return {
-        "image_processor_type": _PROCESSORS[0],
+        "image_processor_type": CLIP.names[0],
         "size": square if variant.squash else edge,
         "do_center_crop": not variant.squash,
         "crop_size": square,

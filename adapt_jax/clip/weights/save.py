@@ -5,7 +5,7 @@ import pathlib
 
 import safetensors.numpy
 
-from adapt_jax.clip.architecture import Architecture, ModifiedResNet
+from adapt_jax.clip.architecture import Architecture, TextTransformer, VisionTransformer
 from adapt_jax.clip.model import Params
 from adapt_jax.clip.weights import config_files, names, preprocess_files
 from adapt_jax.core.errors import InputError
@@ -23,10 +23,14 @@ def save(folder: str | pathlib.Path, params: Params, architecture: Architecture)
       params, architecture: the model's parameters and architecture, such as those of a `Model`.
 
     Raises:
-      InputError: a ResNet, which this layout does not have.
+      InputError: a ResNet, which this layout does not have, or a relative of CLIP.
     """
-    if isinstance(architecture.vision, ModifiedResNet):
-        raise InputError("Hugging Face's layout has no CLIP with a ResNet; only a ViT can be saved")
+    vision, text = type(architecture.vision), type(architecture.text)
+    if (vision, text) != (VisionTransformer, TextTransformer):
+        raise InputError(
+            "only a CLIP with a ViT can be saved in Hugging Face's layout, not one with "
+            f"{vision.__name__} and {text.__name__} (a ResNet has no place there)"
+        )
     folder = pathlib.Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     written = {

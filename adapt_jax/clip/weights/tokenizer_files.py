@@ -1,4 +1,4 @@
-"""The tokenizer beside weights: refused unless it is that of every CLIP, which `tokenizer` holds.
+"""The tokenizer beside a CLIP: refused unless it is that of every CLIP, which `tokenizer` holds.
 
 With another vocabulary or end token every text would have a wrong embedding, or all the same one,
 without an error. Only the files are compared that a repository may have; without any, the model's
@@ -51,7 +51,7 @@ def check_folder(folder: pathlib.Path) -> None:
         "special_tokens_map.json": _check_special,
     }
     for name, check in readers.items():
-        if (folder / name).is_file() and (content := _object(folder / name)) is not None:
+        if (folder / name).is_file() and (content := read_object(folder / name)) is not None:
             try:
                 problem = check(content)
             except (TypeError, KeyError, AttributeError) as e:
@@ -64,7 +64,7 @@ def check_folder(folder: pathlib.Path) -> None:
         _refuse(merges, _check_merges(pairs))
 
 
-def _object(file: pathlib.Path) -> Mapping[str, Any] | None:
+def read_object(file: pathlib.Path) -> Mapping[str, Any] | None:
     """The object in a JSON file; None for a list, which is no tokenizer but something else's."""
     try:
         content = json.loads(file.read_text("utf-8"))

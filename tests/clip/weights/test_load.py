@@ -279,9 +279,11 @@ def test_what_cannot_be_loaded_says_why(tiny, tmp_path):
     refused(hf_alone, "no configuration beside these weights")
     tower = {k: v for k, v in state.items() if k.startswith("visual.")}
     refused(write(tmp_path / "tower", some=tower, some_config=hf_config), "both towers")
+    blip = write(tmp_path / "blip", model=state, config={"model_type": "blip"})
+    refused(blip, "no config.json")
+    refused(blip / "model.safetensors", "type 'blip'")
     siglip = write(tmp_path / "siglip", model=state, config={"model_type": "siglip"})
-    refused(siglip, "no config.json")
-    refused(siglip / "model.safetensors", "type 'siglip'")
+    refused(siglip, "in the layout of openai, which has no place")
     (tmp_path / "damaged.safetensors").write_bytes(b"what")
     refused(tmp_path / "damaged.safetensors", "cannot be read as .safetensors")
     (tmp_path / "pointer.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")

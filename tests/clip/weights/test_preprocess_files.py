@@ -52,6 +52,7 @@ def transformers(fields):
         {"size": SQUARE, "do_center_crop": False},
         {"size": SQUARE},
         {"resample": 2},
+        {"size": SQUARE, "resample": 2},
         {"size": {"shortest_edge": SIZE * 8 // 7}},
         {"do_normalize": False},
         {"rescale_factor": 1 / 127.5, "do_normalize": False},
@@ -76,7 +77,6 @@ def test_every_field_of_hugging_face_has_its_effect(change):
         ({"size": {"shortest_edge": 16}}, "size"),
         ({"size": {"height": 32, "width": 48}}, "size"),
         ({"size": {"shortest_edge": 32, "longest_edge": 64}}, "size"),
-        ({"size": SQUARE, "resample": 2}, "resample"),
         ({"resample": 0}, "resample"),
         ({"do_center_crop": False}, "do_center_crop"),
         ({"crop_size": {"height": 28, "width": 28}}, "crop_size"),
@@ -96,6 +96,10 @@ def test_defaults_and_fields_without_effect():
     assert plain == (clip.RELEASED["RN50"].mean, clip.RELEASED["RN50"].std, "huggingface", 0)
     more = {"processor_class": "CLIPProcessor", "do_pad": False, "image_mean": None}
     assert preprocess_files.huggingface(more, SIZE) == plain
+    siglip = preprocess_files.huggingface({}, SIZE, preprocess_files.SIGLIP)
+    assert siglip == ((0.5,) * 3, (0.5,) * 3, "huggingface_squash", 0)
+    with pytest.raises(InputError, match="do_center_crop = False"):
+        preprocess_files.huggingface({"size": SIZE}, SIZE, preprocess_files.SIGLIP)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +132,15 @@ def test_open_clip_refuses_by_name(change, name):
         preprocess_files.open_clip(change, SIZE)
 
 
-@pytest.mark.parametrize("variant", ["huggingface", "huggingface_bilinear", "huggingface_squash"])
+@pytest.mark.parametrize(
+    "variant",
+    ["huggingface", "huggingface_bilinear", "huggingface_squash", "huggingface_squash_bilinear"],
+)
 def test_writing_is_the_inverse(variant):
     tower = clip.VisionTransformer(
         image_size=SIZE, patch_size=8, width=8, layers=1, heads=1, mlp_width=8
     )
-    resize = 0 if variant.endswith("squash") else 36
+    resize = 0 if "squash" in variant else 36
     text = clip.RELEASED["RN50"].text
     made = clip.Architecture(
         embed_dim=8, vision=tower, text=text, preprocessing=variant, resize=resize
