@@ -1,6 +1,7 @@
 """The notebooks run, define nothing, and are committed with outputs that can be read.
 
-Executed in a kernel of this environment, with the numbers of their first cell lowered.
+Executed in a kernel of this environment, with the numbers of their first cell lowered and a smaller
+network.
 """
 
 import ast
@@ -56,10 +57,9 @@ def get_config():
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """The notebooks in a folder like the repository, whose digits_adapt has a smaller network."""
+    """The notebooks, in a folder like the repository whose digits_adapt is smaller."""
     root = FOLDER.parent
     shutil.copytree(FOLDER, tmp_path / "colab")
-    (tmp_path / "examples").symlink_to(root / "examples")
     (tmp_path / "configs").mkdir()
     text = SMALLER.format(path=str(root / "configs" / "digits_adapt.py"))
     for name in ("configs/digits_adapt.py", "digits_adapt"):  # by its path, and by its name

@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 def run(folder, line):
     """What it prints; commands of the package are forked, the script of an export is not."""
-    python, *words = shlex.split(line)
+    python, *words = shlex.split(line, comments=True)
     assert python == "python"
     if words[0] == "-m":
         module, *rest = words[1:]
