@@ -1,7 +1,6 @@
 """One self-contained HTML page per evaluated run: tables, curves, pictures, examples, config."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,12 @@ from markupsafe import Markup
 from adapt_jax import metrics
 from adapt_jax.core.files import write_atomically
 from adapt_jax.data.set_names import ID, id_side
-from adapt_jax.report import decisions, plots
+from adapt_jax.report import curves, decisions, plots
 from adapt_jax.results import tables, ties
 from adapt_jax.results.evaluation import Evaluation, Images, prototype_rows
 from adapt_jax.results.scoring import stream_key
 
 _MOST_DETECTORS = 6  # with plots; the tables have all
-_MOST_CURVES = 12
-_NOT_CURVES = ("step", "epoch", "time")
 
 
 class Example(NamedTuple):
@@ -77,7 +74,7 @@ def write(
         rocs=_rocs(shown, scores, sets),
         roc_sets=[(name, i % plots.SERIES, i >= plots.SERIES) for i, name in enumerate(sets)],
         not_shown=len(ranked) - len(shown),
-        curves=_curves(history),
+        curves=curves.panels(history),
         picture=_picture(evaluation),
         examples=_examples(evaluation, shown[0]) if shown else {},
         config=_flat(evaluation.config),
@@ -222,28 +219,6 @@ def _rocs(shown, scores, sets) -> list[tuple[str, Markup]]:
 def _id_scores(by_set: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """What the scores of an OOD set are compared with."""
     return np.asarray(by_set.get(stream_key(ID, name), by_set.get(ID)), np.float64)
-
-
-def _curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Markup]]:
-    """(field, last value, plot) of every numeric field, loss and lr first."""
-    fields = dict.fromkeys(k for record in history for k in record if k not in _NOT_CURVES)
-    order = sorted(fields, key=lambda k: {"loss": 0, "lr": 1}.get(k, 2))
-    panels = []
-    for field in order:
-        records = [r for r in history if _is_number(r.get(field))]
-        axis = next(
-            (a for a in ("epoch", "step") if all(_is_number(r.get(a)) for r in records)), ""
-        )
-        x = [r[axis] for r in records] if axis else range(len(records))
-        if records:
-            y = np.array([r[field] for r in records], np.float64)
-            svg = plots.curve(np.array(x, np.float64), y, axis or "record")
-            panels.append((field, f"{y[-1]:.4g}", Markup(svg)))
-    return panels[:_MOST_CURVES]
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _picture(evaluation: Evaluation) -> dict[str, Any] | None:

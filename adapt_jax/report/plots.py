@@ -74,6 +74,7 @@ def draw_histogram(ax, id_scores: np.ndarray, ood_scores: np.ndarray, *, colors)
     ax.set(yticks=[], xlim=(edges[0], edges[-1]), ylim=(0, None))
     ax.spines["left"].set_visible(False)
     ax.locator_params(axis="x", nbins=4)
+    ax.set_xlabel("← more OOD · score · more ID →")
 
 
 def roc(pairs: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> str:

@@ -274,7 +274,7 @@ def _finish(
         files = (zero_shot_files.TEXT, *record["embeddings"].values())
         zero_shot_files.write(path, record, files)
     evaluation = Evaluation(
-        title=f"zero-shot with {facts['model']}",
+        title=f"zero-shot with {pathlib.PurePath(facts['model']).name}",
         config=settings.config,
         facts={
             "method": "zero_shot",
