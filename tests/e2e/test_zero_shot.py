@@ -284,6 +284,15 @@ def test_two_processes_give_the_scores_of_one(model, tmp_path):
     command = ["adapt_jax.zero_shot", f"--config={file}", f"--workdir={workdir}"]
     codes, errors = small.finish(small.start_together([command] * 2, os.environ, devices=2))
     assert codes == [0, 0], errors
+    (folder := tmp_path / "images" / "b").mkdir(parents=True)
+    for name in "abcd":
+        Image.new("RGB", (16, 16)).save(folder / f"{name}.png")
+    (folder / "d.png").write_bytes(b"no image")  # the second process's, and of no concern to others
+    command += [f"--config.ood=far/broken=folder:{folder.parent}", "--config.detectors=mcm"]
+    codes, broken = small.finish(small.start_together([command] * 2, os.environ))
+    assert codes == [2, 2], broken
+    assert "stopped because process 1 did" in broken[0]
+    assert "b/d.png" in broken[1]
     folders = workdir, tmp_path / "one"
     for detector in ("mcm", ADAPTIVE):
         for name in ("digits6-9", "china"):
