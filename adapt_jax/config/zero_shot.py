@@ -20,6 +20,8 @@ negatives.fraction: share of the nouns, and of the adjectives, that become negat
 negatives.count: their number instead, shared between nouns and adjectives in proportion.
 negatives.near_duplicate: a word whose largest cosine with an ID label is above this ranks last
   (CSP: 0.95); None for no such rule.
+negatives.file: a ready list instead of a corpus, every word of which is a negative: a text file of
+  nouns, or a table with columns word and kind, see `text_bank.corpus.ready`.
 negatives.convention: "neglabel" or "openood_vlm": how quantiles are taken and what comes first.
 preprocess.variant: of `clip.preprocess`; "auto" is that of the model's own library.
 preprocess.resize: what the shorter side becomes before the middle is cut out; 0: the model's size.
@@ -28,6 +30,7 @@ stream.order: of the ID and OOD images that adaptive detectors see: "shuffled", 
   (evenly), "id_first" or "ood_first".
 stream.batch_size: images adaptive detectors see at a time; their scores depend on it.
 stream.mix: "all", or a ratio ID:OOD such as "1:1" or "100:1"; as many images as every set has.
+stream.count: images in the longest stream, at most, the same share of every set; None: all.
 text_batch_size, image_batch_size: texts and images per pass over all devices.
 bootstrap: resamples behind the intervals in results; 0 for none.
 profile: "START:STOP" traces these batches of images through CLIP, which are then embedded anew, or
@@ -75,10 +78,16 @@ def default_config() -> ConfigDict:
                 "count": placeholder(int),
                 "convention": "neglabel",
                 "near_duplicate": placeholder(float),
+                "file": "",
             },
             "preprocess": {"variant": "auto", "resize": 0},
             "detectors": "mcm,neglabel,adaneg",
-            "stream": {"order": "shuffled", "batch_size": 256, "mix": "all"},
+            "stream": {
+                "order": "shuffled",
+                "batch_size": 256,
+                "mix": "all",
+                "count": placeholder(int),
+            },
             "text_batch_size": 512,
             "image_batch_size": 256,
             "bootstrap": 0,
