@@ -5,8 +5,9 @@
 
 Every run has its folder, WORKDIR/<config>/seed<n>, as `adapt_jax.train` makes it, or
 `adapt_jax.zero_shot` of zero-shot configs. The same command goes on where it was stopped: finished
-runs are skipped, a stopped one resumes. Writes compare.md, .csv, .json, .png and .svg. With --one_class=all every class of
-train_data is ID in turn, all others are OOD, and one table has the mean over the classes.
+runs are skipped, a stopped one resumes. Writes compare.md, .csv, .json, .png and .svg. With
+--one_class=all every class of train_data is ID in turn, all others are OOD, and one table has the
+mean over the classes.
 """
 
 import copy
@@ -18,9 +19,9 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from adapt_jax import train
-from adapt_jax.config import default_config
+from adapt_jax.config import default_config, effects
 from adapt_jax.config import unused as config_unused
-from adapt_jax.config.effects import Effect, changed
+from adapt_jax.config.effects import Effect
 from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build, checks, one_class_splits, pretrained, unused
@@ -74,7 +75,7 @@ def compare(
     console = terminal.console()
     config_by_name = _load(configs, overrides)
     _check_seeds(seeds)
-    differing = _differences(config_by_name, Effect.NOTHING, but=("method", "seed"))
+    differing = effects.between(config_by_name, Effect.NOTHING, but=("method", "seed"))
     _check(config_by_name, overrides, allow_different)
     path = folders.prepare(workdir)
     runs = _runs(path, config_by_name, seeds)
@@ -82,7 +83,9 @@ def compare(
     _check_unfinished([run for run, result in zip(runs, results) if result is None])
 
     if differing:
-        console.print(f"note: the configs differ in {_shown(differing)}", highlight=False)
+        console.print(
+            f"note: the configs differ in {effects.described(differing)}", highlight=False
+        )
     _make(runs, results, console)
 
     by_label: dict[str, list[dict]] = {}
@@ -174,11 +177,11 @@ def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_diffe
     """Raises InputError if a config is wrong, or if they do not share one recipe."""
     zero_shot = _is_zero_shot(config_by_name)
     method = zero_shot_runs.OF_THE_METHOD if zero_shot else _OF_THE_METHOD
-    recipe = _differences(config_by_name, Effect.RESULT, but=method)
+    recipe = effects.between(config_by_name, Effect.RESULT, but=method)
     if recipe and not allow_different:
         raise InputError(
-            f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
-            "--set=key=value, or give --allow_different"
+            f"the configs do not share one recipe: {effects.described(recipe)}; align them, for "
+            "example with --set=key=value, or give --allow_different"
         )
     if zero_shot:
         for config in config_by_name.values():
@@ -272,32 +275,6 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
         if (key := tuple(run.config[k] for k in images)) not in seen:
             checks.load_data(run.config)
             seen.add(key)
-
-
-def _differences(
-    config_by_name: dict[str, Any], at_least: Effect, *, but: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Field -> {config: value} where configs differ outside the sections `but`, see `changed`."""
-    as_dicts = {stem: config.to_dict() for stem, config in config_by_name.items()}
-    first, *others = as_dicts.values()
-    differing = {key for other in others for key in changed(first, other, at_least)}
-    keys = sorted(k for k in differing if k.split(".")[0] not in but)
-    return {k: {stem: _get(fields, k) for stem, fields in as_dicts.items()} for k in keys}
-
-
-def _get(tree: dict, key: str):
-    for part in key.split("."):
-        tree = tree[part]
-    return tree
-
-
-def _shown(differences: dict[str, dict[str, Any]], most: int = 4) -> str:
-    parts = [
-        f"{key} ({', '.join(f'{stem}: {value}' for stem, value in values.items())})"
-        for key, values in differences.items()
-    ]
-    rest = [f"and {', '.join(list(differences)[most:])}"] if len(parts) > most else []
-    return "; ".join(parts[:most] + rest)
 
 
 def _seeds(texts: Sequence[str]) -> list[int]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from adapt_jax.core.registry import Spec
@@ -84,8 +83,7 @@ def prepare(
       InputError: weights, words or images that are not there or do not fit each other.
     """
     if encoder is None:
-        mesh = sharding.make_mesh(jax.local_devices())
-        encoder = clip_encoder.load(wanted.clip, mesh, report_progress)
+        encoder = clip_encoder.load(wanted.clip, sharding.own_mesh(), report_progress)
     transform = image_features.cut(wanted.preprocessing, encoder.model)
     opened, groups = image_features.open_sets(wanted.suite, transform, print_line)
     labelled = image_features.labelled(wanted.classes, wanted.suite, opened, print_line)
