@@ -137,6 +137,8 @@ def unused(config) -> Reasons:
     suite = suites.resolve(config.ood)
     if suite.id_test.source:
         reasons["test_data"] = image_features.fixed_by(suite)
+    if suite.class_names:
+        reasons["class_names"] = f"suite {suite.name} has them from {suite.class_names}"
     if pathlib.Path(config.clip.path).expanduser().exists():
         reasons["clip.revision"] = "clip.path is a file or folder here, which has no revisions"
     templates, negatives = config.prompts, config.negatives
@@ -174,7 +176,7 @@ def embedding(config, report_progress: Callable[[str], None] = lambda text: None
         clip=Source(**config.clip.to_dict()),
         suite=suite,
         classes=image_features.listed_classes(
-            config.class_names, suite.id_test.source, report_progress
+            suite.class_names or config.class_names, suite.id_test.source, report_progress
         ),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
