@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from adapt_jax.results.tables import LABELS, MEAN, Row
 
 _SHOWN = ("auroc", "fpr95")
+_LEVEL, _LONGEST = 10, 24  # characters of a label that stands level, and of any
 _MARKERS = "osD^vP*X"
 _STYLE: Any = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "adapt_jax"}
 
@@ -26,6 +27,9 @@ def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> Figure:
     """
     means = [row for row in rows if row["ood"] == MEAN]
     groups, detectors = (list(dict.fromkeys(r[k] for r in means)) for k in ("group", "detector"))
+    ticks = _shortened(values)
+    long = max(map(len, ticks)) > _LEVEL
+    slant: dict[str, Any] = {"rotation": 30, "ha": "right"} if long else {}
     with rc_context(_STYLE):
         size = (1.0 + 3.4 * len(groups), 5.4 + 0.2 * len(detectors))
         fig = Figure(figsize=size, layout="constrained")
@@ -44,7 +48,7 @@ def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> Figure:
                 ax.grid(axis="y", color="0.9")
                 ax.set_axisbelow(True)
                 ax.spines[["top", "right"]].set_visible(False)
-                ax.set_xticks(range(len(values)), values, parse_math=False)
+                ax.set_xticks(range(len(values)), ticks, parse_math=False, **slant)
             axes[0].set_ylabel(f"{LABELS[metric]}, %")
         for ax, group in zip(grid[0], groups):
             ax.set_title(f"{group}-OOD" if group in ("near", "far") else group, parse_math=False)
@@ -58,6 +62,13 @@ def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> Figure:
         for text in legend.get_texts():
             text.set_parse_math(False)
     return fig
+
+
+def _shortened(values: Sequence[str]) -> list[str]:
+    """Values as labels: of paths their last part, of long texts their end."""
+    parts = [value.rstrip("/").rpartition("/")[2] for value in values]
+    texts = parts if len(set(parts)) == len(values) else values
+    return [text if len(text) <= _LONGEST else f"...{text[-_LONGEST:]}" for text in texts]
 
 
 def saved(fig: Figure, kind: str) -> bytes:

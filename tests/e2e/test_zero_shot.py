@@ -10,7 +10,9 @@ from PIL import Image
 
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 from adapt_jax.inference import clip_encoder as encoder
+from adapt_jax.inference import zero_shot_files
 from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
@@ -255,6 +257,34 @@ def test_mistakes_are_found_before_any_work(model, tmp_path, monkeypatch, change
         small.assign(chosen, key.replace("__", "."), value)
     with pytest.raises(InputError, match=words):
         job.zero_shot(chosen, str(tmp_path))
+
+
+def test_words_and_backbones_are_swept(run, model, tmp_path):
+    """Only what a value changes is embedded, and the run's own bank stays as it is."""
+    workdir, _ = run
+    neglabel = config(model, detectors="mcm,neglabel?groups=3")
+    words = plan.Sweep("negatives.fraction", ("0.1", "0.15"), (0,))
+    found = job.zero_shot(neglabel, str(workdir), sweep=words)
+    bank = zero_shot_files.read(workdir)["files"][zero_shot_files.TEXT]
+    assert file_sha256(workdir / zero_shot_files.TEXT) == bank
+    swept = json.loads((workdir / "sweep.json").read_text())["rows"]
+    rows = {(r["detector"], r["value"], r["ood"], r["group"]): r["auroc"] for r in swept}
+    for row in found["rows"]:
+        of = row["ood"], row["group"]
+        assert rows[row["detector"], "0.15", *of] == row["auroc"]
+        same = rows[row["detector"], "0.1", *of] == row["auroc"]
+        assert same == (row["detector"] == "mcm")
+    other = tiny_clip.save(tmp_path / "other", seed=1)
+    found = job.zero_shot(
+        config(model, detectors="mcm", negatives__fraction=0.0),
+        str(workdir),
+        sweep=plan.Sweep("clip.path", (model, other), (0,)),
+    )
+    swept = json.loads((workdir / "sweep.json").read_text())["rows"]
+    rows = {(r["value"], r["ood"], r["group"]): r["auroc"] for r in swept}
+    for row in found["rows"]:
+        of = row["ood"], row["group"]
+        assert rows[model, *of] == row["auroc"] != rows[other, *of]
 
 
 def test_the_command_line(model, tmp_path):
