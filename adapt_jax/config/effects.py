@@ -39,7 +39,7 @@ FIELDS = {
             "test_data", "ood", "val_data", "ood_val_data", "full_spectrum", "search",
             "eval_mean", "eval_std", "eval_checkpoint", "checkpoint_every",
             "clip.path", "clip.revision", "clip.architecture", "clip.dtype",
-            "class_names",
+            "class_names", "text_features",
             "prompts.preset", "prompts.labels", "prompts.noun", "prompts.adjective",
             "corpus.place", "corpus.skip", "corpus.first", "corpus.lost_heads",
             "corpus.without_labels", "corpus.phrases",

@@ -13,6 +13,8 @@ class_names: names of the ID classes: "imagenet", "cifar10", "digits", a file wi
 test_data: source of the ID images (see docs/data.md), unless the suite fixes it.
 ood: a suite's name, or "group/name=source,...".
 full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as ID; else unused.
+text_features: an npz file of the text bank as --from_features reads it (`labels` (C, D),
+  `negatives` (M, D)), instead of prompts, corpus and text tower; of learned prompts, for example.
 prompts.preset: whose templates, see `text_bank.prompts`; labels, noun, adjective replace one each.
 corpus: candidate negatives, see `text_bank.corpus.load`; without_labels drops words spelled like an
   ID class; phrases makes "wet landscape" of the adjective "wet" (CSP).
@@ -64,6 +66,7 @@ def default_config() -> ConfigDict:
             "test_data": "",
             "ood": "mos_imagenet",
             "full_spectrum": False,
+            "text_features": "",
             "prompts": {"preset": "neglabel", "labels": "", "noun": "", "adjective": ""},
             "corpus": {
                 "place": "wordnet",

@@ -38,8 +38,9 @@ def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> Figure:
             for ax, group in zip(axes, groups):
                 for d, detector in enumerate(detectors):
                     line = [r for r in means if (r["group"], r["detector"]) == (group, detector)]
+                    shift = 0.04 * (d - (len(detectors) - 1) / 2)
                     ax.errorbar(
-                        [values.index(r["value"]) + 0.04 * (d - len(detectors) / 2) for r in line],
+                        [values.index(r["value"]) + shift for r in line],
                         [100 * r[metric] for r in line],
                         yerr=[100 * r.get(f"{metric}_std", 0) for r in line],
                         color=f"C{d % 10}", marker=_MARKERS[d % len(_MARKERS)], markersize=4.5,

@@ -7,13 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapt_jax.core.errors import InputError
 from adapt_jax.core.registry import Spec
 from adapt_jax.data import sources
 from adapt_jax.data.streams import Settings
 from adapt_jax.inference import clip_encoder
 from adapt_jax.inference.zero_shot_files import NOISE, Text
 from adapt_jax.runtime import processes, sharding
-from adapt_jax.zero_shot import image_features, noise_images, scoring, text_features
+from adapt_jax.zero_shot import (
+    feature_files,
+    image_features,
+    noise_images,
+    scoring,
+    text_features,
+)
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.plan import Embedding
 from adapt_jax.zero_shot.scoring import Task
@@ -42,6 +49,8 @@ class Prepared(NamedTuple):
         candidates, counts = self.words.candidates, self.words.counts
         numbers = [f"{counts[k]:,} of {len(words):,} {k}s" for k, words in candidates.items()]
         names = len(self.words.class_names)
+        if self.words.given is not None:
+            numbers = [f"{len(self.words.given.bank.negatives):,} of {self.words.source}"]
         return f"text   {names:,} ID classes, negatives: {', '.join(numbers) or 'none'}"
 
 
@@ -89,8 +98,35 @@ def prepare(
     labelled = image_features.labelled(wanted.classes, wanted.suite, opened, print_line)
     words = text_features.words_of(wanted.candidates, labelled.class_names)
     negatives = sum(words.counts.values())
+    if wanted.text_features:
+        given = _given(wanted.text_features, labelled.class_names, encoder)
+        words = words._replace(source=wanted.text_features, given=given)
+        negatives = len(given.bank.negatives)
     scoring.check(specs, groups, labels=len(labelled.class_names), negatives=negatives)
     return Prepared(encoder, transform, labelled.opened, groups, labelled.rules, words)
+
+
+def _given(place: str, names: Sequence[str], encoder: clip_encoder.Encoder) -> Text:
+    """A text bank that was embedded elsewhere, with the names of the ID classes.
+
+    Raises:
+      InputError: it cannot be read, or is that of other classes or of another CLIP.
+    """
+    path = pathlib.Path(place).expanduser()
+    text = feature_files.read_text(path)
+    count, width = text.bank.labels.shape
+    if count != len(names) or width != encoder.model.embed_dim:
+        raise InputError(
+            f"{path} has labels {text.bank.labels.shape}, and there are {len(names)} ID classes "
+            f"and embeddings of width {encoder.model.embed_dim}; use that file's CLIP and classes"
+        )
+    if not all(name.isdecimal() for name in text.class_names) and text.class_names != tuple(names):
+        other = next(i for i, pair in enumerate(zip(text.class_names, names)) if pair[0] != pair[1])
+        raise InputError(
+            f"{path}: class {other} is called {text.class_names[other]!r}, and {names[other]!r} in "
+            "class_names; give both in one order"
+        )
+    return text._replace(class_names=tuple(names))
 
 
 def embed(

@@ -108,7 +108,7 @@ def zero_shot(
             "clip": encode.model.source,
             **{name: getattr(encode.model, name) for name in ("logit_scale", "logit_bias")},
             "preprocess": {k: str(v) for k, v in ready.transform.keywords.items()},
-            "prompts": ready.words.prompts._asdict(),
+            "prompts": {} if ready.words.given else ready.words.prompts._asdict(),
             "corpus": ready.words.about(),
             "lists_sha256": lists,
             "label_rules": ready.rules,

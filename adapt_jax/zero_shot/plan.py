@@ -23,7 +23,17 @@ from adapt_jax.zero_shot_detectors import streams as streams_of_detectors
 _NEGATIVES = 1000  # of a bank that is made up
 # Fields that make embeddings, which --from_features brings.
 ELSEWHERE = dict.fromkeys(
-    ("clip", "class_names", "test_data", "ood", "prompts", "corpus", "negatives", "preprocess"),
+    (
+        "clip",
+        "class_names",
+        "text_features",
+        "test_data",
+        "ood",
+        "prompts",
+        "corpus",
+        "negatives",
+        "preprocess",
+    ),
     "the folder of --from_features brings names, words, images and their embeddings",
 )
 
@@ -67,6 +77,7 @@ class Embedding(NamedTuple):
     suite: the ID test set and the sets to be told from it.
     classes: the ID classes, if a list names them.
     candidates: prompts, and the words that may become negatives.
+    text_features: file of a text bank that was embedded elsewhere; "" for none.
     preprocessing: how images are cut.
     text_batch_size, image_batch_size: texts and images per pass over all devices.
     """
@@ -75,6 +86,7 @@ class Embedding(NamedTuple):
     suite: suites.Suite
     classes: Classes | None
     candidates: text_features.Candidates
+    text_features: str
     preprocessing: image_features.Preprocessing
     text_batch_size: int
     image_batch_size: int
@@ -137,6 +149,9 @@ def unused(config) -> Reasons:
     suite = suites.resolve(config.ood)
     if suite.id_test.source:
         reasons["test_data"] = image_features.fixed_by(suite)
+    if config.text_features:
+        given = f"text_features is {config.text_features}, which holds the whole text bank"
+        reasons |= dict.fromkeys(("prompts", "corpus", "negatives"), given)
     if suite.class_names:
         reasons["class_names"] = f"suite {suite.name} has them from {suite.class_names}"
     if pathlib.Path(config.clip.path).expanduser().exists():
@@ -180,7 +195,10 @@ def embedding(config, report_progress: Callable[[str], None] = lambda text: None
         ),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
-        ),
+        )
+        if not config.text_features
+        else text_features.NONE,
+        text_features=config.text_features,
         preprocessing=image_features.Preprocessing(**config.preprocess.to_dict()),
         text_batch_size=config.text_batch_size,
         image_batch_size=config.image_batch_size,

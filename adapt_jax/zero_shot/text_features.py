@@ -63,6 +63,7 @@ class Words(NamedTuple):
     counts: how many of each kind become negatives.
     mining: how they are chosen.
     source: where the candidates are from.
+    given: a bank that was embedded elsewhere, in place of all of this but the names of the classes.
     """
 
     class_names: tuple[str, ...]
@@ -71,6 +72,7 @@ class Words(NamedTuple):
     counts: dict[str, int]
     mining: Mining
     source: str = ""
+    given: Text | None = None
 
     def about(self) -> dict[str, Any]:
         """Where the candidates are from, and how many there are of each kind."""
@@ -82,6 +84,10 @@ class _Sentences(NamedTuple):
 
     images: Sequence[str]
     labels: None = None
+
+
+NONE = Candidates(prompts.make(), None, False, False, Mining(0.95, 0, None, "neglabel"), {})
+"""No words at all, where the text bank comes from elsewhere."""
 
 
 def read_candidates(
@@ -173,6 +179,10 @@ def build(
       InputError: a prompt is too long for the model.
     """
     folder = pathlib.Path(workdir) / "text"
+    if words.given is not None:
+        if written and processes.is_main():
+            zero_shot_files.save_text(pathlib.Path(workdir), words.given)
+        return words.given
 
     raw = not words.prompts.unit_first
 

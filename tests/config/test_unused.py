@@ -88,6 +88,7 @@ def zero_shot(given, **overrides):
         ("corpus.lost_heads=False", {"corpus__place": "embedded"}, "WordNet's files"),
         ("corpus.place=embedded", {"negatives__file": "a.txt"}, "negatives.file is a.txt"),
         ("negatives.fraction=0.3", {"negatives__file": "a.txt"}, "all its words"),
+        ("prompts.noun=a {}", {"text_features": "a.npz"}, "text_features is a.npz"),
         ("stream.order=id_first", {"detectors": "mcm,csp"}, "no score depends on it with mcm, csp"),
         ("stream.batch_size=8", {"detectors": "neglabel?groups=9"}, "no score depends on it"),
     ],

@@ -287,6 +287,30 @@ def test_words_and_backbones_are_swept(run, model, tmp_path):
         assert rows[model, *of] == row["auroc"] != rows[other, *of]
 
 
+def test_text_features_of_ones_own_take_the_place_of_the_text_tower(run, model, tmp_path):
+    workdir, _ = run
+    first = job.zero_shot(config(model, detectors="neglabel?groups=3"), str(workdir))
+    bank = tmp_path / "learned.npz"
+    bank.write_bytes((workdir / zero_shot_files.TEXT).read_bytes())
+    chosen = config(model, detectors="neglabel?groups=3", text_features=str(bank))
+    chosen.corpus.place = "/nowhere"
+    found = job.zero_shot(chosen, str(workdir))
+    assert [r["auroc"] for r in found["rows"]] == [r["auroc"] for r in first["rows"]]
+    assert found["corpus"]["source"] == str(bank)
+    with np.load(bank) as file:
+        arrays = dict(file)
+    names = list(reversed(arrays["class_names"].tolist()))
+    for changed, words in (
+        ({"labels": arrays["labels"][1:], "class_names": names[1:]}, "there are 6 ID classes"),
+        ({"class_names": names}, "class 0 is called 'five', and 'zero'"),
+    ):
+        np.savez(bank, **{**arrays, **changed})
+        with pytest.raises(InputError, match=words):
+            job.zero_shot(chosen, str(workdir))
+    with pytest.raises(InputError, match="no text bank"):
+        job.zero_shot(config(model, text_features="/nowhere.npz"), str(workdir))
+
+
 def test_the_command_line(model, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
