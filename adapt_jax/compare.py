@@ -3,10 +3,11 @@
     python -m adapt_jax.compare --configs=configs/digits_adapt.py,configs/digits_palm.py \\
         --seeds=0,1,2 --workdir=runs/compare [--set=epochs=5,model.width=8 ...]
 
-Every run has its folder, WORKDIR/<config>/seed<n>, as `adapt_jax.train` makes it. The same command
-goes on where it was stopped: finished runs are skipped, a stopped one resumes. Writes compare.md,
-compare.csv, compare.json, compare.png and compare.svg. With --one_class=all every class of
-train_data is ID in turn, all others are OOD, and one table has the mean over the classes.
+Every run has its folder, WORKDIR/<config>/seed<n>, as `adapt_jax.train` makes it, or
+`adapt_jax.zero_shot` of zero-shot configs. The same command goes on where it was stopped: finished
+runs are skipped, a stopped one resumes. Writes compare.md, .csv, .json, .png and .svg. With
+--one_class=all every class of train_data is ID in turn, all others are OOD, and one table has the
+mean over the classes.
 """
 
 import copy
@@ -18,9 +19,9 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from adapt_jax import train
-from adapt_jax.config import default_config
+from adapt_jax.config import default_config, effects
 from adapt_jax.config import unused as config_unused
-from adapt_jax.config.effects import Effect, changed
+from adapt_jax.config.effects import Effect
 from adapt_jax.core.callable_module import make_callable
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build, checks, one_class_splits, pretrained, unused
@@ -29,6 +30,7 @@ from adapt_jax.report import one_class as one_class_page
 from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, config_files, processes, terminal
 from adapt_jax.workdir import checkpoints, folders, trackers
+from adapt_jax.zero_shot import compared as zero_shot_runs
 
 make_callable(__name__, "adapt_jax.compare:compare")
 
@@ -61,7 +63,7 @@ def compare(
       workdir: folder of all runs and of the comparison.
       overrides: changes "key=value,..." of all configs, see `cli.override`.
       allow_different: whether to accept configs whose results differ by more than method and
-        optimiser.
+        optimiser, or zero-shot configs by more than CLIP, words, detectors and stream.
 
     Returns:
       What compare.json holds.
@@ -73,7 +75,7 @@ def compare(
     console = terminal.console()
     config_by_name = _load(configs, overrides)
     _check_seeds(seeds)
-    differing = _differences(config_by_name, Effect.NOTHING, but=("method", "seed"))
+    differing = effects.between(config_by_name, Effect.NOTHING, but=("method", "seed"))
     _check(config_by_name, overrides, allow_different)
     path = folders.prepare(workdir)
     runs = _runs(path, config_by_name, seeds)
@@ -81,7 +83,9 @@ def compare(
     _check_unfinished([run for run, result in zip(runs, results) if result is None])
 
     if differing:
-        console.print(f"note: the configs differ in {_shown(differing)}", highlight=False)
+        console.print(
+            f"note: the configs differ in {effects.described(differing)}", highlight=False
+        )
     _make(runs, results, console)
 
     by_label: dict[str, list[dict]] = {}
@@ -134,6 +138,8 @@ def one_class(
     console = terminal.console()
     config_by_name = _load(configs, overrides)
     _check_seeds(seeds)
+    if _is_zero_shot(config_by_name):
+        raise InputError("--one_class trains a network per class; give configs that are trained")
     for stem, config in config_by_name.items():
         if build.make_method(config, num_classes=2, num_images=None).label_kind == "labels":
             raise InputError(
@@ -169,12 +175,18 @@ def _check_seeds(seeds: Sequence[int]) -> None:
 
 def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_different: bool) -> None:
     """Raises InputError if a config is wrong, or if they do not share one recipe."""
-    recipe = _differences(config_by_name, Effect.RESULT, but=_OF_THE_METHOD)
+    zero_shot = _is_zero_shot(config_by_name)
+    method = zero_shot_runs.OF_THE_METHOD if zero_shot else _OF_THE_METHOD
+    recipe = effects.between(config_by_name, Effect.RESULT, but=method)
     if recipe and not allow_different:
         raise InputError(
-            f"the configs do not share one recipe: {_shown(recipe)}; align them, for example with "
-            "--set=key=value, or give --allow_different"
+            f"the configs do not share one recipe: {effects.described(recipe)}; align them, for "
+            "example with --set=key=value, or give --allow_different"
         )
+    if zero_shot:
+        for config in config_by_name.values():
+            zero_shot_runs.check(config, cli.overridden(overrides))
+        return
     for config in config_by_name.values():
         checks.check_config(config)
         trackers.check(config.tracking)
@@ -194,7 +206,11 @@ def _make(runs: Sequence[Run], results: list[dict | None], console) -> None:
         line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
         if results[i] is None:
             console.print(f"{line} in {run.workdir}", highlight=False)
-            results[i] = train(run.config, str(run.workdir))
+            if "clip" in run.config:
+                others = [other.workdir for other in runs if other is not run]
+                results[i] = zero_shot_runs.run(run.config, run.workdir, others)
+            else:
+                results[i] = train(run.config, str(run.workdir))
         else:
             console.print(f"{line} is finished", highlight=False)
 
@@ -213,13 +229,18 @@ def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
         if stem in config_by_name:
             raise InputError(f"--configs has two files called {stem}; results go by that name")
         config_by_name[stem] = cli.override(config_files.load_config(path), overrides)
-        if "clip" in config_by_name[stem]:
-            raise InputError(
-                f"{path} is a zero-shot config, which is not trained; compare orders and seeds "
-                "with python -m adapt_jax.zero_shot --orders=... --seeds=..., finished runs with "
-                "python -m adapt_jax.results merge"
-            )
     return config_by_name
+
+
+def _is_zero_shot(config_by_name: dict[str, Any]) -> bool:
+    """Whether the configs are zero-shot ones; InputError if some are and some are not."""
+    kinds = {"clip" in config for config in config_by_name.values()}
+    if len(kinds) > 1:
+        raise InputError(
+            "--configs mixes zero-shot configs with configs that are trained; compare either kind "
+            "by itself"
+        )
+    return kinds.pop()
 
 
 def _stem(path: str) -> str:
@@ -246,38 +267,14 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
     """What could stop a later run is found before the first one trains."""
     seen = set()
     for run in runs:
+        if "clip" in run.config:
+            continue  # `zero_shot_runs.check` has seen its words and images
         checkpoints.check_config(run.workdir, run.config.to_dict())
         folders.prepare(str(run.workdir))
         images = ("train_data", "test_data", "val_data", "ood", "image_size", "batch_size")
         if (key := tuple(run.config[k] for k in images)) not in seen:
             checks.load_data(run.config)
             seen.add(key)
-
-
-def _differences(
-    config_by_name: dict[str, Any], at_least: Effect, *, but: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Field -> {config: value} where configs differ outside the sections `but`, see `changed`."""
-    as_dicts = {stem: config.to_dict() for stem, config in config_by_name.items()}
-    first, *others = as_dicts.values()
-    differing = {key for other in others for key in changed(first, other, at_least)}
-    keys = sorted(k for k in differing if k.split(".")[0] not in but)
-    return {k: {stem: _get(fields, k) for stem, fields in as_dicts.items()} for k in keys}
-
-
-def _get(tree: dict, key: str):
-    for part in key.split("."):
-        tree = tree[part]
-    return tree
-
-
-def _shown(differences: dict[str, dict[str, Any]], most: int = 4) -> str:
-    parts = [
-        f"{key} ({', '.join(f'{stem}: {value}' for stem, value in values.items())})"
-        for key, values in differences.items()
-    ]
-    rest = [f"and {', '.join(list(differences)[most:])}"] if len(parts) > most else []
-    return "; ".join(parts[:most] + rest)
 
 
 def _seeds(texts: Sequence[str]) -> list[int]:

@@ -191,7 +191,8 @@ class Architecture:
         return isinstance(self.text, SiglipText)
 
 
-_TOWERS = {tower.__name__: tower for tower in (VisionTransformer, ModifiedResNet, TextTransformer)}
+_KINDS = (VisionTransformer, ModifiedResNet, TextTransformer, SiglipVision, SiglipText)
+_TOWERS = {tower.__name__: tower for tower in _KINDS}
 _KIND = "kind"
 
 

@@ -1,10 +1,10 @@
 """A table of what each config field decides, which resuming, merging and comparing runs use."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from adapt_jax.config.diff import differences
+from adapt_jax.config.diff import differences, flatten
 
 
 class Effect(enum.IntEnum):
@@ -39,14 +39,14 @@ FIELDS = {
             "test_data", "ood", "val_data", "ood_val_data", "full_spectrum", "search",
             "eval_mean", "eval_std", "eval_checkpoint", "checkpoint_every",
             "clip.path", "clip.revision", "clip.architecture", "clip.dtype",
-            "class_names",
+            "class_names", "text_features",
             "prompts.preset", "prompts.labels", "prompts.noun", "prompts.adjective",
             "corpus.place", "corpus.skip", "corpus.first", "corpus.lost_heads",
             "corpus.without_labels", "corpus.phrases",
             "negatives.percentile", "negatives.fraction", "negatives.count",
-            "negatives.convention", "negatives.near_duplicate",
+            "negatives.convention", "negatives.near_duplicate", "negatives.file",
             "preprocess.variant", "preprocess.resize",
-            "stream.order", "stream.batch_size", "stream.mix",
+            "stream.order", "stream.batch_size", "stream.mix", "stream.count",
         ),
         Effect.RESULT,
     ),
@@ -89,3 +89,34 @@ def changed(
     if at_least > Effect.NOTHING and None not in (a.get("total_steps"), b.get("total_steps")):
         changes.pop("epochs", None)  # total_steps goes first
     return changes
+
+
+def between(
+    configs: Mapping[str, Any], at_least: Effect, *, but: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """The fields in which several configs differ, see `changed`.
+
+    Args:
+      configs: configs by name.
+      at_least: smallest effect of the fields to compare.
+      but: sections that are left out, "seed" or "method".
+
+    Returns:
+      {name: value} by field.
+    """
+    as_dicts = {name: config.to_dict() for name, config in configs.items()}
+    first, *others = as_dicts.values()
+    differing = {key for other in others for key in changed(first, other, at_least)}
+    keys = sorted(k for k in differing if k.split(".")[0] not in but)
+    flat = {name: flatten(fields) for name, fields in as_dicts.items()}
+    return {k: {name: flat[name].get(k) for name in flat} for k in keys}
+
+
+def described(differences: Mapping[str, Mapping[str, Any]], most: int = 4) -> str:
+    """The first few differences of `between` in words, and the names of the others."""
+    parts = [
+        f"{key} ({', '.join(f'{name}: {value}' for name, value in values.items())})"
+        for key, values in differences.items()
+    ]
+    rest = [f"and {', '.join(list(differences)[most:])}"] if len(parts) > most else []
+    return "; ".join(parts[:most] + rest)

@@ -39,7 +39,7 @@ RANGES = {
         (
             "batch_size", "microbatches", "image_size", "views", "log_every", "checkpoint_every",
             "eval_batch_size", "prefetch", "model.embedding_dim", "text_batch_size",
-            "image_batch_size", "stream.batch_size",
+            "image_batch_size", "stream.batch_size", "stream.count",
         ),
         _COUNT,
     ),

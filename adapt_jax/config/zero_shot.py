@@ -8,10 +8,13 @@ clip.architecture: of weights without a configuration beside them: its JSON file
   configuration beside the weights, else recognises released models and says so.
 clip.dtype: what both towers compute in, "float32", "bfloat16" or "float16" (the official programs).
 class_names: names of the ID classes: "imagenet", "cifar10", "digits", a file with one name a line,
-  or "data": those that test_data brings. Where test_data has ?classes=, the names of these classes.
+  "wnids:FILE" for a text with lines "n01443537 goldfish", or "data": those that test_data brings;
+  unless the suite has its own. Where test_data has ?classes=, the names of these classes.
 test_data: source of the ID images (see docs/data.md), unless the suite fixes it.
 ood: a suite's name, or "group/name=source,...".
 full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as ID; else unused.
+text_features: an npz file of the text bank as --from_features reads it (`labels` (C, D),
+  `negatives` (M, D)), instead of prompts, corpus and text tower; of learned prompts, for example.
 prompts.preset: whose templates, see `text_bank.prompts`; labels, noun, adjective replace one each.
 corpus: candidate negatives, see `text_bank.corpus.load`; without_labels drops words spelled like an
   ID class; phrases makes "wet landscape" of the adjective "wet" (CSP).
@@ -20,6 +23,8 @@ negatives.fraction: share of the nouns, and of the adjectives, that become negat
 negatives.count: their number instead, shared between nouns and adjectives in proportion.
 negatives.near_duplicate: a word whose largest cosine with an ID label is above this ranks last
   (CSP: 0.95); None for no such rule.
+negatives.file: a ready list instead of a corpus, every word of which is a negative: a text file of
+  nouns, or a table with columns word and kind, see `text_bank.corpus.ready`.
 negatives.convention: "neglabel" or "openood_vlm": how quantiles are taken and what comes first.
 preprocess.variant: of `clip.preprocess`; "auto" is that of the model's own library.
 preprocess.resize: what the shorter side becomes before the middle is cut out; 0: the model's size.
@@ -28,6 +33,7 @@ stream.order: of the ID and OOD images that adaptive detectors see: "shuffled", 
   (evenly), "id_first" or "ood_first".
 stream.batch_size: images adaptive detectors see at a time; their scores depend on it.
 stream.mix: "all", or a ratio ID:OOD such as "1:1" or "100:1"; as many images as every set has.
+stream.count: images in the longest stream, at most, the same share of every set; None: all.
 text_batch_size, image_batch_size: texts and images per pass over all devices.
 bootstrap: resamples behind the intervals in results; 0 for none.
 profile: "START:STOP" traces these batches of images through CLIP, which are then embedded anew, or
@@ -60,6 +66,7 @@ def default_config() -> ConfigDict:
             "test_data": "",
             "ood": "mos_imagenet",
             "full_spectrum": False,
+            "text_features": "",
             "prompts": {"preset": "neglabel", "labels": "", "noun": "", "adjective": ""},
             "corpus": {
                 "place": "wordnet",
@@ -75,10 +82,16 @@ def default_config() -> ConfigDict:
                 "count": placeholder(int),
                 "convention": "neglabel",
                 "near_duplicate": placeholder(float),
+                "file": "",
             },
             "preprocess": {"variant": "auto", "resize": 0},
             "detectors": "mcm,neglabel,adaneg",
-            "stream": {"order": "shuffled", "batch_size": 256, "mix": "all"},
+            "stream": {
+                "order": "shuffled",
+                "batch_size": 256,
+                "mix": "all",
+                "count": placeholder(int),
+            },
             "text_batch_size": 512,
             "image_batch_size": 256,
             "bootstrap": 0,

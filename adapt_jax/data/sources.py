@@ -147,15 +147,15 @@ class Stream(NamedTuple):
     """A data set whose images are made as they are needed, for sets that do not fit into memory.
 
     labels, class_names, names, flaw, passed_over, skipped: as in `Dataset`. `stamp` changes
-    whenever the images do. `blocks()` yields the images in order as uint8 (n, S, S, 3); `image(i)`
-    is one.
+    whenever the images do. `blocks()` yields the images in order as uint8 (n, S, S, 3), and
+    `blocks(part)` those of a slice; `image(i)` is one.
     """
 
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     names: tuple[str, ...]
     stamp: str
-    blocks: Callable[[], Iterator[np.ndarray]]
+    blocks: Callable[..., Iterator[np.ndarray]]
     image: Callable[[int], np.ndarray]
     flaw: str = ""
     passed_over: str = ""
@@ -196,8 +196,9 @@ def stream(
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
     names = selection.names
 
-    def blocks() -> Iterator[np.ndarray]:
-        return decode.blocks(listing.image, listing.names, indices, size, transform=transform)
+    def blocks(part: slice | None = None) -> Iterator[np.ndarray]:
+        wanted = indices if part is None else indices[part]
+        return decode.blocks(listing.image, listing.names, wanted, size, transform=transform)
 
     def image(i: int) -> np.ndarray:
         return decode.made(listing.image, indices[i], names[i], transform)

@@ -22,15 +22,22 @@ class Settings(NamedTuple):
     batch_size: int
     mix: str
     seed: int
+    count: int | None = None  # type: ignore[assignment]  # hides tuple.count
+
+    @property
+    def draws(self) -> bool:
+        """Whether some images may be left out."""
+        return self.mix != ALL or self.count is not None
 
     def fields(self) -> dict[str, str | int]:
         """What every result row says about them."""
-        return {
+        about: dict[str, str | int] = {
             "stream_order": self.order,
             "stream_mix": self.mix,
             "batch_size": self.batch_size,
             "stream_seed": self.seed,
         }
+        return about if self.count is None else about | {"stream_count": self.count}
 
 
 def make(
@@ -40,6 +47,7 @@ def make(
     seed: int = 0,
     *,
     full_spectrum: bool = False,
+    count: int | None = None,
 ) -> Settings:
     """Settings without mistakes.
 
@@ -49,9 +57,11 @@ def make(
       mix: share of ID and OOD images: "all", or a ratio such as "10:1".
       seed: seed that decides which images a mix takes, and their order.
       full_spectrum: whether covariate-shifted ID sets are in the streams, too.
+      count: number of images in the longest stream, at most; None for all there are.
 
     Raises:
-      InputError: an unknown order, or a mix that is no ratio or does not go with full_spectrum.
+      InputError: an unknown order, or a mix that is no ratio or, like a count, does not go with
+        full_spectrum.
     """
     if order not in ORDERS:
         raise InputError(f"unknown stream.order {order!r}; known: {', '.join(ORDERS)}")
@@ -59,27 +69,35 @@ def make(
         _ratio(mix)
         if full_spectrum:
             raise InputError(f"full_spectrum goes with stream.mix={ALL} only, got {mix!r}")
-    return Settings(order, batch_size, mix, seed)
+    if count is not None and full_spectrum:
+        raise InputError(f"full_spectrum goes without stream.count, got {count}")
+    return Settings(order, batch_size, mix, seed, count)
 
 
 def mixed(id_count: int, ood_counts: Mapping[str, int], settings: Settings) -> dict[str, int]:
     """How many images of the ID set ("id") and of each OOD set take part.
 
     A ratio takes the same number everywhere, as many as all sets can give, so that the rows of one
-    table are about the same ID images and can be averaged.
+    table are about the same ID images and can be averaged. A count takes the same share of every
+    set, so many that the longest stream has that many images.
 
     Raises:
-      InputError: some set is too small for the ratio.
+      InputError: some set is too small for the ratio or the count.
     """
-    if settings.mix == ALL:
-        return {"id": id_count, **ood_counts}
-    own, other = _ratio(settings.mix)
-    unit = min([id_count / own, *(count / other for count in ood_counts.values())])
-    counts = {"id": int(unit * own)} | dict.fromkeys(ood_counts, int(unit * other))
+    counts = {"id": id_count, **ood_counts}
+    if settings.mix != ALL:
+        own, other = _ratio(settings.mix)
+        unit = min([id_count / own, *(count / other for count in ood_counts.values())])
+        counts = {"id": int(unit * own)} | dict.fromkeys(ood_counts, int(unit * other))
+    if settings.count is not None:
+        longest = counts["id"] + max(counts[name] for name in ood_counts)
+        part = min(Fraction(settings.count, max(longest, 1)), Fraction(1))
+        counts = {name: int(part * count) for name, count in counts.items()}
     if not all(counts.values()):
+        asked = "" if settings.count is None else f" with stream.count={settings.count}"
         raise InputError(
-            f"stream.mix={settings.mix!r} leaves no image of one side: there are {id_count} ID "
-            f"images and {min(ood_counts.values())} in the smallest OOD set"
+            f"stream.mix={settings.mix!r}{asked} leaves no image of one side: there are {id_count} "
+            f"ID images and {min(ood_counts.values())} in the smallest OOD set"
         )
     return counts
 

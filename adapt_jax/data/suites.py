@@ -9,6 +9,7 @@ below `data_root()`; `python -m adapt_jax.data download SUITE` fetches them.
     classic_palm_*  PALM's list
     mos_imagenet    the four sets of MOS (iNaturalist, SUN, Places, Textures) against ImageNet-1k's
                     whole validation set, as MCM, NegLabel and AdaNeg are evaluated
+    mos_imagenet_*  the same four against ImageNet-V2, -Sketch, -A and -R as ID (NegLabel, CSP)
     tfds_*          what TensorFlow Datasets offers; no published protocol
 
 The classic protocols average over all their sets and tell no near from far, so their group is
@@ -57,7 +58,8 @@ class Expected(NamedTuple):
 class Suite(NamedTuple):
     """A protocol: its OOD sets (and shifted ones) and, where it fixes them, the ID and search sets.
 
-    A string of the user's has name "" and only `sets`.
+    A string of the user's has name "" and only `sets`. `class_names` says where the names of the ID
+    classes are, as the config field of that name does; "" leaves that to the config.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Suite(NamedTuple):
     id_val: Expected = Expected()
     id_test: Expected = Expected()
     ood_val: Expected = Expected()
+    class_names: str = ""
 
     @property
     def splits(self) -> tuple[OodSet, ...]:
@@ -74,13 +77,13 @@ class Suite(NamedTuple):
         return tuple(OodSet("", name, x.source, x.count) for name, x in fixed if x.source)
 
 
-def _suite(name: str, rows: Sequence[tuple[str, str, int | None]]) -> Suite:
+def _suite(name: str, rows: Sequence[tuple[str, str, int | None]], class_names: str = "") -> Suite:
     """rows: (field of `Suite` or group/name, source, count)."""
     expected = {label: Expected(source, count) for label, source, count in rows}
     splits = {label: expected.pop(label) for label in SPLITS if label in expected}
     named = ((*label.partition("/"), row) for label, row in expected.items())
     sets = tuple(OodSet(group, x, row.source, row.count) for group, _, x, row in named)
-    return Suite(name, sets, **splits)
+    return Suite(name, sets, **splits, class_names=class_names)
 
 
 def _openood(name: str, rows: Sequence[tuple[str, str, int | None]]) -> Suite:
@@ -139,12 +142,19 @@ _PALM = [
 ]
 
 _MOS = [
-    ("id_test", "folder:{root}/images_largescale/imagenet_1k/val", 50_000),
     ("ood/inaturalist", "folder:{root}/mos/iNaturalist", 10_000),
     ("ood/sun", "folder:{root}/mos/SUN", 10_000),
     ("ood/places", "folder:{root}/mos/Places", 10_000),
     ("ood/textures", "folder:{root}/classic/dtd/images", 5_640),
 ]
+
+
+def _mos(name: str, id_test: str, count: int, class_names: str = "") -> Suite:
+    return _suite(name, [("id_test", f"folder:{{root}}/{id_test}", count), *_MOS], class_names)
+
+
+_SHIFTS = "images_largescale/shifts"
+_README = f"wnids:{{root}}/{_SHIFTS}"
 
 # {root} stands for data_root(); `resolve` fills it in.
 SUITES = {
@@ -209,7 +219,11 @@ SUITES = {
         _cifar("classic_cifar100", _ADAPT),
         _cifar("classic_palm_cifar10", _PALM),
         _cifar("classic_palm_cifar100", _PALM),
-        _suite("mos_imagenet", _MOS),
+        _mos("mos_imagenet", "images_largescale/imagenet_1k/val", 50_000),
+        _mos("mos_imagenet_v2", f"{_SHIFTS}/imagenetv2-matched-frequency-format-val", 10_000),
+        _mos("mos_imagenet_sketch", f"{_SHIFTS}/sketch", 50_889),
+        _mos("mos_imagenet_a", f"{_SHIFTS}/imagenet-a", 7_500, f"{_README}/imagenet-a/README.txt"),
+        _mos("mos_imagenet_r", f"{_SHIFTS}/imagenet-r", 30_000, f"{_README}/imagenet-r/README.txt"),
         _suite("tfds_cifar10", _tfds("cifar100")),
         _suite("tfds_cifar100", _tfds("cifar10")),
     )
@@ -238,7 +252,8 @@ def resolve(text: str) -> Suite:
             return one._replace(source=source)
 
         splits = {name: placed(getattr(suite, name)) for name in SPLITS}
-        return suite._replace(sets=tuple(map(placed, suite.sets)), **splits)
+        names = suite.class_names.replace("{root}", root)
+        return suite._replace(sets=tuple(map(placed, suite.sets)), class_names=names, **splits)
     if "=" not in text.partition("?")[0]:
         raise InputError(
             f"unknown OOD suite {text!r}; known: {', '.join(sorted(SUITES))}; "

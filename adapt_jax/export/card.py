@@ -135,7 +135,10 @@ def _cutting(size: int, resize: int | str | None, filter: str) -> str:
 def _results(card: Mapping[str, Any]) -> str:
     """The detector's rows in percent; those of others where it was not evaluated."""
     results, name = card["results"], card["detector"]["detector"]
-    rows = [r for r in results["rows"] if _is(r["detector"], name, results.get("adapted", {}))]
+    if card["method"] == "zero_shot":  # its detectors have no defaults that depend on a network
+        rows = [r for r in results["rows"] if r["detector"] == name]
+    else:
+        rows = [r for r in results["rows"] if _is(r["detector"], name, results.get("adapted", {}))]
     note = ""
     if not rows:
         rows = mean_rows(results["rows"])

@@ -13,7 +13,7 @@ from adapt_jax import clip
 from adapt_jax.clip.model import check_ids
 from adapt_jax.clip.weights.tokenizer_files import check_model
 from adapt_jax.core.errors import InputError
-from adapt_jax.runtime import progress, sharding
+from adapt_jax.runtime import processes, progress, sharding
 
 
 class Source(NamedTuple):
@@ -39,6 +39,8 @@ class Source(NamedTuple):
 class Encoder(NamedTuple):
     """A model whose parameters are on every device of a mesh; batches are split over it.
 
+    A mesh of this process's devices alone is for jobs where every process does its share.
+
     fingerprint: SHA-256 of all that its embeddings depend on.
     report_progress: function called with a line about progress and speed.
     """
@@ -58,7 +60,7 @@ class Encoder(NamedTuple):
     ) -> np.ndarray:
         """`count` images in blocks (n, S, S, 3) -> (count, D) float32 unit rows.
 
-        Blocks are uint8, or floats that count as normalised. `watch` profiles the passes, see
+        Blocks are uint8, or floats that count as normalised. `profile` profiles the passes, see
         `clip.encode_images`.
         """
         run = partial(clip.encode_images, self.model, blocks, profile=profile)
@@ -77,6 +79,37 @@ class Encoder(NamedTuple):
         rows = self._embed(run, len(ids), batch_size, what, "texts")
         return rows if raw else unit(rows, what)
 
+    def images_shared(
+        self,
+        blocks: Callable[[slice], Iterable[np.ndarray]],
+        count: int,
+        batch_size: int,
+        what: str,
+        profile: Callable | None = None,
+    ) -> np.ndarray:
+        """The same where every process embeds its share of the images and returns all rows.
+
+        Args:
+          blocks: function that reads the images of a slice.
+          count: number of all images.
+          batch_size: number of images per pass over the devices of all processes.
+          what, profile: arguments of `images`.
+        """
+        part = processes.share(count)
+        with processes.together():
+            own = part.stop - part.start
+            rows = self.images(blocks(part), own, _each(batch_size), what, profile)
+        return processes.joined(rows, count)
+
+    def texts_shared(
+        self, sentences: Sequence[str], batch_size: int, what: str, raw: bool = False
+    ) -> np.ndarray:
+        """`texts` where every process embeds its share of the sentences and returns all rows."""
+        own = sentences[processes.share(len(sentences))]
+        with processes.together():
+            rows = self.texts(own, _each(batch_size), what, raw)
+        return processes.joined(rows, len(sentences))
+
     def _embed(self, run, count: int, batch_size: int, what: str, kind: str) -> np.ndarray:
         devices = self.mesh.size
         gather = jax.jit(lambda x: x, out_shardings=sharding.replicated(self.mesh))
@@ -86,6 +119,11 @@ class Encoder(NamedTuple):
             get=lambda out: np.asarray(gather(out)),
             progress=progress.reporter(self.report_progress, f"CLIP: {what}", count, kind),
         )
+
+
+def _each(batch_size: int) -> int:
+    """The part of a batch that one process does."""
+    return -(-batch_size // jax.process_count())
 
 
 def load(source: Source, mesh: Mesh, report_progress: Callable[[str], None]) -> Encoder:

@@ -1,6 +1,5 @@
 """Results of several configs side by side: rows, table, Markdown, CSV, JSON, figure."""
 
-import io
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
+from adapt_jax.report.sweep_figure import saved
 from adapt_jax.results import aggregate, tables, ties
 from adapt_jax.results.tables import MEAN, Row
 from adapt_jax.runtime import provenance
@@ -76,8 +76,8 @@ def write(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
         "compare.json": (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(),
         "compare.csv": csv_text(content["rows"], columns),
         "compare.md": markdown(content),
-        "compare.png": _saved(picture, "png"),
-        "compare.svg": _saved(picture, "svg"),
+        "compare.png": saved(picture, "png"),
+        "compare.svg": saved(picture, "svg"),
     }
     for name, data in files.items():
         write_atomically(workdir / name, data)
@@ -92,15 +92,11 @@ def table(content: Mapping[str, Any]) -> Table:
 def markdown(content: Mapping[str, Any]) -> str:
     """compare.md: what was compared, the group means, the figure, and every set."""
     one = next(iter(content["configs"].values()))
-    length = (
-        f"{one['epochs']} epochs" if one["total_steps"] is None else f"{one['total_steps']} steps"
-    )
     seeds = ", ".join(map(str, content["seeds"]))
     lines = [f"# {_title(content)}", ""]
     lines += [f"- `{label}`: {c['file']}" for label, c in content["configs"].items()]
     lines += [
-        f"- {one['model']['name']}, width {one['model']['width']}; {length}, {one['batch_size']} "
-        f"images x {one['views']} views per step",
+        *_networks(content),
         f"- OOD sets: {one['ood']}",
         f"- seeds {seeds}; {_spread(content)}",
     ]
@@ -115,6 +111,21 @@ def markdown(content: Mapping[str, Any]) -> str:
     lines += ["![AUROC of every config](compare.png)", ""]
     lines += ["## Every set", "", tables.markdown(sets, SHOWN, _SETS)]
     return "\n".join(lines)
+
+
+def _networks(content: Mapping[str, Any]) -> list[str]:
+    """Which networks were compared, as lines of a list."""
+    one = next(iter(content["configs"].values()))
+    if "clip" in one:
+        clips = dict.fromkeys(c["clip"]["path"] for c in content["configs"].values())
+        return [f"- CLIP: {', '.join(clips)}"]
+    length = (
+        f"{one['epochs']} epochs" if one["total_steps"] is None else f"{one['total_steps']} steps"
+    )
+    return [
+        f"- {one['model']['name']}, width {one['model']['width']}; {length}, {one['batch_size']} "
+        f"images x {one['views']} views per step"
+    ]
 
 
 def figure(content: Mapping[str, Any]) -> Figure:
@@ -171,17 +182,10 @@ def figure(content: Mapping[str, Any]) -> Figure:
     return fig
 
 
-def _saved(fig: Figure, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "adapt_jax"}):
-        metadata = {"Date": None} if kind == "svg" else None
-        fig.savefig(buffer, format=kind, dpi=180, facecolor="white", metadata=metadata)
-    return buffer.getvalue()
-
-
 def _title(content: Mapping[str, Any]) -> str:
     one = next(iter(content["configs"].values()))
-    return f"{', '.join(content['configs'])} on {one['train_data']}; {_spread(content)}"
+    images = one.get("train_data") or content["runs"][0]["id"]
+    return f"{', '.join(content['configs'])} on {images}; {_spread(content)}"
 
 
 def _spread(content: Mapping[str, Any]) -> str:

@@ -107,6 +107,26 @@ def largest(number: int) -> int:
     return int(_gathered(number).max())
 
 
+def share(count: int) -> slice:
+    """Which of `count` things this process does, where every process does as many."""
+    index, size = jax.process_index(), jax.process_count()
+    return slice(index * count // size, (index + 1) * count // size)
+
+
+def joined(rows: np.ndarray, count: int) -> np.ndarray:
+    """The rows (count, ...) of all processes, of which each has its `share`; every process asks."""
+    size = jax.process_count()
+    if size == 1:
+        return rows
+    ends = [(index + 1) * count // size for index in range(size)]
+    lengths = np.diff(ends, prepend=0)
+    padded = np.zeros((lengths.max(), *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    wait("joined")
+    parts = np.asarray(multihost_utils.process_allgather(padded))
+    return np.concatenate([part[:length] for part, length in zip(parts, lengths)])
+
+
 @contextlib.contextmanager
 def together():
     """A mistake that one process finds inside stops all of them, with its reason on its console.

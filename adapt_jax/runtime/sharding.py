@@ -22,6 +22,11 @@ def make_mesh(devices=None) -> Mesh:
     return Mesh(devices, (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def own_mesh() -> Mesh:
+    """A mesh of the devices of this process alone, for jobs where every process does its share."""
+    return make_mesh(jax.local_devices() if jax.process_count() > 1 else None)
+
+
 def described(mesh: Mesh) -> str:
     """The mesh in words: "8 x TPU v4, 2 processes"."""
     kind = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"

@@ -25,6 +25,7 @@ LISTS = {
     ),
 }  # fmt: skip
 
+_WNIDS, _LINE = "wnids:", re.compile(r"n\d{8}\s+\S")
 _OPEN_CLIP = ("zero_shot_metadata.py", "IMAGENET_CLASSNAMES")
 
 
@@ -37,7 +38,8 @@ def load(
       place: source of the names: "cifar10", "digits"; "imagenet" for the list in an installed
         open_clip; or a file: text with one name a line, codes beside it or not (see `codes`), .csv
         or .tsv with one column of names, or .json, a list or {"0": name, ...}, where name may be
-        [id, name].
+        [id, name]; or "wnids:FILE" for the lines "n01443537 goldfish" of a text, by WordNet id as
+        folders with these names are.
       report_progress: function called with a line about what was left out of the lines.
 
     Raises:
@@ -48,6 +50,8 @@ def load(
         return LISTS[place]
     if place == "imagenet":
         return _spaced(_from_open_clip())
+    if str(place).startswith(_WNIDS):
+        return _by_wnid(Path(str(place).removeprefix(_WNIDS)).expanduser())
     path = Path(place).expanduser()
     if not path.is_file():
         places = ", ".join((*LISTS, "imagenet"))
@@ -67,6 +71,20 @@ def load(
     except InputError as error:
         raise InputError(f"{place}: {error}") from None
     return _said(class_names, report_progress)
+
+
+def _by_wnid(path: Path) -> tuple[str, ...]:
+    """The names that stand behind WordNet ids in a text such as the README.txt of ImageNet-R."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read class names from {path}: {error!r}") from error
+    found = dict(line.split(maxsplit=1) for line in map(str.strip, lines) if _LINE.match(line))
+    if not found:
+        raise InputError(
+            f"{path} has no line with a WordNet id and a name, as 'n01443537 goldfish'"
+        )
+    return _spaced(found[wnid] for wnid in sorted(found))
 
 
 def words(

@@ -6,6 +6,7 @@ folder as it is, or derives the lists from the database files data.noun and data
 NLTK distribute: from WordNet 3.0, 69,914 words, of which 69,766 are among the official 70,000.
 """
 
+import csv
 import os
 import sys
 import zipfile
@@ -28,6 +29,13 @@ LEXICOGRAPHER_FILES = {0: "adj.all", 1: "adj.pert", 44: "adj.ppl"} | {
 # Not among the official files: they overlap ImageNet's classes.
 SKIPPED = ("noun.animal", "noun.food")
 
+# Lists with a word per line that are no lexicographer files: what their words are. The first four
+# are YBZh/OpenOOD-VLM's corpus_datasets/wordnet and corpus_datasets/part_of_speech_tagging.
+PLAIN = {
+    "wordnet_nouns": "noun", "wordnet_adjs": "adj", "nn_words": "noun", "jj_words": "adj",
+    "nouns": "noun", "adjectives": "adj",
+}  # fmt: skip
+
 Files = Mapping[str, Iterable[str]]  # words in order, by name of the file: "noun.act", "adj.all"
 
 
@@ -49,8 +57,8 @@ def load(
 
     Args:
       place: source of the words: "embedded"; "wordnet" to look for its database in the usual
-        places; or a path: a folder with data.noun and data.adj, NLTK's wordnet.zip, or a folder of
-        official text files.
+        places; or a path: a folder with data.noun and data.adj, NLTK's wordnet.zip, a folder of
+        official text files or of plain lists (`PLAIN`), or one text file of nouns, a word a line.
       skip: files to leave out, as a comma-separated string or a collection.
       first: kind of a word that is both, "nouns" or "adjectives". The official program takes files
         in the order of a directory listing, so it may be either.
@@ -66,6 +74,8 @@ def load(
         raise InputError(f"there is no word list {path}; {_HELP}")
     if path.is_dir() and not (path / "data.noun").exists():
         return join(_text_files(path), skip, first, str(path))
+    if path.suffix == ".txt":
+        return join({f"noun.{path.stem}": _lines(path)}, skip, first, str(path))
     nouns, adjectives = (_database(path, name) for name in ("data.noun", "data.adj"))
     files = synsets(nouns, str(path / "data.noun"), lost_heads)
     files |= synsets(adjectives, str(path / "data.adj"), lost_heads)
@@ -205,15 +215,56 @@ def _database(path: Path, name: str) -> list[str]:
 
 
 def _text_files(folder: Path) -> dict[str, list[str]]:
-    """Every noun.*.txt and adj.*.txt, a word per line, spelled as it is."""
+    """Every noun.*.txt and adj.*.txt, or the plain lists, a word per line."""
     files = {}
     for path in sorted(folder.glob("*.txt")):
         if path.name.split(".")[0] in ("noun", "adj"):
-            try:
-                lines = path.read_text("utf-8-sig").splitlines()
-            except UnicodeDecodeError as error:
-                raise InputError(f"{path} is not a text file (UTF-8): {error.reason}") from error
-            files[path.name.removesuffix(".txt")] = [w for line in lines if (w := line.strip())]
+            files[path.name.removesuffix(".txt")] = _lines(path)
+        elif path.stem in PLAIN:
+            files[f"{PLAIN[path.stem]}.{path.stem}"] = _lines(path)
     if not files:
-        raise InputError(f"{folder} has no data.noun and no noun.*.txt or adj.*.txt; {_HELP}")
+        raise InputError(
+            f"{folder} has no data.noun, no noun.*.txt or adj.*.txt, and none of the lists "
+            f"{', '.join(f'{name}.txt' for name in PLAIN)}; {_HELP}"
+        )
     return files
+
+
+def ready(place: str | os.PathLike) -> dict[str, tuple[str, ...]]:
+    """A list of words that need not be mined, by kind ("noun", "adj") in the order of the file.
+
+    Args:
+      place: text file with a noun per line, or a .csv file with a column `word` and, if there are
+        adjectives, a column `kind` ("noun" or "adjective"), such as a run's text/negatives.csv.
+
+    Raises:
+      InputError: no such file, no word in it, or a column that is missing or says something else.
+    """
+    path = Path(place).expanduser()
+    if not path.is_file():
+        raise InputError(f"config field negatives.file: there is no file {path}")
+    lines = _lines(path)
+    words = [("noun", word) for word in lines]
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.DictReader(lines))
+        if not rows or "word" not in rows[0]:
+            raise InputError(f"{path} has no column 'word'; its first line names the columns")
+        words = [(_KINDS.get(row.get("kind") or "noun", ""), row["word"] or "") for row in rows]
+        if not all(kind and word for kind, word in words):
+            raise InputError(f"{path}: a line has no word, or a kind that is no noun or adjective")
+    if not words:
+        raise InputError(f"{path} has no word in it")
+    kinds = dict.fromkeys(kind for kind, _ in words)
+    return {kind: tuple(dict.fromkeys(w for k, w in words if k == kind)) for kind in kinds}
+
+
+_KINDS = {"noun": "noun", "adjective": "adj", "adj": "adj"}
+
+
+def _lines(path: Path) -> list[str]:
+    """The words of a text file, one per line, spaces for the underscores of WordNet's lemmas."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file (UTF-8): {error.reason}") from error
+    return [word for line in lines if (word := line.strip().replace("_", " "))]

@@ -7,19 +7,22 @@ content); detectors work on that. Writes results.json, results.csv, scores/<dete
 predictions/<set>.csv and report.html. With --from_features=DIR the embeddings were made elsewhere,
 see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors and the stream count.
 
---orders=shuffled,id_first,ood_first --seeds=0,1,2 scores streams of each order with each seed and
-writes one table, mean and deviation over the seeds: orders.md, orders.csv, orders.json.
+--sweep=FIELD=V1,V2,... scores with each value of a config field, or with detectors.NAME of a
+hyper-parameter of the detectors, and writes one table and one figure, mean and deviation over
+--seeds=0,1,2: sweep.md, .csv, .json, .png and .svg. --orders=shuffled,id_first,ood_first is a sweep
+of stream.order, in files called orders.
 """
 
 from absl import flags
 
 from adapt_jax.runtime import cli
-from adapt_jax.zero_shot import job, plan
+from adapt_jax.zero_shot import job, variants
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for caches and results.")
 FEATURES = flags.DEFINE_string("from_features", "", "Folder of embeddings made elsewhere.")
 
+SWEEP = flags.DEFINE_string("sweep", "", "FIELD=V1,V2,...: values that are compared.")
 ORDERS = flags.DEFINE_list("orders", [], "Orders of streams that are compared.")
 SEEDS = flags.DEFINE_list("seeds", [], "Seeds of these streams, 0 by default.")
 
@@ -27,7 +30,7 @@ SEEDS = flags.DEFINE_list("seeds", [], "Seeds of these streams, 0 by default.")
 def main():
     """Runs a config, on images or on embeddings."""
     config = cli.required(CONFIG)
-    chosen = {"given": cli.given(), "sweep": plan.read_sweep(ORDERS.value, SEEDS.value)}
+    chosen = {"given": cli.given(), "sweep": variants.read(SWEEP.value, ORDERS.value, SEEDS.value)}
     if FEATURES.value:
         job.from_features(config, FEATURES.value, WORKDIR.value, **chosen)
     else:

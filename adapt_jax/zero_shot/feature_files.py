@@ -10,7 +10,10 @@ normalised. Pickled arrays are not read.
 """
 
 import pathlib
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import classes, feature_folders
@@ -72,8 +75,8 @@ def load(folder: str, *, full_spectrum: bool) -> Embeddings:
 def _text(root: pathlib.Path) -> Text:
     path = root / "text.npz"
     if path.is_file():
-        arrays = feature_folders.arrays(path)
-    elif (root / "labels.npy").is_file():
+        return read_text(path)
+    if (root / "labels.npy").is_file():
         path = root / "labels.npy"
         arrays = feature_folders.arrays(path)
         if (root / "negatives.npy").is_file():
@@ -82,6 +85,21 @@ def _text(root: pathlib.Path) -> Text:
         raise InputError(
             f"{path} does not exist; it holds the text bank: labels (C, D) and negatives (M, D)"
         )
+    return _bank(path, arrays)
+
+
+def read_text(path: pathlib.Path) -> Text:
+    """The text bank in a file laid out as text.npz; rows get unit length.
+
+    Raises:
+      InputError: the file is missing or damaged, or its arrays do not fit each other.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no text bank {path}: labels (C, D) and negatives (M, D)")
+    return _bank(path, feature_folders.arrays(path))
+
+
+def _bank(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> Text:
     if "labels" not in arrays:
         raise InputError(f"{path} has no array 'labels'; it has: {', '.join(arrays) or 'none'}")
     labels = arrays["labels"]

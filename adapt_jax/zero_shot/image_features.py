@@ -285,8 +285,9 @@ def embed(
         key = hashlib.sha256(encoded(text)).hexdigest()
 
         def run(stream, name=name):
-            count = len(stream.names)
-            rows = encoder.images(stream.blocks(), count, batch_size, name, profile)
+            rows = encoder.images_shared(
+                stream.blocks, len(stream.names), batch_size, name, profile
+            )
             return {"embeddings": rows}
 
         path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, name, key)

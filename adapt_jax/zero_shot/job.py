@@ -11,39 +11,48 @@ see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors a
 import contextlib
 import pathlib
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from adapt_jax import profiling
-from adapt_jax.config import unused
-from adapt_jax.config.zero_shot import default_config
 from adapt_jax.core import replacing
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID
-from adapt_jax.inference import clip_encoder, zero_shot_files
+from adapt_jax.inference import zero_shot_files
 from adapt_jax.inference.zero_shot_files import NOISE, Text
 from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.runtime import processes, sharding, terminal
 from adapt_jax.workdir import folders
 from adapt_jax.zero_shot import (
+    embedding,
     feature_files,
     image_features,
-    noise_images,
-    orders,
     plan,
     scoring,
-    text_features,
+    sweeps,
+    variants,
 )
 from adapt_jax.zero_shot.image_features import ImageSet
+from adapt_jax.zero_shot.plan import Sweep
 from adapt_jax.zero_shot.scoring import Task
+from adapt_jax.zero_shot.sweeps import Variant
+
+
+class Sweeping(NamedTuple):
+    """A sweep: what was asked for, what every value changes, and the embeddings of a change."""
+
+    asked: Sweep
+    changes: list[variants.Changed]
+    task_of: Callable[[variants.Changed], Task]
 
 
 def zero_shot(
-    config, workdir: str, *, given: Collection[str] = (), sweep: plan.Sweep | None = None
+    config, workdir: str, *, given: Collection[str] = (), sweep: Sweep | None = None
 ) -> dict:
     """Runs a config from words and images to results.
 
@@ -51,7 +60,7 @@ def zero_shot(
       config: config with the fields of `zero_shot.default_config`.
       workdir: folder for all files; results of an earlier run in it are used again.
       given: fields of the config that were set by hand, each of which must have an effect.
-      sweep: orders and seeds of streams that are compared in a table of their own.
+      sweep: values of a field that are compared in a table of their own.
 
     Returns:
       What results.json holds.
@@ -64,25 +73,18 @@ def zero_shot(
     printer = terminal.printer(console)
     with contextlib.ExitStack() as held:
         with processes.together():
-            settings, wanted = plan.scoring(config, sweep), plan.embedding(config, printer)
-            unused.refuse(given, plan.unused(config), config.to_dict(), default_config().to_dict())
+            settings, wanted = plan.scoring(config), plan.embedding(config, printer)
+            plan.refuse_unused(given, plan.unused(config), settings)
+            changes = variants.of(config, sweep, elsewhere=False)
             path = _prepare(workdir, held)
         report_progress = _begin(path, console, held)
         with processes.together():
-            encode = clip_encoder.load(wanted.clip, sharding.make_mesh(), report_progress)
-            transform = image_features.cut(wanted.preprocessing, encode.model)
-            opened, groups = image_features.open_sets(wanted.suite, transform, printer)
-            names, opened, rules = image_features.labelled(
-                wanted.classes, wanted.suite, opened, printer
-            )
-            words = text_features.words_of(wanted.candidates, names)
-            console.print(_bank_size(words), highlight=False)
-            negatives = sum(words.counts.values())
-            scoring.check(settings.specs, groups, labels=len(names), negatives=negatives)
-        lists = suites.names_sha256({k: s.names for k, s in opened.items()})
+            ready = embedding.prepare(wanted, settings.specs, report_progress, printer)
+            console.print(ready.size(), highlight=False)
+        encode = ready.encoder
+        lists = suites.names_sha256({k: s.names for k, s in ready.opened.items()})
         processes.same("the CLIP weights", encode.fingerprint)
         processes.same("the images", lists)
-        size = wanted.image_batch_size
         profiled = profiling.calls(
             settings.profiled,
             path / "profile",
@@ -91,15 +93,11 @@ def zero_shot(
             what=f"zero-shot: images through CLIP, {wanted.clip.path}",
             devices=sharding.described(encode.mesh),
             dtype=wanted.clip.dtype,
-            images=size,
+            images=wanted.image_batch_size,
         )
         try:
-            text = text_features.build(words, encode, wanted.text_batch_size, path)
             with profiled as profile:
-                sets = image_features.embed(opened, transform, encode, size, path, profile)
-            kept = dict(sets)
-            if any(spec.make().starts_from_noise for spec in settings.specs):
-                kept[NOISE] = noise_images.embed(encode, size, path)
+                found = embedding.embed(ready, wanted, settings.specs, path, profile)
         except InputError as e:
             processes.leave_alone(e)
             raise
@@ -109,20 +107,29 @@ def zero_shot(
             "checkpoint_sha256": encode.fingerprint,
             "clip": encode.model.source,
             **{name: getattr(encode.model, name) for name in ("logit_scale", "logit_bias")},
-            "preprocess": {k: str(v) for k, v in transform.keywords.items()},
-            "prompts": words.prompts._asdict(),
-            "corpus": {"source": words.source} | {k: len(v) for k, v in words.candidates.items()},
+            "preprocess": {k: str(v) for k, v in ready.transform.keywords.items()},
+            "prompts": {} if ready.words.given else ready.words.prompts._asdict(),
+            "corpus": ready.words.about(),
             "lists_sha256": lists,
-            "label_rules": rules,
-            "unreadable_images": {k: s.skipped for k, s in opened.items() if s.skipped},
+            "label_rules": ready.rules,
+            "unreadable_images": {k: s.skipped for k, s in ready.opened.items() if s.skipped},
         }
-        task = Task(text.bank, sets, groups, settings.stream, _rows(kept.get(NOISE)))
-        record = _record(settings, facts, groups, kept) | {
+        task = found.task(ready.groups, settings.stream)
+        record = _record(settings, facts, ready.groups, found.kept) | {
             "clip": wanted.clip.located()._asdict(),
-            "preprocess": transform.keywords,
-            "image_batch_size": size,
+            "preprocess": ready.transform.keywords,
+            "image_batch_size": wanted.image_batch_size,
         }
-        return _finish(settings, path, task, text, facts, record, console, report_progress)
+
+        def task_of(change: variants.Changed) -> Task:
+            if change.embedding is None:
+                return task._replace(settings=change.stream)
+            return embedding.again(change, ready, wanted, path, report_progress)
+
+        made = sweep and Sweeping(sweep, changes, task_of)
+        return _finish(
+            settings, path, task, found.text, facts, record, console, report_progress, sweep=made
+        )
 
 
 def from_features(
@@ -131,7 +138,7 @@ def from_features(
     workdir: str,
     *,
     given: Collection[str] = (),
-    sweep: plan.Sweep | None = None,
+    sweep: Sweep | None = None,
 ) -> dict:
     """The same for embeddings that were made elsewhere.
 
@@ -140,7 +147,7 @@ def from_features(
       folder: folder of embeddings, see `zero_shot.feature_files`.
       workdir: folder that results are written to.
       given: fields of the config that were set by hand, each of which must have an effect.
-      sweep: orders and seeds of streams that are compared in a table of their own.
+      sweep: values of a field that are compared in a table of their own.
 
     Raises:
       InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
@@ -148,8 +155,9 @@ def from_features(
     console = terminal.console()
     with contextlib.ExitStack() as held:
         with processes.together():
-            settings = plan.scoring(config, sweep)
-            unused.refuse(given, plan.ELSEWHERE, config.to_dict(), default_config().to_dict())
+            settings = plan.scoring(config)
+            plan.refuse_unused(given, plan.ELSEWHERE, settings)
+            changes = variants.of(config, sweep, elsewhere=True)
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
             text, sets, groups, noise, label_rules = loaded
             scoring.check(
@@ -175,7 +183,7 @@ def from_features(
             "label_rules": label_rules,
         }
         ood = ",".join(f"{group}/{name}" for name, group in groups.items())
-        task = Task(text.bank, sets, groups, settings.stream, _rows(noise))
+        task = Task(text.bank, sets, groups, settings.stream, embedding.rows(noise))
         wanted = {ID: sets[ID]} if noise is None else {ID: sets[ID], NOISE: noise}
         kept = {name: image_features.kept(name, found, path) for name, found in wanted.items()}
         record = _record(settings, facts, groups, kept) | {"clip": None}
@@ -192,8 +200,9 @@ def from_features(
             images=settings.stream.batch_size,
         ) as profile:
             settings = settings._replace(config={**settings.config, "ood": ood})
+            made = sweep and Sweeping(sweep, changes, lambda c: task._replace(settings=c.stream))
             return _finish(
-                settings, path, task, text, facts, record, console, report_progress, profile
+                settings, path, task, text, facts, record, console, report_progress, profile, made
             )
 
 
@@ -213,18 +222,6 @@ def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[
     folders.check_shared(path)
     held.enter_context(terminal.failures(path))
     return held.enter_context(terminal.doing(console))
-
-
-def _bank_size(words: text_features.Words) -> str:
-    candidates = {kind: len(candidate_words) for kind, candidate_words in words.candidates.items()}
-    numbers = [f"{words.counts[k]:,} of {n:,} {k}s" for k, n in candidates.items()]
-    return (
-        f"text   {len(words.class_names):,} ID classes, negatives: {', '.join(numbers) or 'none'}"
-    )
-
-
-def _rows(noise: ImageSet | None) -> np.ndarray | None:
-    return None if noise is None else noise.embeddings
 
 
 def _record(
@@ -251,9 +248,10 @@ def _finish(
     console,
     report_progress,
     profile=None,
+    sweep: Sweeping | None = None,
 ) -> dict:
     """Scores the sets and writes everything; returns what results.json holds."""
-    whole, task = task, scoring.mixed(task)
+    task = scoring.mixed(task)
     scored = scoring.run(
         settings.specs,
         task,
@@ -291,10 +289,11 @@ def _finish(
         images_of=task.images_of,
     )
     content = publish.write(path, evaluation, console)
-    if settings.sweep is not None:
-        rows = orders.run(settings.specs, whole, settings.sweep, report_progress)
+    if sweep is not None:
+        made = [Variant(c.value, c.specs, sweep.task_of(c)) for c in sweep.changes]
+        rows = sweeps.run(made, sweep.asked.seeds, report_progress)
         if processes.is_main():
-            orders.write(path, rows, settings.sweep, content["protocol"], console)
+            sweeps.write(path, rows, sweep.asked, content["protocol"], console)
     return content
 
 

@@ -1,10 +1,13 @@
 """What a zero-shot config asks for, read and checked once, before there is any model."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from adapt_jax import zero_shot_detectors
+from adapt_jax.config import unused as unused_fields
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.config.unused import Reasons
@@ -14,19 +17,40 @@ from adapt_jax.data import streams, suites
 from adapt_jax.data.classes import Classes
 from adapt_jax.inference.clip_encoder import Source
 from adapt_jax.zero_shot import image_features, text_features
+from adapt_jax.zero_shot_detectors import TextBank
+from adapt_jax.zero_shot_detectors import streams as streams_of_detectors
 
+_NEGATIVES = 1000  # of a bank that is made up
 # Fields that make embeddings, which --from_features brings.
 ELSEWHERE = dict.fromkeys(
-    ("clip", "class_names", "test_data", "ood", "prompts", "corpus", "negatives", "preprocess"),
+    (
+        "clip",
+        "class_names",
+        "text_features",
+        "test_data",
+        "ood",
+        "prompts",
+        "corpus",
+        "negatives",
+        "preprocess",
+    ),
     "the folder of --from_features brings names, words, images and their embeddings",
 )
 
 
 class Sweep(NamedTuple):
-    """Orders and seeds of the streams that are compared with each other."""
+    """Values of one field that are compared with each other.
 
-    orders: tuple[str, ...]
+    field: config field ("stream.mix"), or "detectors.NAME" for a hyper-parameter of the detectors.
+    values: the values, as text.
+    seeds: seeds of the streams.
+    name: of the files that are written.
+    """
+
+    field: str
+    values: tuple[str, ...]
     seeds: tuple[int, ...]
+    name: str = "sweep"
 
 
 class Scoring(NamedTuple):
@@ -37,7 +61,6 @@ class Scoring(NamedTuple):
     resamples: number of bootstrap resamples behind intervals; 0 for none.
     profiled: first step or batch that is traced, and the one behind the last; None for none.
     config: the whole config, as results.json keeps it.
-    sweep: streams that are compared beside that of the config; None for none.
     """
 
     specs: tuple[Spec, ...]
@@ -45,7 +68,6 @@ class Scoring(NamedTuple):
     resamples: int
     profiled: tuple[int, int] | None
     config: Mapping[str, Any]
-    sweep: Sweep | None = None
 
 
 class Embedding(NamedTuple):
@@ -55,6 +77,7 @@ class Embedding(NamedTuple):
     suite: the ID test set and the sets to be told from it.
     classes: the ID classes, if a list names them.
     candidates: prompts, and the words that may become negatives.
+    text_features: file of a text bank that was embedded elsewhere; "" for none.
     preprocessing: how images are cut.
     text_batch_size, image_batch_size: texts and images per pass over all devices.
     """
@@ -63,13 +86,14 @@ class Embedding(NamedTuple):
     suite: suites.Suite
     classes: Classes | None
     candidates: text_features.Candidates
+    text_features: str
     preprocessing: image_features.Preprocessing
     text_batch_size: int
     image_batch_size: int
 
 
-def scoring(config, sweep: Sweep | None = None) -> Scoring:
-    """Reads what both commands need of a config; `sweep` is kept as it is.
+def scoring(config) -> Scoring:
+    """Reads what both commands need of a config.
 
     Raises:
       InputError: an unknown or missing field, detector or order, or a value out of its range.
@@ -84,37 +108,39 @@ def scoring(config, sweep: Sweep | None = None) -> Scoring:
             str(stream["mix"]),
             config.seed,
             full_spectrum=config.full_spectrum,
+            count=stream["count"],
         ),
         config.bootstrap,
         steps_range(config.profile, "config field profile"),
         config.to_dict(),
-        sweep,
     )
 
 
-def read_sweep(orders: Sequence[str], seeds: Sequence[str]) -> Sweep | None:
-    """What --orders and --seeds ask for; None where there is neither.
+def refuse_unused(given: Collection[str], reasons: Reasons, settings: Scoring) -> None:
+    """Raises InputError for a field that was set by hand and decides nothing.
 
     Args:
-      orders: names of orders, see `data.streams.ORDERS`; "shuffled" where there are only seeds.
-      seeds: whole numbers from 0, as text; "0" where there are only orders.
-
-    Raises:
-      InputError: an unknown or a repeated one.
+      given: fields that were set by hand.
+      reasons: fields that decide nothing where the embeddings are from.
+      settings: how they are scored.
     """
-    if not orders and not seeds:
-        return None
-    orders, seeds = tuple(orders or ("shuffled",)), tuple(seeds or ("0",))
-    if wrong := [order for order in orders if order not in streams.ORDERS]:
-        known = ", ".join(streams.ORDERS)
-        raise InputError(f"--orders has the unknown order {wrong[0]!r}; known: {known}")
-    if not all(seed.isdecimal() for seed in seeds):
-        raise InputError(f"--seeds takes whole numbers from 0, got {','.join(seeds)}")
-    found = Sweep(orders, tuple(map(int, seeds)))
-    for name, values in found._asdict().items():
-        if len(set(values)) < len(values):
-            raise InputError(f"--{name} names one twice: {','.join(map(str, values))}")
-    return found
+    if all(map(is_static, settings.specs)):
+        names = ", ".join(spec.text for spec in settings.specs)
+        why = f"no score depends on it with {names}; add a detector that adapts, such as adaneg"
+        reasons = {**reasons, **dict.fromkeys(("stream.order", "stream.batch_size"), why)}
+    values, defaults = settings.config, zero_shot_config.default_config().to_dict()
+    unused_fields.refuse(given, reasons, values, defaults)
+
+
+def is_static(spec: Spec) -> bool:
+    """Whether a detector scores each image by itself; False where a made-up bank does not tell."""
+    detector: Any = spec.make()
+    row = np.ones((1, 1), np.float32)
+    try:
+        state = detector.start(TextBank(row, np.repeat(row, _NEGATIVES, axis=0)), row)
+    except InputError:
+        return False
+    return streams_of_detectors.is_static(detector.step, state, 1)
 
 
 def unused(config) -> Reasons:
@@ -123,15 +149,24 @@ def unused(config) -> Reasons:
     suite = suites.resolve(config.ood)
     if suite.id_test.source:
         reasons["test_data"] = image_features.fixed_by(suite)
+    if config.text_features:
+        given = f"text_features is {config.text_features}, which holds the whole text bank"
+        reasons |= dict.fromkeys(("prompts", "corpus", "negatives"), given)
+    if suite.class_names:
+        reasons["class_names"] = f"suite {suite.name} has them from {suite.class_names}"
     if pathlib.Path(config.clip.path).expanduser().exists():
         reasons["clip.revision"] = "clip.path is a file or folder here, which has no revisions"
     templates, negatives = config.prompts, config.negatives
+    chosen = ("percentile", "convention", "near_duplicate", "fraction", "count")
     if templates.labels and templates.noun and templates.adjective:
         reasons["prompts.preset"] = "prompts.labels, noun and adjective replace all it has"
     if negatives.count is not None:
         reasons["negatives.fraction"] = f"negatives.count is {negatives.count}, and goes first"
-    if not (negatives.fraction if negatives.count is None else negatives.count):
-        ranked = (f"negatives.{name}" for name in ("percentile", "convention", "near_duplicate"))
+    if negatives.file:
+        wanted = ("corpus", *(f"negatives.{name}" for name in chosen))
+        reasons |= dict.fromkeys(wanted, f"negatives.file is {negatives.file}: all its words")
+    elif not (negatives.fraction if negatives.count is None else negatives.count):
+        ranked = (f"negatives.{name}" for name in chosen[:3])
         wanted = ("corpus", "prompts.noun", "prompts.adjective", *ranked)
         reasons |= dict.fromkeys(
             wanted, "no negatives are wanted (negatives.fraction or count is 0)"
@@ -156,11 +191,14 @@ def embedding(config, report_progress: Callable[[str], None] = lambda text: None
         clip=Source(**config.clip.to_dict()),
         suite=suite,
         classes=image_features.listed_classes(
-            config.class_names, suite.id_test.source, report_progress
+            suite.class_names or config.class_names, suite.id_test.source, report_progress
         ),
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
-        ),
+        )
+        if not config.text_features
+        else text_features.NONE,
+        text_features=config.text_features,
         preprocessing=image_features.Preprocessing(**config.preprocess.to_dict()),
         text_batch_size=config.text_batch_size,
         image_batch_size=config.image_batch_size,

@@ -65,7 +65,7 @@ class Task(NamedTuple):
 
 def mixed(task: Task) -> Task:
     """The task with as many images of each set as its mix says."""
-    if task.settings.mix == streams.ALL:
+    if not task.settings.draws:
         return task
     sizes = {name: len(embedding_set.names) for name, embedding_set in task.sets.items()}
     wanted = streams.mixed(sizes.pop(ID), sizes, task.settings)

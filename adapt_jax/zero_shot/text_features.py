@@ -34,13 +34,15 @@ class Mining(NamedTuple):
     count: int | None  # type: ignore[assignment]  # hides tuple.count
     convention: Literal["neglabel", "openood_vlm"]
     near_duplicate: float | None = None
+    file: str = ""
 
 
 class Candidates(NamedTuple):
     """Prompts and words, read before class names are known.
 
     prompts: the templates of sentences.
-    corpus: the words; None if no negatives are wanted.
+    corpus: the words; None if no negatives are wanted, or all of them are given.
+    given: words by kind that are all negatives, without mining; {} for none.
     without_labels: whether words spelled like an ID class are dropped.
     as_phrases: whether adjectives become phrases, see `phrases.of`.
     mining: how negatives are chosen.
@@ -51,6 +53,7 @@ class Candidates(NamedTuple):
     without_labels: bool
     as_phrases: bool
     mining: Mining
+    given: Mapping[str, tuple[str, ...]]
 
 
 class Words(NamedTuple):
@@ -60,6 +63,7 @@ class Words(NamedTuple):
     counts: how many of each kind become negatives.
     mining: how they are chosen.
     source: where the candidates are from.
+    given: a bank that was embedded elsewhere, in place of all of this but the names of the classes.
     """
 
     class_names: tuple[str, ...]
@@ -68,6 +72,11 @@ class Words(NamedTuple):
     counts: dict[str, int]
     mining: Mining
     source: str = ""
+    given: Text | None = None
+
+    def about(self) -> dict[str, Any]:
+        """Where the candidates are from, and how many there are of each kind."""
+        return {"source": self.source} | {k: len(words) for k, words in self.candidates.items()}
 
 
 class _Sentences(NamedTuple):
@@ -75,6 +84,10 @@ class _Sentences(NamedTuple):
 
     images: Sequence[str]
     labels: None = None
+
+
+NONE = Candidates(prompts.make(), None, False, False, Mining(0.95, 0, None, "neglabel"), {})
+"""No words at all, where the text bank comes from elsewhere."""
 
 
 def read_candidates(
@@ -99,9 +112,14 @@ def read_candidates(
         )
     options = dict(words)
     drop, as_phrases = options.pop("without_labels"), options.pop("phrases")
+    given: dict[str, tuple[str, ...]] = {}
     wanted = settings.fraction if settings.count is None else settings.count
+    if settings.file:
+        kinds = {"noun": NOUN, "adj": ADJECTIVE}
+        given = {kinds[kind]: words for kind, words in corpus.ready(settings.file).items()}
+        wanted = 0
     words_read = corpus.load(**options) if wanted else None
-    return Candidates(templates_used, words_read, drop, as_phrases, settings)
+    return Candidates(templates_used, words_read, drop, as_phrases, settings, given)
 
 
 def words_of(source: Candidates, class_names: Sequence[str]) -> Words:
@@ -112,6 +130,10 @@ def words_of(source: Candidates, class_names: Sequence[str]) -> Words:
       class_names: names of the ID classes.
     """
     settings, class_names = source.mining, tuple(class_names)
+    if source.given:
+        counts = {kind: len(words) for kind, words in source.given.items()}
+        given = dict(source.given)
+        return Words(class_names, source.prompts, given, counts, settings, settings.file)
     if source.corpus is None:
         return Words(class_names, source.prompts, {}, {}, settings)
     kept = corpus.without(source.corpus, class_names) if source.without_labels else source.corpus
@@ -136,7 +158,14 @@ def _counts(settings: Mining, words: Corpus) -> dict[str, int]:
     return {NOUN: min(settings.count - part, nouns), ADJECTIVE: min(part, adjectives)}
 
 
-def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> Text:
+def build(
+    words: Words,
+    encoder: Encoder,
+    batch_size: int,
+    workdir: pathlib.Path,
+    *,
+    written: bool = True,
+) -> Text:
     """The text bank of words, from cache or network.
 
     Args:
@@ -144,11 +173,16 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
       encoder: the CLIP encoder.
       batch_size: number of texts per pass over all devices.
       workdir: folder of the job.
+      written: whether text.npz and negatives.csv are written.
 
     Raises:
       InputError: a prompt is too long for the model.
     """
     folder = pathlib.Path(workdir) / "text"
+    if words.given is not None:
+        if written and processes.is_main():
+            zero_shot_files.save_text(pathlib.Path(workdir), words.given)
+        return words.given
 
     raw = not words.prompts.unit_first
 
@@ -157,7 +191,7 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
         key = hashlib.sha256(text.encode()).hexdigest()
 
         def run(sentences):
-            return {"embeddings": encoder.texts(sentences, batch_size, name, raw)}
+            return {"embeddings": encoder.texts_shared(sentences, batch_size, name, raw)}
 
         path = feature_cache.path_of(folder, name, key)
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
@@ -172,21 +206,23 @@ def build(words: Words, encoder: Encoder, batch_size: int, workdir: pathlib.Path
     settings = words.mining
     for kind, candidates in words.candidates.items():
         found = encode(f"{kind}s", templates[kind], candidates)
-        encoder.report_progress(f"mining {words.counts[kind]:,} of {len(found):,} {kind}s")
-        kept = mine_negatives(
-            found,
-            labels,
-            settings.percentile,
-            count=words.counts[kind],
-            convention=settings.convention,
-            near_duplicate=settings.near_duplicate,
-        )
+        encoder.report_progress(f"choosing {words.counts[kind]:,} of {len(found):,} {kind}s")
+        kept = np.arange(len(found))
+        if not settings.file:
+            kept = mine_negatives(
+                found,
+                labels,
+                settings.percentile,
+                count=words.counts[kind],
+                convention=settings.convention,
+                near_duplicate=settings.near_duplicate,
+            )
         names = [candidates[i] for i in kept]
         mined += names
         rows.append(found[kept])
         table += _table(names, kind, found[kept], labels, words.class_names, settings)
     text = Text(TextBank(labels, np.concatenate(rows)), words.class_names, tuple(mined))
-    if processes.is_main():
+    if written and processes.is_main():
         zero_shot_files.save_text(pathlib.Path(workdir), text)
         lines = csv_text(table, ["word", "kind", "similarity", "nearest_label", "cosine"])
         write_atomically(folder / "negatives.csv", lines)

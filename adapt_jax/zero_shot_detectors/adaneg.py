@@ -30,7 +30,7 @@ from adapt_jax.zero_shot_detectors.base import (
 from adapt_jax.zero_shot_detectors.memory import Memory, empty, write
 from adapt_jax.zero_shot_detectors.ring import Ring
 
-Proxy = Literal["task", "sample"]
+Proxy = Literal["task", "sample", "both"]
 Score = Literal["combine", "adaptive", "static", "multiply"]
 _BLOCK = 512  # classes scored at a time: their similarities stay in a CPU's cache
 
@@ -38,8 +38,9 @@ _BLOCK = 512  # classes scored at a time: their similarities stay in a CPU's cac
 class AdaNegState(NamedTuple):
     """A stream so far; C classes are the labels, then the negatives.
 
-    `proxies` (C, D), unit rows, with proxy="task"; `gram` (C, 1 + S, 1 + S), products of the rows
-    of each class (its text, then its S slots), with proxy="sample"; `window` with adaptive_gap.
+    `proxies` (C, D), unit rows, but for proxy="sample"; `gram` (C, 1 + S, 1 + S), products of the
+    rows of each class (its text, then its S slots), but for proxy="task"; `window` with
+    adaptive_gap.
     """
 
     bank: TextBank
@@ -78,7 +79,8 @@ def make(
       beta: sharpness of the sample-adaptive weights exp(-beta (1 - cosine)).
       lambda_: weight of the static score in "combine".
       proxy: how a class's text and images are averaged: "task" takes the mean, "sample" a mean
-        weighted by the similarity to the image being scored.
+        weighted by the similarity to the image being scored. "both" scores with each and adds the
+        two, as no committed script of the authors does.
       adaptive_gap: whether to use the variant that moves one threshold according to the share of
         ID images among the last 10,000 confident ones. Its "combine" adds the static score
         unweighted.
@@ -106,9 +108,9 @@ def make(
         texts = np.concatenate([np.asarray(rows) for rows in bank])
         square = np.sum(texts * texts, axis=1)
         proxies = gram = None
-        if proxy == "task":
+        if proxy != "sample":
             proxies = jnp.array(texts / np.sqrt(square)[:, None])
-        else:
+        if proxy != "task":
             products = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
             products[:, 0, 0] = square
             gram = jnp.array(products)
@@ -124,15 +126,16 @@ def make(
     def cosine_of(state: AdaNegState, images: jax.Array) -> jax.Array:
         return jnp.concatenate([cosines(texts, images) for texts in state.bank])  # (C, B)
 
-    def adapt(state: AdaNegState, cosine: jax.Array, images: jax.Array) -> jax.Array:
-        """The images' cosines with the proxies (C, B)."""
-        if proxy == "task":
-            return cosines(state.proxies, images)
-        return _sample_cosines(cosine, state.memory, state.gram, images, sharpness)
+    def adapt(state: AdaNegState, cosine: jax.Array, images: jax.Array) -> list[jax.Array]:
+        """The images' cosines with the proxies (C, B), of each kind of proxy."""
+        found = [] if state.proxies is None else [cosines(state.proxies, images)]
+        if state.gram is not None:
+            found.append(_sample_cosines(cosine, state.memory, state.gram, images, sharpness))
+        return found
 
     def logits_of(state: AdaNegState, images: jax.Array) -> jax.Array:
         cosine = cosine_of(state, images)
-        return logit_scale * (cosine if score == "static" else adapt(state, cosine, images))
+        return logit_scale * (cosine if score == "static" else adapt(state, cosine, images)[-1])
 
     def select(static: jax.Array, window, valid: jax.Array):
         """static (B,) -> confidently ID (B,), confidently OOD (B,), new window."""
@@ -164,7 +167,8 @@ def make(
 
         if score == "static":
             return static, state
-        adaptive = share(logit_scale * adapt(state, cosine, images))
+        shares = [share(logit_scale * found) for found in adapt(state, cosine, images)]
+        adaptive = shares[0] if len(shares) == 1 else shares[0] + shares[1]
         if score == "adaptive":
             return adaptive, state
         return adaptive * static if score == "multiply" else adaptive + weight * static, state
@@ -226,11 +230,13 @@ def refresh(state: AdaNegState, classes: jax.Array, written: jax.Array) -> AdaNe
     )
     rows = jnp.concatenate([text[:, None], images[classes]], axis=1)  # (B, 1 + S, D)
     target = jnp.where(written, classes, len(images))  # out of range: dropped
-    if state.gram is None:
+    if state.proxies is not None:
         proxies = l2_normalize(jnp.sum(rows, axis=1))
-        return state._replace(proxies=state.proxies.at[target].set(proxies, mode="drop"))
-    gram = matmul(rows, rows.swapaxes(1, 2))
-    return state._replace(gram=state.gram.at[target].set(gram, mode="drop"))
+        state = state._replace(proxies=state.proxies.at[target].set(proxies, mode="drop"))
+    if state.gram is not None:
+        gram = matmul(rows, rows.swapaxes(1, 2))
+        state = state._replace(gram=state.gram.at[target].set(gram, mode="drop"))
+    return state
 
 
 def _sample_cosines(

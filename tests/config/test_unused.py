@@ -70,9 +70,7 @@ def zero_shot(given, **overrides):
     for key, value in overrides.items():
         small.assign(config, key.replace("__", "."), value)
     config = cli.override(config, given)
-    default = zero_shot_config.default_config()
-    values, defaults = config.to_dict(), default.to_dict()
-    unused.refuse(cli.overridden(given), plan.unused(config), values, defaults)
+    plan.refuse_unused(cli.overridden(given), plan.unused(config), plan.scoring(config))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +86,11 @@ def zero_shot(given, **overrides):
         ("corpus.phrases=True", {"negatives__count": 0}, "no negatives are wanted"),
         ("prompts.noun=a {}", {"negatives__count": 0}, "no negatives are wanted"),
         ("corpus.lost_heads=False", {"corpus__place": "embedded"}, "WordNet's files"),
+        ("corpus.place=embedded", {"negatives__file": "a.txt"}, "negatives.file is a.txt"),
+        ("negatives.fraction=0.3", {"negatives__file": "a.txt"}, "all its words"),
+        ("prompts.noun=a {}", {"text_features": "a.npz"}, "text_features is a.npz"),
+        ("stream.order=id_first", {"detectors": "mcm,csp"}, "no score depends on it with mcm, csp"),
+        ("stream.batch_size=8", {"detectors": "neglabel?groups=9"}, "no score depends on it"),
     ],
 )  # fmt: skip
 def test_zero_shot_fields(given, overrides, words):
@@ -98,6 +101,8 @@ def test_zero_shot_fields(given, overrides, words):
 def test_zero_shot_fields_that_count():
     zero_shot(["negatives.fraction=0.5,prompts.labels=a {},corpus.place=embedded,seed=3"])
     zero_shot(["test_data=digits"], ood="far/a=photos")
+    zero_shot(["stream.order=id_first"], detectors="mcm,tanl")
+    zero_shot(["stream.mix=1:1"], detectors="mcm")
 
 
 @pytest.mark.parametrize("given", ["clip.path=x", "test_data=digits", "corpus.first=adjectives"])

@@ -116,6 +116,14 @@ CLASSIC = {"ood/isun": 8_925, "ood/textures": 5_640, "id_train": 50_000, "id_tes
             {f"ood/{k}": 10_000 for k in ("inaturalist", "sun", "places")}
             | {"ood/textures": 5_640, "id_test": 50_000},
         ),
+        *(
+            (
+                f"mos_imagenet_{name}",
+                {f"ood/{k}": 10_000 for k in ("inaturalist", "sun", "places")}
+                | {"ood/textures": 5_640, "id_test": count},
+            )
+            for name, count in (("v2", 10_000), ("sketch", 50_889), ("a", 7_500), ("r", 30_000))
+        ),
     ],
 )
 def test_counts_of_the_protocols(name, counts):
@@ -146,6 +154,14 @@ def test_sources_of_the_protocols():
     assert [s.group for s in resolve("openood_imagenet200").sets if "resize" not in s.source] == [
         SHIFTED
     ]
+
+
+def test_class_names_that_come_with_the_images():
+    assert resolve("mos_imagenet").class_names == resolve("mos_imagenet_sketch").class_names == ""
+    suite = resolve("mos_imagenet_r")
+    place = "data/images_largescale/shifts/imagenet-r"
+    assert suite.id_test.source == f"folder:{place}"
+    assert suite.class_names == f"wnids:{place}/README.txt"
 
 
 def test_missing_data_names_the_command(tmp_path, monkeypatch):

@@ -10,7 +10,9 @@ from PIL import Image
 
 from adapt_jax.config import zero_shot as zero_shot_config
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.files import file_sha256
 from adapt_jax.inference import clip_encoder as encoder
+from adapt_jax.inference import zero_shot_files
 from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
@@ -257,6 +259,58 @@ def test_mistakes_are_found_before_any_work(model, tmp_path, monkeypatch, change
         job.zero_shot(chosen, str(tmp_path))
 
 
+def test_words_and_backbones_are_swept(run, model, tmp_path):
+    """Only what a value changes is embedded, and the run's own bank stays as it is."""
+    workdir, _ = run
+    neglabel = config(model, detectors="mcm,neglabel?groups=3")
+    words = plan.Sweep("negatives.fraction", ("0.1", "0.15"), (0,))
+    found = job.zero_shot(neglabel, str(workdir), sweep=words)
+    bank = zero_shot_files.read(workdir)["files"][zero_shot_files.TEXT]
+    assert file_sha256(workdir / zero_shot_files.TEXT) == bank
+    swept = json.loads((workdir / "sweep.json").read_text())["rows"]
+    rows = {(r["detector"], r["value"], r["ood"], r["group"]): r["auroc"] for r in swept}
+    for row in found["rows"]:
+        of = row["ood"], row["group"]
+        assert rows[row["detector"], "0.15", *of] == row["auroc"]
+        same = rows[row["detector"], "0.1", *of] == row["auroc"]
+        assert same == (row["detector"] == "mcm")
+    other = tiny_clip.save(tmp_path / "other", seed=1)
+    found = job.zero_shot(
+        config(model, detectors="mcm", negatives__fraction=0.0),
+        str(workdir),
+        sweep=plan.Sweep("clip.path", (model, other), (0,)),
+    )
+    swept = json.loads((workdir / "sweep.json").read_text())["rows"]
+    rows = {(r["value"], r["ood"], r["group"]): r["auroc"] for r in swept}
+    for row in found["rows"]:
+        of = row["ood"], row["group"]
+        assert rows[model, *of] == row["auroc"] != rows[other, *of]
+
+
+def test_text_features_of_ones_own_take_the_place_of_the_text_tower(run, model, tmp_path):
+    workdir, _ = run
+    first = job.zero_shot(config(model, detectors="neglabel?groups=3"), str(workdir))
+    bank = tmp_path / "learned.npz"
+    bank.write_bytes((workdir / zero_shot_files.TEXT).read_bytes())
+    chosen = config(model, detectors="neglabel?groups=3", text_features=str(bank))
+    chosen.corpus.place = "/nowhere"
+    found = job.zero_shot(chosen, str(workdir))
+    assert [r["auroc"] for r in found["rows"]] == [r["auroc"] for r in first["rows"]]
+    assert found["corpus"]["source"] == str(bank)
+    with np.load(bank) as file:
+        arrays = dict(file)
+    names = list(reversed(arrays["class_names"].tolist()))
+    for changed, words in (
+        ({"labels": arrays["labels"][1:], "class_names": names[1:]}, "there are 6 ID classes"),
+        ({"class_names": names}, "class 0 is called 'five', and 'zero'"),
+    ):
+        np.savez(bank, **{**arrays, **changed})
+        with pytest.raises(InputError, match=words):
+            job.zero_shot(chosen, str(workdir))
+    with pytest.raises(InputError, match="no text bank"):
+        job.zero_shot(config(model, text_features="/nowhere.npz"), str(workdir))
+
+
 def test_the_command_line(model, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
@@ -284,6 +338,15 @@ def test_two_processes_give_the_scores_of_one(model, tmp_path):
     command = ["adapt_jax.zero_shot", f"--config={file}", f"--workdir={workdir}"]
     codes, errors = small.finish(small.start_together([command] * 2, os.environ, devices=2))
     assert codes == [0, 0], errors
+    (folder := tmp_path / "images" / "b").mkdir(parents=True)
+    for name in "abcd":
+        Image.new("RGB", (16, 16)).save(folder / f"{name}.png")
+    (folder / "d.png").write_bytes(b"no image")  # the second process's, and of no concern to others
+    command += [f"--config.ood=far/broken=folder:{folder.parent}", "--config.detectors=mcm"]
+    codes, broken = small.finish(small.start_together([command] * 2, os.environ))
+    assert codes == [2, 2], broken
+    assert "stopped because process 1 did" in broken[0]
+    assert "b/d.png" in broken[1]
     folders = workdir, tmp_path / "one"
     for detector in ("mcm", ADAPTIVE):
         for name in ("digits6-9", "china"):

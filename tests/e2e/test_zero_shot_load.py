@@ -20,7 +20,7 @@ from adapt_jax.data import streams
 from adapt_jax.doctor import job as doctor
 from adapt_jax.evaluate import job as evaluate
 from adapt_jax.export import job as export
-from adapt_jax.inference import stream_files, zero_shot_files
+from adapt_jax.inference import clip_encoder, stream_files, zero_shot_files
 from adapt_jax.results import merge, result_files
 from adapt_jax.results.scores import load_scores, path_of, save_scores
 from adapt_jax.workdir import bundle
@@ -298,8 +298,8 @@ def test_an_export_scores_as_the_run_does(run, files, tmp_path, detector):
 def test_what_cannot_be_done_with_a_zero_shot_run_says_so(run, tmp_path):
     with pytest.raises(InputError, match="adapts to the images it sees.*--stream=DIR"):
         export.export(str(run), str(tmp_path / "out"), detector=ADAPTIVE)
-    with pytest.raises(InputError, match="zero-shot config.*--orders"):
-        adapt_jax.compare(["digits_zero_shot"], [0], str(tmp_path / "compare"))
+    with pytest.raises(InputError, match="mixes zero-shot configs with configs that are trained"):
+        adapt_jax.compare(["digits_zero_shot", "digits_adapt"], [0], str(tmp_path / "compare"))
     rows = merge.merge([str(run)])
     assert {r["detector"] for r in rows} == {"mcm", "neglabel?groups=3", ADAPTIVE, TANL}
 
@@ -315,3 +315,47 @@ def test_a_stream_scores_as_the_run_did(run, tmp_path):
         scores = stream.score_embeddings(np.concatenate([own, other])[order])
     known = [load_scores(path_of(run, ADAPTIVE, key)).scores for key in ("id-china", "china")]
     np.testing.assert_array_equal(scores, np.concatenate(known)[order])
+
+
+def test_zero_shot_configs_are_compared(tmp_path, monkeypatch):
+    """Two detectors' configs with two seeds; what one run has embedded the others use."""
+    path = tiny_clip.save(tmp_path / "clip")
+    for name, prompt in (("nice", "the nice {}"), ("plain", "{}")):
+        chosen = zero_shot_config.default_config()
+        chosen.clip.path, chosen.class_names = path, "digits"
+        chosen.test_data = "digits:test?classes=0-5&limit=40"
+        chosen.ood, chosen.corpus.place = "far/china=photos?limit=30", "embedded"
+        chosen.prompts.labels, chosen.report = prompt, False
+        chosen.detectors = "mcm,neglabel?groups=3"
+        (tmp_path / f"zs_{name}.py").write_text(
+            "import json\nfrom ml_collections import ConfigDict\n"
+            f"def get_config():\n    return ConfigDict(json.loads({chosen.to_json()!r}))\n"
+        )
+    configs = [str(tmp_path / f"zs_{name}.py") for name in ("nice", "plain")]
+    images, inner = [], clip_encoder.Encoder.images
+    monkeypatch.setattr(
+        clip_encoder.Encoder, "images", lambda *a, **k: images.append(a[4]) or inner(*a, **k)
+    )
+    content = adapt_jax.compare(configs, [0, 1], str(tmp_path / "out"))
+    assert sorted(images) == ["china", "id"]
+    assert list(content["configs"]) == ["nice", "plain"]
+    assert list(content["differences"]) == ["prompts.labels"]
+    rows = {(r["config"], r["detector"], r["ood"]): r for r in content["rows"]}
+    assert len(rows) == 2 * 2 * 2
+    assert rows["nice", "mcm", "china"]["auroc"] != rows["plain", "mcm", "china"]["auroc"]
+    assert rows["nice", "mcm", "china"]["auroc_std"] == 0
+    assert rows["nice", "mcm", "china"]["runs"] == 2
+    (tie,) = content["ties"]
+    assert "Holm's correction" in tie
+    page = (tmp_path / "out" / "compare.md").read_text()
+    assert f"- CLIP: {path}" in page
+    assert "nice, plain on digits:test?classes=0-5&limit=40" in page
+    monkeypatch.setattr(job, "zero_shot", None)
+    again = adapt_jax.compare(configs, [0, 1], str(tmp_path / "out"))
+    assert again["rows"] == content["rows"]
+    for overrides, words in (
+        (["stream.order=id_first"], "no score depends on it"),
+        (["corpus.place=/nowhere"], "no word list"),
+    ):
+        with pytest.raises(InputError, match=words):
+            adapt_jax.compare(configs, [0], str(tmp_path / "out"), overrides=overrides)

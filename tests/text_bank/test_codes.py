@@ -44,6 +44,18 @@ def test_synonyms_and_commas_of_names_stay(tmp_path):
     assert class_names.load(file) == ("tench, Tinca tinca", "cock, rooster")
 
 
+def test_a_text_around_lines_with_wordnet_ids(tmp_path):
+    file = tmp_path / "README.txt"
+    lines = "ImageNet-R", "", "200 classes:", "n01484850 great_white_shark", "n01443537 goldfish"
+    file.write_text("\n".join(lines))
+    assert class_names.load(f"wnids:{file}") == ("goldfish", "great white shark")
+    file.write_text("nothing here\n")
+    with pytest.raises(InputError, match="no line"):
+        class_names.load(f"wnids:{file}")
+    with pytest.raises(InputError, match="cannot read class names"):
+        class_names.load(f"wnids:{tmp_path}/none.txt")
+
+
 def test_a_table_with_a_header(tmp_path):
     (tmp_path / "labels.csv").write_text("class_id,class_name\n0,tench\n1,hen\n")
     said = []

@@ -161,3 +161,15 @@ def test_wordnet_30():
 
 def sha256(words):
     return hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()
+
+
+def test_plain_lists_have_a_word_per_line(tmp_path):
+    (tmp_path / "nn_words.txt").write_text("aal\nice_cream\nwet\n")
+    (tmp_path / "jj_words.txt").write_text("wet\n\nabelian\n")
+    (tmp_path / "readme.txt").write_text("no words")
+    found = corpus.load(tmp_path)
+    assert found.nouns == ("aal", "ice cream", "wet")
+    assert found.adjectives == ("abelian",)
+    assert corpus.load(tmp_path, first="adjectives").adjectives == ("wet", "abelian")
+    one = corpus.load(tmp_path / "nn_words.txt")
+    assert (one.nouns, one.adjectives) == (found.nouns, ())

@@ -54,9 +54,9 @@ class Counting:
         )
         self.seen = []
 
-    def texts(self, sentences, batch_size, what, raw):
+    def texts_shared(self, sentences, batch_size, what, raw):
         self.seen.append(what)
-        return self.encode.texts(sentences, batch_size, what, raw)
+        return self.encode.texts_shared(sentences, batch_size, what, raw)
 
 
 def test_numbers_of_negatives_are_those_of_the_programs():
@@ -104,6 +104,30 @@ def test_a_bank_is_mined_from_the_corpus_and_kept(encode, tmp_path):
     moved = config(prompts__labels="a sketch of a {}")
     text_features.build(read_words(moved, NAMES), counting, 64, tmp_path)
     assert counting.seen[3:] == ["labels"]
+
+
+def test_a_ready_list_is_taken_whole_and_in_its_order(encode, tmp_path):
+    first = text_features.build(read_words(config(), NAMES), encode, 64, tmp_path)
+    again = config(negatives__file=str(tmp_path / "text" / "negatives.csv"))
+    found = text_features.build(read_words(again, NAMES), encode, 64, tmp_path / "again")
+    assert found.negatives == first.negatives
+    np.testing.assert_allclose(found.bank.negatives, first.bank.negatives, atol=1e-6)
+    (tmp_path / "mine.txt").write_text("zebra\n\nice_cream\nzebra\n")
+    words = read_words(config(negatives__file=str(tmp_path / "mine.txt")), NAMES)
+    assert words.candidates == {"noun": ("zebra", "ice cream")}
+    assert words.counts == {"noun": 2}
+    (tmp_path / "other.csv").write_text("word,kind\nwet,adjective\nzebra,noun\nfast,adj\n")
+    words = read_words(config(negatives__file=str(tmp_path / "other.csv")), NAMES)
+    assert words.candidates == {"adjective": ("wet", "fast"), "noun": ("zebra",)}
+    for content, message in (
+        ("words\nx\n", "no column 'word'"),
+        ("word,kind\nx,verb\n", "no noun"),
+    ):
+        (tmp_path / "other.csv").write_text(content)
+        with pytest.raises(InputError, match=message):
+            read_words(config(negatives__file=str(tmp_path / "other.csv")), NAMES)
+    with pytest.raises(InputError, match="there is no file"):
+        read_words(config(negatives__file="nowhere.txt"), NAMES)
 
 
 def test_the_other_convention(encode, tmp_path):

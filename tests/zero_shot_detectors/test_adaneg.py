@@ -50,6 +50,18 @@ def test_streams_equal_the_written_out_algorithm(proxy, paper, x64):
             np.testing.assert_array_equal(state.memory.images[c, slot], image)
 
 
+def test_both_proxies_give_the_sum_of_their_scores():
+    rng = np.random.default_rng(3)
+    texts = data.bank(rng)
+    batches = [data.images(rng, texts, n).astype(np.float32) for n in (12, 9, 12)]
+    found = {}
+    for proxy in ("task", "sample", "both"):
+        detector = zero_shot_detectors.make("adaneg", proxy=proxy, score="adaptive", **SETTINGS)
+        found[proxy] = np.concatenate(run(detector, texts, batches, 12)[0])
+    np.testing.assert_allclose(found["both"], found["task"] + found["sample"], atol=1e-6)
+    assert np.abs(found["task"] - found["sample"]).max() > 1e-3
+
+
 def test_padding_and_the_last_state_do_not_matter():
     rng = np.random.default_rng(2)
     texts = data.bank(rng)

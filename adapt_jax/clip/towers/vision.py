@@ -51,7 +51,7 @@ def tokens(params: dict, tower: VisionTransformer, pixels: jax.Array, kernel: st
         raise InputError(f"{height} x {width} images do not divide into CLIP's {p} x {p} patches")
     x, grid = patches(params["patches"]["kernel"], pixels)
     first = along_last(params["class_embedding"].astype(x.dtype), x)
-    x = jnp.concatenate([jnp.broadcast_to(first, (len(x), 1, tower.width)), x], axis=1)
+    x = jnp.concatenate([jnp.broadcast_to(first, (x.shape[0], 1, tower.width)), x], axis=1)
     x = x + positions.resize(params["positions"], grid, kernel).astype(x.dtype)[None]
     x = layer_norm(x, params["ln_pre"], tower.epsilon)
     return run_blocks(x, params["blocks"], tower, causal=False)
@@ -62,7 +62,7 @@ def patches(kernel: jax.Array, pixels: jax.Array) -> tuple[jax.Array, tuple[int,
 
     kernel: (P, P, 3, W). What does not fill a patch, on the right and below, is left out.
     """
-    b, size = len(pixels), len(kernel)
+    b, size = pixels.shape[0], len(kernel)
     rows, columns = (n // size for n in pixels.shape[1:3])
     # A convolution whose stride is its size is one product.
     blocks = pixels[:, : rows * size, : columns * size]

@@ -14,6 +14,7 @@ from adapt_jax.core.errors import InputError
 
 DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 WISC = "http://pages.cs.wisc.edu/~huangrui/imagenet_ood_dataset/"
+BERKELEY = "https://people.eecs.berkeley.edu/~hendrycks/"
 IMAGENET = "ImageNet's terms of access (non-commercial research)"
 NOTE = "as the original; OpenOOD repackages it"
 
@@ -72,6 +73,12 @@ def _mos(name: str) -> Archive:
     )
 
 
+def _shift(folder: str, filename: str, url: str, what: str, repository: str) -> Archive:
+    hint = f"{repository} on GitHub says where it is kept"
+    place = f"images_largescale/shifts/{folder}"
+    return Archive(folder, filename, place, url, what, IMAGENET, by_hand=hint)
+
+
 # fmt: off
 _ALL = (
     # OpenOOD v1.5: image lists, and one archive of image files per set.
@@ -125,6 +132,16 @@ _ALL = (
           "Tiny-ImageNet (resize), 10,000 images"),
     # ImageNet-scale OOD sets of MOS, as MCM, NegLabel and CIDER use them (with Textures).
     _mos("iNaturalist"), _mos("SUN"), _mos("Places"),
+    # ImageNet under other conditions, as ID sets of zero-shot detection (NegLabel, CSP).
+    _shift("imagenetv2-matched-frequency-format-val", "imagenetv2-matched-frequency.tar.gz",
+           "https://s3-us-west-2.amazonaws.com/imagenetv2public/imagenetv2-matched-frequency.tar.gz",
+           "ImageNet-V2, 10,000 images in folders 0 to 999", "modestyachts/ImageNetV2"),
+    _shift("sketch", "ImageNet-Sketch.zip", DRIVE.format("1Mj0i5HBthqH1p_yeXzsg22gZduvgoNeA"),
+           "ImageNet-Sketch, 50,889 images", "HaohanWang/ImageNet-Sketch"),
+    _shift("imagenet-a", "imagenet-a.tar", f"{BERKELEY}imagenet-a.tar",
+           "ImageNet-A, 7,500 images of 200 classes", "hendrycks/natural-adv-examples"),
+    _shift("imagenet-r", "imagenet-r.tar", f"{BERKELEY}imagenet-r.tar",
+           "ImageNet-R, 30,000 images of 200 classes", "hendrycks/imagenet-r"),
 )
 # fmt: on
 
@@ -136,6 +153,8 @@ _IMAGENET = ("imagenet_1k", "benchmark_imglist", *_OOD, "imagenet_v2", "imagenet
 _ADAPT = ("svhn_mat", "LSUN_resize", "iSUN", "Imagenet_resize", "dtd")
 _PALM = ("svhn_mat", "places365_test", "LSUN", "iSUN", "dtd")
 
+_MOS = ("mos_inaturalist", "mos_sun", "mos_places", "dtd")
+
 # Which archives a suite's sources lie in. What TensorFlow Datasets prepares is not listed.
 NEEDS = {
     "openood_cifar10": (*_CIFAR, "places365", "cifar10c"),
@@ -146,7 +165,11 @@ NEEDS = {
     "classic_cifar100": _ADAPT,
     "classic_palm_cifar10": _PALM,
     "classic_palm_cifar100": _PALM,
-    "mos_imagenet": ("imagenet_1k", "mos_inaturalist", "mos_sun", "mos_places", "dtd"),
+    "mos_imagenet": ("imagenet_1k", *_MOS),
+    "mos_imagenet_v2": ("imagenetv2-matched-frequency-format-val", *_MOS),
+    "mos_imagenet_sketch": ("sketch", *_MOS),
+    "mos_imagenet_a": ("imagenet-a", *_MOS),
+    "mos_imagenet_r": ("imagenet-r", *_MOS),
 }
 
 
