@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.clip import towers
-from adapt_jax.clip.architecture import Architecture, TextTransformer
+from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.library_tokenizer import LibraryTokenizer
 from adapt_jax.clip.preprocess import normalize
+from adapt_jax.clip.tower_records import TextTransformer
 from adapt_jax.clip.towers.transformer import array
 from adapt_jax.core.arrays import working_dtype
 from adapt_jax.core.errors import InputError

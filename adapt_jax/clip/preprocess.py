@@ -13,6 +13,8 @@ device as uint8 (`pixels_uint8`) and become floats there (`normalize`).
 | huggingface_bilinear | transformers with resample 2 | bilinear | before | rounded down |
 | huggingface_squash | transformers, size of height and width; SigLIP | as squash | before | none |
 | huggingface_squash_bilinear | the same with resample 2; SigLIP 2 | bilinear | before | none |
+| align | transformers, EfficientNet's: to a square of `resize` | bilinear | before | rounded down |
+| align_bicubic | the same with resample 3 | bicubic | before | rounded down |
 
 Depth and orientation are those of `core/image_files.py`: EXIF orientation is applied, which the
 official programs ignore. Both crop offsets differ, by one pixel, where (length - size)
@@ -43,6 +45,7 @@ class Variant(NamedTuple):
     rgb_first: bool = False
     floor_crop: bool = False
     squash: bool = False
+    stretch: bool = False
 
 
 VARIANTS = {
@@ -54,6 +57,8 @@ VARIANTS = {
     "huggingface_bilinear": Variant(Image.Resampling.BILINEAR, rgb_first=True, floor_crop=True),
     "huggingface_squash": Variant(rgb_first=True, squash=True),
     "huggingface_squash_bilinear": Variant(Image.Resampling.BILINEAR, rgb_first=True, squash=True),
+    "align": Variant(Image.Resampling.BILINEAR, rgb_first=True, floor_crop=True, stretch=True),
+    "align_bicubic": Variant(rgb_first=True, floor_crop=True, stretch=True),
 }
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
@@ -106,6 +111,8 @@ def pixels_uint8(
     else:
         short = min(image.size)
         width, height = (resize if n == short else int(resize * n / short) for n in image.size)
+        if rule.stretch:
+            width = height = resize
         image = _resized(image, (width, height), rule.filter)
         spare = ((width - size) / 2, (height - size) / 2)
         left, top = (int(s) if rule.floor_crop else round(s) for s in spare)

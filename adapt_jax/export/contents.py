@@ -182,6 +182,11 @@ def _data(ready: ZeroShotPipeline) -> dict[str, Any]:
     model, record = ready.model, ready.record
     assert model is not None
     rule = VARIANTS[record["preprocess"]["variant"]]
+    if rule.stretch:
+        raise InputError(
+            f"images of this model are cut as preprocess.variant {record['preprocess']['variant']} "
+            "does, which an export cannot; use predict with the run itself"
+        )
     return {
         "class_names": list(ready.text.class_names),
         "negatives": len(ready.text.bank.negatives),

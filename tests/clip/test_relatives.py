@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -9,10 +10,18 @@ import pytest
 import safetensors.numpy
 
 from adapt_jax import clip
+from adapt_jax.clip.architecture import as_json, from_json
+from adapt_jax.clip.weights.tokenizer_files import check_model
 from adapt_jax.core.errors import InputError
 from tests.clip import relatives
 
-NAMES = ("siglip_tiny", "siglip2_tiny")
+LIBRARIES = {  # of the recorded tokenizers; GroupViT has CLIP's, and is recorded without
+    "siglip_tiny": "sentencepiece",
+    "siglip2_tiny": "tokenizers",
+    "altclip_tiny": "tokenizers",
+    "align_tiny": "tokenizers",
+}
+NAMES = (*LIBRARIES, "groupvit_tiny")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,7 @@ def test_embeddings_are_the_recorded_ones(name, recorded):
     assert images.dtype == texts.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_texts_become_the_recorded_tokens(name, recorded):
     model, io, _ = recorded[name]
     ids = model.tokenize(io["texts"].tolist())
@@ -84,6 +93,79 @@ def test_padding_counts_for_siglip(recorded):
     assert model.logit_bias == pytest.approx(-3.5)
     with pytest.raises(InputError, match="context of 32"):
         model.encode_text(np.zeros((1, 33), int))
+
+
+def test_padding_does_not_count_for_altclip(recorded, tmp_path):
+    model, io, folder = recorded["altclip_tiny"]
+    ids = io["input_ids"]
+    assert (ids[:, 30:] == 1).all()
+    np.testing.assert_allclose(model.encode_text(ids[:, :30]), io["text_embeds_raw"], atol=1e-5)
+    with pytest.raises(InputError, match="context of 40"):
+        model.encode_text(np.ones((1, 41), int))
+    shutil.copytree(folder, tmp_path / "model")
+    state = safetensors.numpy.load_file(folder / "model.safetensors")
+    hub = {k.replace("vision_model.encoder.layer.", "vision_model.encoder.layers."): v
+           for k, v in state.items()}  # fmt: skip
+    assert hub.keys() != state.keys()
+    buffers = {f"text_model.roberta.embeddings.{k}": np.zeros((1, 42), np.int64)
+               for k in ("position_ids", "token_type_ids")}  # fmt: skip
+    safetensors.numpy.save_file(hub | buffers, tmp_path / "model" / "model.safetensors")
+    assert clip.load(tmp_path / "model").fingerprint() == model.fingerprint()
+
+
+def test_the_files_of_an_align(recorded, tmp_path):
+    model, io, folder = recorded["align_tiny"]
+    assert model.logit_scale == pytest.approx(1 / 0.07)
+    assert (model.image_size, model.architecture.resize) == (33, 40)
+    assert model.mean == pytest.approx((0.5,) * 3)
+    other = io["pixel_values"][:, :20, :27]  # the tower takes images of any size
+    assert np.isfinite(model.encode_image(other)).all()
+    shutil.copytree(folder, tmp_path / "model")
+    file = tmp_path / "model" / "preprocessor_config.json"
+    kept = json.loads(file.read_text())
+
+    def prepared(**changes):
+        file.write_text(json.dumps(kept | changes))
+        chosen = clip.load(tmp_path / "model").architecture
+        return chosen.vision.image_size, chosen.resize, chosen.mean[0], chosen.std[0]
+
+    usual = {"rescale_factor": 1 / 255, "rescale_offset": False}
+    assert prepared(**usual, do_center_crop=False) == pytest.approx((40, 0, 0, 1))
+    twice = {"do_normalize": True, "image_mean": [0.4] * 3, "image_std": [0.5] * 3}
+    assert prepared(**usual, **twice) == pytest.approx((33, 40, 0.4, 0.5))
+    assert prepared(**usual, **twice, include_top=True) == pytest.approx((33, 40, 0.4, 0.25))
+    assert prepared(do_rescale=False) == pytest.approx((33, 40, 0, 1 / 255))
+    for wrong in (
+        {"crop_size": {"height": 41, "width": 41}},
+        {"size": {"shortest_edge": 40}},
+        {"resample": 0},
+        {"rescale_factor": -1},
+        {"do_pad": True},
+    ):
+        with pytest.raises(InputError, match=f"{next(iter(wrong))} = "):
+            prepared(**wrong)
+    file.unlink()  # as ALIGN was published
+    chosen = clip.load(tmp_path / "model").architecture
+    assert (chosen.vision.image_size, chosen.resize, chosen.preprocessing) == (289, 346, "align")
+
+
+def test_a_groupvit_takes_the_tokenizer_of_clip(recorded, tmp_path):
+    model, io, folder = recorded["groupvit_tiny"]
+    assert model.tokenizer is None
+    assert model.tokenize(["a dog"])[0, 0] == 49406
+    with pytest.raises(InputError, match="vocabulary of 100 tokens"):
+        check_model(model.architecture.text)
+    shutil.copytree(folder, tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    kept = json.loads(file.read_text())
+    vision = kept["vision_config"] | {"num_group_tokens": [6, 3]}
+    file.write_text(json.dumps(kept | {"vision_config": vision}))
+    with pytest.raises(InputError, match="one for each stage"):
+        clip.load(tmp_path / "model")
+    (tmp_path / "model" / "vocab.json").write_text('{"a": 0}')
+    file.write_text(json.dumps(kept))
+    with pytest.raises(InputError, match="another vocabulary of 1 tokens than CLIP's"):
+        clip.load(tmp_path / "model")
 
 
 def test_a_fingerprint_covers_the_tokenizer(recorded, tmp_path):
@@ -156,11 +238,11 @@ def test_a_model_without_a_tokenizer_encodes_ids_alone(recorded, tmp_path, monke
         clip.load(tmp_path / "model").tokenize(["a"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_without_the_library_a_sentence_says_which(name, recorded, tmp_path, monkeypatch):
     folder = shutil.copytree(recorded[name][2], tmp_path / "model")
-    library = {"siglip_tiny": "sentencepiece"}.get(name, "tokenizers")
-    monkeypatch.setitem(__import__("sys").modules, library, None)
+    library = LIBRARIES[name]
+    monkeypatch.setitem(sys.modules, library, None)
     model = clip.load(folder)
     with pytest.raises(InputError, match=rf"pip install {library}, or .*adapt_jax\[tokenizers\]"):
         model.tokenize(["a"])
@@ -180,6 +262,12 @@ def test_every_tensor_is_used_and_none_is_missing(name, recorded, tmp_path):
     message = str(error.value)
     assert f"2 missing: {first}, {second}; 1 unused: vision_model.extra;" in message
     assert f"1 of the wrong shape: {third} is (3, 3, 3), not" in message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_keeps_the_architecture(name, recorded):
+    chosen = recorded[name][0].architecture
+    assert from_json(json.loads(json.dumps(as_json(chosen)))) == chosen
 
 
 def test_configurations_that_cannot_be_used_say_why(recorded, tmp_path):
@@ -217,10 +305,11 @@ def test_configurations_that_cannot_be_used_say_why(recorded, tmp_path):
         clip.save(tmp_path, {}, clip.load(folder).architecture)
 
 
-def test_random_parameters_of_a_siglip(recorded):
-    model, io, _ = recorded["siglip_tiny"]
+@pytest.mark.parametrize("name", ["siglip_tiny", "groupvit_tiny", "align_tiny"])
+def test_random_parameters(name, recorded):
+    model, io, _ = recorded[name]
     made = clip.init(model.architecture, jax.random.key(0))
     assert jax.tree.map(np.shape, made) == jax.tree.map(np.shape, model.params)
-    assert made["logit_bias"] == -10
+    assert made.get("logit_bias", -10) == -10
     images = clip.image_features(made, model.architecture, io["pixel_values"])
     assert np.isfinite(images).all()

@@ -7,15 +7,29 @@ image tower and `features(params, tower, ids, dtype)` of a text tower the embedd
 
 from types import ModuleType
 
-from adapt_jax.clip import architecture
-from adapt_jax.clip.towers import resnet, siglip_text, siglip_vision, text, vision
+from adapt_jax.clip import tower_records as records
+from adapt_jax.clip.towers import (
+    bert_text,
+    efficientnet,
+    groupvit_text,
+    groupvit_vision,
+    resnet,
+    siglip_text,
+    siglip_vision,
+    text,
+    vision,
+)
 
 _MODULES: dict[type, ModuleType] = {
-    architecture.VisionTransformer: vision,
-    architecture.ModifiedResNet: resnet,
-    architecture.TextTransformer: text,
-    architecture.SiglipVision: siglip_vision,
-    architecture.SiglipText: siglip_text,
+    records.VisionTransformer: vision,
+    records.ModifiedResNet: resnet,
+    records.TextTransformer: text,
+    records.SiglipVision: siglip_vision,
+    records.SiglipText: siglip_text,
+    records.BertText: bert_text,
+    records.EfficientNet: efficientnet,
+    records.GroupVitVision: groupvit_vision,
+    records.GroupVitText: groupvit_text,
 }
 
 

@@ -8,12 +8,16 @@ always, and they get no gradient.
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.architecture import ModifiedResNet
-from adapt_jax.clip.towers.transformer import along_last, array, attend, dense, dense_shapes
-from adapt_jax.core.arrays import working_dtype
+from adapt_jax.clip.tower_records import ModifiedResNet
+from adapt_jax.clip.towers.transformer import (
+    array,
+    attend,
+    batch_norm,
+    batch_norm_shapes,
+    dense,
+    dense_shapes,
+)
 from adapt_jax.core.errors import InputError
-
-_EPSILON = 1e-5
 
 
 def shapes(tower: ModifiedResNet, embed_dim: int) -> dict:
@@ -21,11 +25,11 @@ def shapes(tower: ModifiedResNet, embed_dim: int) -> dict:
     w, side, last = tower.width, tower.image_size // 32, tower.pooled_width
     tree = {
         "conv1": _conv_shapes(3, 3, w // 2),
-        "bn1": _bn_shapes(w // 2),
+        "bn1": batch_norm_shapes(w // 2),
         "conv2": _conv_shapes(3, w // 2, w // 2),
-        "bn2": _bn_shapes(w // 2),
+        "bn2": batch_norm_shapes(w // 2),
         "conv3": _conv_shapes(3, w // 2, w),
-        "bn3": _bn_shapes(w),
+        "bn3": batch_norm_shapes(w),
         "attnpool": {
             "positions": array(1 + side * side, last),
             **{name: dense_shapes(last, last) for name in ("query", "key", "value")},
@@ -36,15 +40,15 @@ def shapes(tower: ModifiedResNet, embed_dim: int) -> dict:
     for name, stride, inner in _blocks(tower):
         block = {
             "conv1": _conv_shapes(1, inputs, inner),
-            "bn1": _bn_shapes(inner),
+            "bn1": batch_norm_shapes(inner),
             "conv2": _conv_shapes(3, inner, inner),
-            "bn2": _bn_shapes(inner),
+            "bn2": batch_norm_shapes(inner),
             "conv3": _conv_shapes(1, inner, 4 * inner),
-            "bn3": _bn_shapes(4 * inner),
+            "bn3": batch_norm_shapes(4 * inner),
         }
         if stride > 1 or inputs != 4 * inner:
             block["downsample_conv"] = _conv_shapes(1, inputs, 4 * inner)
-            block["downsample_bn"] = _bn_shapes(4 * inner)
+            block["downsample_bn"] = batch_norm_shapes(4 * inner)
         tree[name] = block
         inputs = 4 * inner
     return tree
@@ -91,10 +95,10 @@ def _blocks(tower):
 def _bottleneck(x, params, stride):
     y = _conv_bn_relu(x, params, 1)
     y = _conv_bn_relu(y, params, 2)
-    y = _batch_norm(_conv(_average_pool(y, stride), params["conv3"]), params["bn3"])
+    y = batch_norm(_conv(_average_pool(y, stride), params["conv3"]), params["bn3"])
     if "downsample_conv" in params:
         x = _conv(_average_pool(x, stride), params["downsample_conv"])
-        x = _batch_norm(x, params["downsample_bn"])
+        x = batch_norm(x, params["downsample_bn"])
     return jax.nn.relu(x + y)
 
 
@@ -110,7 +114,7 @@ def _attention_pool(x, params, heads):
 
 
 def _conv_bn_relu(x, params, i, stride=1):
-    return jax.nn.relu(_batch_norm(_conv(x, params[f"conv{i}"], stride), params[f"bn{i}"]))
+    return jax.nn.relu(batch_norm(_conv(x, params[f"conv{i}"], stride), params[f"bn{i}"]))
 
 
 def _conv(x, params, stride=1):
@@ -124,15 +128,6 @@ def _conv(x, params, stride=1):
     )
 
 
-def _batch_norm(x, params):
-    p = {k: v.astype(working_dtype(x.dtype)) for k, v in params.items()}
-    mean, var = (jax.lax.stop_gradient(p[k]) for k in ("mean", "var"))
-    gain = p["scale"] * jax.lax.rsqrt(var + _EPSILON)
-    wide = x.astype(gain.dtype)
-    y = (wide - along_last(mean, x)) * along_last(gain, x) + along_last(p["bias"], x)
-    return y.astype(x.dtype)
-
-
 def _average_pool(x, size):
     if size == 1:
         return x
@@ -142,7 +137,3 @@ def _average_pool(x, size):
 
 def _conv_shapes(size, inputs, outputs):
     return {"kernel": array(size, size, inputs, outputs)}
-
-
-def _bn_shapes(width):
-    return {name: array(width) for name in ("scale", "bias", "mean", "var")}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.clip.architecture import SiglipText
+from adapt_jax.clip.tower_records import SiglipText
 from adapt_jax.clip.towers.transformer import (
     array,
     blocks_shapes,

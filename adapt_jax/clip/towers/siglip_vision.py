@@ -7,7 +7,7 @@ class token; one learnt query attends to all patches (MAP, Lee et al. 2019), the
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.architecture import SiglipVision
+from adapt_jax.clip.tower_records import SiglipVision
 from adapt_jax.clip.towers import positions
 from adapt_jax.clip.towers.transformer import (
     ACTIVATIONS,

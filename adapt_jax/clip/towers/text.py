@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.clip.architecture import TextTransformer
+from adapt_jax.clip.tower_records import TextTransformer
 from adapt_jax.clip.towers.transformer import (
     array,
     blocks_shapes,
@@ -31,11 +31,16 @@ def features(params: dict, tower: TextTransformer, ids: jax.Array, dtype) -> jax
 
     Attention is causal, so that whatever follows the end token, padding or nothing, is irrelevant.
     """
+    x = pooled(params, tower, ids, dtype)
+    return x @ params["projection"].astype(x.dtype)
+
+
+def pooled(params: dict, tower: TextTransformer, ids: jax.Array, dtype) -> jax.Array:
+    """The end tokens of texts (B, L), normalised: (B, W)."""
     x = hidden(params, tower, ids, dtype)
     end = end_position(ids, tower.eos_token_id)
     x = jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0]
-    x = layer_norm(x, params["ln_final"], tower.epsilon)
-    return x @ params["projection"].astype(x.dtype)
+    return layer_norm(x, params["ln_final"], tower.epsilon)
 
 
 def hidden(params: dict, tower: TextTransformer, ids: jax.Array, dtype) -> jax.Array:

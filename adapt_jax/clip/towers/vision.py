@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.architecture import VisionTransformer
+from adapt_jax.clip.tower_records import VisionTransformer
 from adapt_jax.clip.towers import positions
 from adapt_jax.clip.towers.transformer import (
     along_last,

@@ -8,12 +8,8 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from adapt_jax.clip.architecture import (
-    Architecture,
-    ModifiedResNet,
-    TextTransformer,
-    VisionTransformer,
-)
+from adapt_jax.clip.architecture import Architecture
+from adapt_jax.clip.tower_records import ModifiedResNet, TextTransformer, VisionTransformer
 from adapt_jax.clip.weights import huggingface_configs, preprocess_files
 from adapt_jax.clip.weights.huggingface_configs import write_huggingface as write_huggingface
 from adapt_jax.core.errors import InputError

@@ -8,12 +8,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from adapt_jax.clip.architecture import (
-    Architecture,
-    ModifiedResNet,
-    TextTransformer,
-    VisionTransformer,
-)
+from adapt_jax.clip.architecture import Architecture
+from adapt_jax.clip.tower_records import ModifiedResNet, TextTransformer, VisionTransformer
 from adapt_jax.core.errors import InputError
 
 _HEAD = 64  # width of an attention head in every model OpenAI released

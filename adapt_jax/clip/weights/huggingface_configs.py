@@ -1,75 +1,25 @@
 """The config.json of Hugging Face's CLIP and its relatives, by `model_type`."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapt_jax.clip.architecture import (
-    Architecture,
+from adapt_jax.clip.architecture import Architecture
+from adapt_jax.clip.tower_records import (
+    BertText,
+    EfficientNet,
+    EfficientNetBlock,
+    GroupVitText,
+    GroupVitVision,
     SiglipText,
     SiglipVision,
     TextTransformer,
     VisionTransformer,
 )
+from adapt_jax.clip.weights import huggingface_defaults as tables
 from adapt_jax.clip.weights import preprocess_files
 from adapt_jax.core.errors import InputError
-
-# Their name -> ours; their defaults, which they leave out when writing.
-_TOWER = {
-    "hidden_size": "width",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "intermediate_size": "mlp_width",
-    "hidden_act": "activation",
-    "layer_norm_eps": "epsilon",
-}
-_VISION = {"image_size": "image_size", "patch_size": "patch_size", **_TOWER}
-_TEXT = {
-    "max_position_embeddings": "context_length",
-    "vocab_size": "vocab_size",
-    "eos_token_id": "eos_token_id",
-    **_TOWER,
-}
-_DEFAULTS = {
-    "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5,
-    "num_hidden_layers": 12,
-}
-_VISION_DEFAULTS = _DEFAULTS | {
-    "hidden_size": 768,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "image_size": 224,
-    "patch_size": 32,
-}
-_TEXT_DEFAULTS = _DEFAULTS | {
-    "hidden_size": 512,
-    "num_attention_heads": 8,
-    "intermediate_size": 2048,
-    "max_position_embeddings": 77,
-    "vocab_size": 49408,
-    "eos_token_id": 49407,
-}
-_ACTIVATIONS = {
-    "quick_gelu": "quick_gelu",
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_accurate": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-_LEGACY_EOS = 2  # written by mistake once; transformers then pools at the largest id
-_SIGLIP_DEFAULTS = {
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "hidden_act": "gelu_pytorch_tanh",
-    "layer_norm_eps": 1e-6,
-}
-_SIGLIP_VISION = _SIGLIP_DEFAULTS | {"image_size": 224, "patch_size": 16}
-_SIGLIP_TEXT = _SIGLIP_DEFAULTS | {"vocab_size": 32000, "max_position_embeddings": 64}
 
 
 def read(fields: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Architecture:
@@ -92,29 +42,33 @@ def pad_token_id(fields: Mapping[str, Any]) -> int:
 
 
 def _clip(fields, preprocessor):
-    vision = _tower(fields, "vision", _VISION_DEFAULTS)
-    text = _tower(fields, "text", _TEXT_DEFAULTS)
-    if text["eos_token_id"] == _LEGACY_EOS:
-        text["eos_token_id"] = None
-    elif not isinstance(text["eos_token_id"], int):
-        raise InputError(f"text_config.eos_token_id must be one id, got {text['eos_token_id']!r}")
-    tower = VisionTransformer(**_named(vision, _VISION))
+    vision = _tower(fields, "vision", tables.VISION_DEFAULTS)
+    tower = VisionTransformer(**_named(vision, tables.VISION))
     return Architecture(
         embed_dim=fields.get("projection_dim", 512),
         vision=tower,
-        text=TextTransformer(**_named(text, _TEXT)),
+        text=TextTransformer(**_causal_text(fields, tables.TEXT_DEFAULTS)),
         position_kernel="huggingface",
         **preprocess_files.huggingface(preprocessor, tower.image_size)._asdict(),
     )
 
 
+def _causal_text(fields, defaults):
+    text = _tower(fields, "text", defaults)
+    if text["eos_token_id"] == tables.LEGACY_EOS:
+        text["eos_token_id"] = None
+    elif not isinstance(text["eos_token_id"], int):
+        raise InputError(f"text_config.eos_token_id must be one id, got {text['eos_token_id']!r}")
+    return _named(text, tables.TEXT)
+
+
 def _siglip(fields, preprocessor):
-    vision = _tower(fields, "vision", _SIGLIP_VISION)
-    text = _tower(fields, "text", _SIGLIP_TEXT)
+    vision = _tower(fields, "vision", tables.SIGLIP_VISION)
+    text = _tower(fields, "text", tables.SIGLIP_TEXT)
     if not vision.get("vision_use_head", True):
         raise InputError("vision_config.vision_use_head = False leaves no image embedding")
-    names = {theirs: ours for theirs, ours in _TEXT.items() if ours != "eos_token_id"}
-    tower = SiglipVision(**_named(vision, _VISION))
+    names = {theirs: ours for theirs, ours in tables.TEXT.items() if ours != "eos_token_id"}
+    tower = SiglipVision(**_named(vision, tables.VISION))
     how = preprocess_files.huggingface(preprocessor, tower.image_size, preprocess_files.SIGLIP)
     return Architecture(
         embed_dim=text.get("projection_size") or text["hidden_size"],
@@ -122,6 +76,93 @@ def _siglip(fields, preprocessor):
         text=SiglipText(**_named(text, names)),
         position_kernel="huggingface",
         **how._asdict(),
+    )
+
+
+def _altclip(fields, preprocessor):
+    text = _tower(fields, "text", tables.ALTCLIP_TEXT)
+    tower = VisionTransformer(
+        **_named(_tower(fields, "vision", tables.VISION_DEFAULTS), tables.VISION)
+    )
+    return Architecture(
+        embed_dim=fields.get("projection_dim", 768),
+        vision=tower,
+        text=BertText(
+            **_named(text, tables.BERT), roberta=True, transform_width=text["project_dim"]
+        ),
+        position_kernel="huggingface",
+        **preprocess_files.huggingface(preprocessor, tower.image_size)._asdict(),
+    )
+
+
+def _groupvit(fields, preprocessor):
+    vision = _tower(fields, "vision", tables.GROUPVIT_VISION)
+    inner = fields.get("projection_intermediate_dim", 4096)
+    ratio = vision["assign_mlp_ratio"]
+    ratios = ratio if isinstance(ratio, list | tuple) else (ratio, ratio)
+    names = {theirs: ours for theirs, ours in tables.VISION.items() if ours != "layers"}
+    tower = GroupVitVision(
+        **_named(vision, names),
+        depths=tuple(vision["depths"]),
+        group_tokens=tuple(vision["num_group_tokens"]),
+        output_groups=tuple(vision["num_output_groups"]),
+        assign_widths=tuple(int(x * vision["hidden_size"]) for x in ratios),
+        assign_epsilon=vision["assign_eps"],
+        projection_width=inner,
+    )
+    return Architecture(
+        embed_dim=fields.get("projection_dim", 256),
+        vision=tower,
+        text=GroupVitText(**_causal_text(fields, tables.GROUPVIT_TEXT), projection_width=inner),
+        position_kernel="huggingface",
+        **preprocess_files.huggingface(preprocessor, tower.image_size)._asdict(),
+    )
+
+
+def _align(fields, preprocessor):
+    image_size, how = preprocess_files.efficientnet(preprocessor)
+    text = _tower(fields, "text", tables.ALIGN_TEXT)
+    return Architecture(
+        embed_dim=fields.get("projection_dim", 640),
+        vision=_efficientnet(_tower(fields, "vision", tables.EFFICIENTNET), image_size),
+        text=BertText(**_named(text, tables.BERT), roberta=False, transform_width=0),
+        **how._asdict(),
+    )
+
+
+def _efficientnet(vision, image_size):
+    def channels(count):
+        wanted, step = count * vision["width_coefficient"], vision["depth_divisor"]
+        rounded = max(step, int(wanted + step / 2) // step * step)
+        return rounded + step if rounded < 0.9 * wanted else rounded
+
+    blocks = []
+    stages = ("in_channels", "out_channels", "kernel_sizes", "strides", "expand_ratios")
+    for stage, repeats in zip(
+        zip(*(vision[name] for name in stages), strict=True), vision["num_block_repeats"]
+    ):
+        inputs, outputs = map(channels, stage[:2])
+        for first in range(math.ceil(vision["depth_coefficient"] * repeats)):
+            inputs, stride = (outputs, 1) if first else (inputs, stage[3])
+            blocks.append(
+                EfficientNetBlock(
+                    inputs=inputs,
+                    inner=inputs * stage[4],
+                    outputs=outputs,
+                    kernel=stage[2],
+                    stride=stride,
+                    squeezed=max(1, int(inputs * vision["squeeze_expansion_ratio"])),
+                    residual=stride == 1 and bool(first),
+                    even=len(blocks) not in vision["depthwise_padding"],
+                )
+            )
+    return EfficientNet(
+        image_size=image_size,
+        stem=channels(32),
+        blocks=tuple(blocks),
+        pooling=vision["pooling_type"],
+        activation=vision["hidden_act"],
+        epsilon=vision["batch_norm_eps"],
     )
 
 
@@ -137,6 +178,9 @@ READERS: dict[str, Callable[[Mapping, Mapping], Architecture]] = {
     "clip": _clip,
     "siglip": _siglip,
     "siglip2": _naflex,
+    "altclip": _altclip,
+    "groupvit": _groupvit,
+    "align": _align,
 }
 
 
@@ -151,12 +195,13 @@ def _tower(fields, name, defaults):
             if len(set(tower[size])) != 1:
                 raise InputError(f"{name}_config.{size} {tower[size]}: only squares are supported")
             tower[size] = tower[size][0]
-    if tower["hidden_act"] not in _ACTIVATIONS:
-        names = ", ".join(_ACTIVATIONS)
+    known = tables.ACTIVATIONS | (tables.SILU if "depth_coefficient" in defaults else {})
+    if tower["hidden_act"] not in known:
+        names = ", ".join(known)
         raise InputError(
             f"{name}_config.hidden_act {tower['hidden_act']!r} is not supported; known: {names}"
         )
-    return tower | {"hidden_act": _ACTIVATIONS[tower["hidden_act"]]}
+    return tower | {"hidden_act": known[tower["hidden_act"]]}
 
 
 def _named(tower, names):
@@ -171,13 +216,13 @@ def write_huggingface(architecture: Architecture) -> dict:
     for tower in (vision, text):
         tower["activation"] = activations.get(tower["activation"], tower["activation"])
     if text["eos_token_id"] is None:
-        text["eos_token_id"] = _LEGACY_EOS
+        text["eos_token_id"] = tables.LEGACY_EOS
     return {
         "model_type": "clip",
         "architectures": ["CLIPModel"],
         "projection_dim": architecture.embed_dim,
-        "vision_config": {theirs: vision[ours] for theirs, ours in _VISION.items()}
+        "vision_config": {theirs: vision[ours] for theirs, ours in tables.VISION.items()}
         | {"model_type": "clip_vision_model", "projection_dim": architecture.embed_dim},
-        "text_config": {theirs: text[ours] for theirs, ours in _TEXT.items()}
+        "text_config": {theirs: text[ours] for theirs, ours in tables.TEXT.items()}
         | {"model_type": "clip_text_model", "projection_dim": architecture.embed_dim},
     }

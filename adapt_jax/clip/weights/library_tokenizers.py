@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from adapt_jax.clip.architecture import SiglipText
 from adapt_jax.clip.library_tokenizer import LibraryTokenizer
+from adapt_jax.clip.tower_records import BertText, SiglipText
 from adapt_jax.clip.weights.tokenizer_files import CONFIG, read_object
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
@@ -17,23 +17,30 @@ _LOWER = ("Siglip2Tokenizer", "GemmaTokenizer", "GemmaTokenizerFast")
 _PAD = {"canonical": ("</s>",), "lower": ("<pad>",), "as_is": ()}
 
 
-def siglip(folder: pathlib.Path, text: SiglipText, pad_token_id: int) -> LibraryTokenizer | None:
-    """The tokenizer of a SigLIP or SigLIP 2.
-
-    tokenizer_config.json names its class; without it, a BPE in tokenizer.json is SigLIP 2's
-    (Gemma's), anything else SigLIP's.
+def read(
+    folder: pathlib.Path, text: SiglipText | BertText, pad_token_id: int
+) -> LibraryTokenizer | None:
+    """The tokenizer of a text tower, or None if no file has it.
 
     Args:
       folder: folder of the weights.
       text: the text tower.
-      pad_token_id: the id of padding, if no file names its token.
-
-    Returns:
-      None if there is neither tokenizer.json nor spiece.model.
+      pad_token_id: the id of padding of a SigLIP, if no file names its token.
 
     Raises:
       InputError: a file cannot be read, or asks for what is not done here.
     """
+    if isinstance(text, SiglipText):
+        return _siglip(folder, text, pad_token_id)
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return None
+    context, pad = text.context_length, (text.pad_token_id,)
+    return LibraryTokenizer(file, file_sha256(file), context, "as_is", pad)
+
+
+def _siglip(folder: pathlib.Path, text: SiglipText, pad_token_id: int) -> LibraryTokenizer | None:
+    """tokenizer_config.json names the class; without it, a BPE is SigLIP 2's (Gemma's)."""
     file, pieces, settings = folder / "tokenizer.json", folder / "spiece.model", _settings(folder)
     kind = settings.get("tokenizer_class")
     content: Mapping[str, Any] = {}

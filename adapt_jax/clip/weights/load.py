@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.clip.architecture import RELEASED, Architecture, SiglipText
+from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.library_tokenizer import LibraryTokenizer
 from adapt_jax.clip.model import DTYPES, Model, shapes
+from adapt_jax.clip.released_models import RELEASED
+from adapt_jax.clip.tower_records import TextTransformer
 from adapt_jax.clip.weights import (
     config_files,
     files,
@@ -87,13 +89,13 @@ def load(
 
 def _tokenizer(folder: pathlib.Path, architecture: Architecture | None) -> LibraryTokenizer | None:
     """The tokenizer beside the weights; None for CLIP's own, found not to be another one."""
-    if architecture is None or not isinstance(architecture.text, SiglipText):
+    if architecture is None or isinstance(architecture.text, TextTransformer):
         tokenizer_files.check_folder(folder)
         return None
     config = folder / _HF_CONFIG
     fields = config_files.read_json(config) if config.is_file() else {}
     pad = huggingface_configs.pad_token_id(fields)
-    return library_tokenizers.siglip(folder, architecture.text, pad)
+    return library_tokenizers.read(folder, architecture.text, pad)
 
 
 def _given(architecture) -> Architecture | None:

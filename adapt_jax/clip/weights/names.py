@@ -13,6 +13,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from adapt_jax.clip.model import Params
+from adapt_jax.clip.weights.name_tables import (
+    ATTENTION_POOL,
+    BLOCKS,
+    FLAX_LEAVES,
+    IN_BLOCK,
+    LEAVES,
+    MODULES,
+    TENSORS,
+)
 from adapt_jax.core import named
 from adapt_jax.core.errors import InputError
 
@@ -35,70 +44,11 @@ class Tensor(NamedTuple):
 OPENAI, HUGGINGFACE, FLAX = Layout("openai"), Layout("huggingface"), Layout("flax")
 # Buffers without information, and three scalars in OpenAI's archives.
 IGNORED = re.compile(
-    r"(^|\.)(num_batches_tracked|attn_mask|position_ids)$"
+    r"(^|\.)(num_batches_tracked|attn_mask|position_ids|token_type_ids)$"
     r"|^(input_resolution|context_length|vocab_size)$"
+    r"|^text_model\.pooler\.dense\.(weight|bias)$"  # of ALIGN's BERT, whose result nobody takes
 )
-
-# ours: (OpenAI, Hugging Face). First whole tensors, then modules whose tensors are named alike.
-_TENSORS = {
-    "logit_scale": ("logit_scale", "logit_scale"),
-    "logit_bias": ("", "logit_bias"),
-    "visual.patches.kernel": (
-        "visual.conv1.weight",
-        "vision_model.embeddings.patch_embedding.weight",
-    ),
-    "visual.patches.bias": ("", "vision_model.embeddings.patch_embedding.bias"),
-    "visual.class_embedding": (
-        "visual.class_embedding",
-        "vision_model.embeddings.class_embedding",
-    ),
-    "visual.positions": (
-        "visual.positional_embedding",
-        "vision_model.embeddings.position_embedding.weight",
-    ),
-    "visual.projection": ("visual.proj", "visual_projection.weight"),
-    "visual.attnpool.positions": ("visual.attnpool.positional_embedding", ""),
-    "visual.head.probe": ("", "vision_model.head.probe"),
-    "text.tokens": ("token_embedding.weight", "text_model.embeddings.token_embedding.weight"),
-    "text.positions": (
-        "positional_embedding",
-        "text_model.embeddings.position_embedding.weight",
-    ),
-    "text.projection": ("text_projection", "text_projection.weight"),
-}
-_MODULES = {
-    "visual.ln_pre": ("visual.ln_pre", "vision_model.pre_layrnorm"),
-    "visual.ln_post": ("visual.ln_post", "vision_model.post_layernorm"),
-    "text.ln_final": ("ln_final", "text_model.final_layer_norm"),
-    # SigLIP, which only Hugging Face's layout has
-    "visual.head.attn.qkv": ("", "vision_model.head.attention.in_proj"),
-    "visual.head.attn.out": ("", "vision_model.head.attention.out_proj"),
-    "visual.head.ln": ("", "vision_model.head.layernorm"),
-    "visual.head.mlp.fc": ("", "vision_model.head.mlp.fc1"),
-    "visual.head.mlp.out": ("", "vision_model.head.mlp.fc2"),
-    "text.head": ("", "text_model.head"),
-}
-_BLOCKS = {
-    "visual.blocks": ("visual.transformer.resblocks", "vision_model.encoder.layers"),
-    "text.blocks": ("transformer.resblocks", "text_model.encoder.layers"),
-}
-_IN_BLOCK = {
-    "ln_1": ("ln_1", "layer_norm1"),
-    "ln_2": ("ln_2", "layer_norm2"),
-    "attn.qkv": ("attn.in_proj", "self_attn.{}_proj"),
-    "attn.out": ("attn.out_proj", "self_attn.out_proj"),
-    "mlp.fc": ("mlp.c_fc", "mlp.fc1"),
-    "mlp.out": ("mlp.c_proj", "mlp.fc2"),
-}
-_ATTENTION_POOL = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "out": "c_proj"}
-_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
-_FLAX_LEAVES = {"tokens": "embedding", "positions": "embedding", "scale": "scale"}
+_ALTCLIP = re.compile(r"^vision_model\.encoder\.layer\.")  # so saved by transformers 5
 
 
 def detect(names: Iterable[str]) -> Layout:
@@ -155,6 +105,7 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
         of each, and those that hold NaN or infinity.
     """
     given = {name: value for name, value in state.items() if not IGNORED.search(name)}
+    given = {_ALTCLIP.sub("vision_model.encoder.layers.", k): v for k, v in given.items()}
     layout = detect(given)
     leaves, wanted = plan(template, layout), tensors(template, layout)
     if "" in wanted:
@@ -162,6 +113,8 @@ def read(state: Mapping[str, np.ndarray], template: Params) -> Params:
             f"these are weights in the layout of {layout.family}, which has no place for some "
             "parameters of the model that the configuration describes; give both of one model"
         )
+    if "temperature" in given:  # ALIGN's, by which cosines are divided
+        given["logit_scale"] = -np.log(np.asarray(given.pop("temperature"), np.float32))
     for scalar in {"logit_scale", "logit_bias"} & given.keys():  # some store a vector of one
         if given[scalar].size == 1:
             given[scalar] = given[scalar].reshape(())
@@ -225,31 +178,48 @@ def _names(path, layout, block):
     """The names of the tensors that make up one leaf of ours (of one block)."""
     ours, leaf = ".".join(path), path[-1]
     column = 0 if layout.family == "openai" else 1
-    if ours in _TENSORS:
-        names = (_TENSORS[ours][column],)
+    if ours in TENSORS:
+        names = (TENSORS[ours][column],)
     elif block is not None:
-        inside = _IN_BLOCK[".".join(path[2:-1])][column]
-        stem = f"{_BLOCKS['.'.join(path[:2])][column]}.{block}.{inside}"
-        parts = "qkv" if "{}" in stem else ("",)
+        i = path.index("blocks") + 1
+        inside = IN_BLOCK[".".join(path[i:-1])][column]
+        blocks = BLOCKS.get(".".join(path[:i])) or ("", _stage_module(path[:i]))
+        stem = f"{blocks[column]}.{block}.{inside}"
+        parts: Iterable[str] = ("",)
+        if "{}" in stem:
+            parts = "qkv" if stem.endswith("{}_proj") else ("query", "key", "value")
         names = tuple(_joined(stem.format(part), leaf) for part in parts)
     else:
         module = ".".join(path[:-1])
-        stem = _MODULES[module][column] if module in _MODULES else _resnet_module(path)
+        kind = path[1].rstrip("0123456789") if len(path) > 2 else ""
+        inside_of = {"stage": _stage_module, "unit": _unit_module}.get(kind, _resnet_module)
+        stem = MODULES[module][column] if module in MODULES else inside_of(path[:-1])
         names = (_joined(stem, leaf),) if stem else ("",)
     if layout.family == "flax":
-        new = _FLAX_LEAVES.get(leaf, "kernel")
+        new = FLAX_LEAVES.get(leaf, "kernel")
         return tuple(re.sub(r"\.weight$", f".{new}", name) for name in names)
     return tuple((layout.text_prefix if path[0] == "text" else "") + name for name in names)
 
 
 def _joined(stem, leaf):
     """The name of a leaf; PyTorch's fused attention has in_proj_weight and in_proj_bias."""
-    return f"{stem}{'_' if stem.endswith('in_proj') else '.'}{_LEAVES[leaf]}"
+    return f"{stem}{'_' if stem.endswith('in_proj') else '.'}{LEAVES[leaf]}"
+
+
+def _stage_module(path):
+    """("visual", "stage0", "downsample", "norm_x") -> "vision_model.encoder.stages.0....norm_x"."""
+    stage = f"vision_model.encoder.stages.{path[1].removeprefix('stage')}"
+    return ".".join((stage, *("layers" if part == "blocks" else part for part in path[2:])))
+
+
+def _unit_module(path):
+    """("visual", "unit3", "projection", "project_bn") -> "vision_model.encoder.blocks.3...."."""
+    return ".".join((f"vision_model.encoder.blocks.{path[1].removeprefix('unit')}", *path[2:]))
 
 
 def _resnet_module(path):
-    """("visual", "layer1_0", "downsample_bn", "var") -> "visual.layer1.0.downsample.1"."""
+    """("visual", "layer1_0", "downsample_bn") -> "visual.layer1.0.downsample.1"."""
     shortcut = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}
-    renamed = shortcut | (_ATTENTION_POOL if "attnpool" in path else {})
-    parts = (renamed.get(m, re.sub(r"^layer(\d)_(\d+)$", r"layer\1.\2", m)) for m in path[:-1])
+    renamed = shortcut | (ATTENTION_POOL if "attnpool" in path else {})
+    parts = (renamed.get(m, re.sub(r"^layer(\d)_(\d+)$", r"layer\1.\2", m)) for m in path)
     return ".".join(parts)

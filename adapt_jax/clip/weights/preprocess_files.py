@@ -53,6 +53,17 @@ def _spelled(name: str) -> tuple[str, ...]:
 
 CLIP = Processor((*_spelled("CLIP"), "CLIPFeatureExtractor"))
 SIGLIP = Processor(_spelled("Siglip"), (0.5,) * 3, (0.5,) * 3, crop=False)
+EFFICIENTNET = Processor(_spelled("EfficientNet"), (0.5,) * 3, (0.5,) * 3, crop=False).defaults(
+    346
+) | {"crop_size": 289, "rescale_offset": False, "include_top": True}
+_ALIGN = {
+    "resample": Image.Resampling.BILINEAR,
+    "do_center_crop": True,
+    "rescale_factor": 1 / 127.5,
+    "rescale_offset": True,
+    "do_normalize": False,
+    "include_top": False,
+}
 # What does not change the pixels of an image.
 _WITHOUT_EFFECT = {
     *("_name_or_path", "_processor_class", "_valid_processor_keys", "auto_map", "data_format"),
@@ -127,6 +138,40 @@ def huggingface(
     if abs(scale - 1) > 1e-6:
         mean, std = [x / scale for x in mean], [x / scale for x in std]
     return Prepared(tuple(mean), tuple(std), variant, 0 if resize == image_size else resize)
+
+
+def efficientnet(fields: Mapping[str, Any]) -> tuple[int, Prepared]:
+    """What the file of an EfficientNetImageProcessor asks for: the image size, and the rest.
+
+    Args:
+      fields: fields of the file; {} means no file and gives what ALIGN was published with.
+
+    Raises:
+      InputError: names the field that asks for what we cannot do.
+    """
+    get = _fields(fields or _ALIGN, HUGGINGFACE, EFFICIENTNET)
+    for name in ("image_processor_type", "feature_extractor_type"):
+        _one_of(get, HUGGINGFACE, name, _spelled("EfficientNet"))
+    _one_of(get, HUGGINGFACE, "do_resize", (True,))
+    _one_of(get, HUGGINGFACE, "resample", (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR))
+    size, crop = _square(get["size"]), _square(get["crop_size"])
+    if not size:
+        _refuse(get, HUGGINGFACE, "size", "it must be a square")
+    if get["do_center_crop"] and (not crop or crop > size):
+        _refuse(get, HUGGINGFACE, "crop_size", f"it must be a square of at most {size}")
+    image_size = crop if get["do_center_crop"] else size
+    variant = "align" if get["resample"] == Image.Resampling.BILINEAR else "align_bicubic"
+    if not get["rescale_factor"] > 0:
+        _refuse(get, HUGGINGFACE, "rescale_factor", "it must be positive")
+    scale = 255 * (get["rescale_factor"] if get["do_rescale"] else 1)
+    offset = 1.0 if get["do_rescale"] and get["rescale_offset"] else 0.0
+    mean = get["image_mean"] if get["do_normalize"] else (0.0,) * 3
+    std = get["image_std"] if get["do_normalize"] else (1.0,) * 3
+    if get["include_top"]:  # divides once more
+        std = [s * t for s, t in zip(std, get["image_std"])]
+    mean = tuple((m + offset) / scale for m in mean)
+    prepared = Prepared(mean, tuple(s / scale for s in std), variant)
+    return image_size, prepared._replace(resize=0 if size == image_size else size)
 
 
 def open_clip(fields: Mapping[str, Any], image_size: int) -> Prepared:

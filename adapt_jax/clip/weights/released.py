@@ -2,16 +2,17 @@
 
 The names and shapes of tensors tell nothing of the number of attention heads, nor of the
 activation, and a wrong guess of either costs tens of points of accuracy without an error. So only
-the models of `architecture.RELEASED` are recognised, by all their tensors, and OpenAI's archives,
-by three scalars that nobody else writes.
+the models of `RELEASED` are recognised, by all their tensors, and OpenAI's archives, by three
+scalars that nobody else writes.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from adapt_jax.clip.architecture import RELEASED, Architecture
+from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.model import shapes
+from adapt_jax.clip.released_models import RELEASED
 from adapt_jax.clip.weights import from_shapes, names
 from adapt_jax.core.errors import InputError
 
@@ -66,7 +67,8 @@ def recognised(tensors: Mapping[str, tuple[int, ...]]) -> Guess:
 
 
 def _told(architecture: Architecture) -> str:
-    return f"{architecture.vision.heads} heads, {architecture.text.activation}"
+    heads = getattr(architecture.vision, "heads", "no")  # a CLIP's has some
+    return f"{heads} heads, {architecture.text.activation}"
 
 
 def _compared(tensors: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -5,8 +5,9 @@ import pathlib
 
 import safetensors.numpy
 
-from adapt_jax.clip.architecture import Architecture, TextTransformer, VisionTransformer
+from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.model import Params
+from adapt_jax.clip.tower_records import TextTransformer, VisionTransformer
 from adapt_jax.clip.weights import config_files, names, preprocess_files
 from adapt_jax.core.errors import InputError
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapt_jax.clip import tokenizer
-from adapt_jax.clip.architecture import TextTransformer
+from adapt_jax.clip.tower_records import TextTransformer
 from adapt_jax.core.errors import InputError
 
 FILES = ("tokenizer.json", "vocab.json", "merges.txt", "special_tokens_map.json")

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from adapt_jax import clip
-from adapt_jax.clip.towers import positions, resnet
+from adapt_jax.clip.towers import positions, resnet, transformer
 from adapt_jax.core.errors import InputError
 from tests.conftest import GOLDEN
 
@@ -203,5 +203,5 @@ def test_statistics_of_a_resnet_are_not_trained():
     assert out.shape == (2, 8)
     params = {"bn": {k: jnp.ones(3) for k in ("scale", "bias", "mean", "var")}}
     x = jnp.arange(12.0).reshape(1, 2, 2, 3)
-    gradient = jax.grad(lambda p: jnp.sum(resnet._batch_norm(x, p["bn"]) ** 2))(params)["bn"]
+    gradient = jax.grad(lambda p: jnp.sum(transformer.batch_norm(x, p["bn"]) ** 2))(params)["bn"]
     assert {k for k, g in gradient.items() if np.any(g)} == {"scale", "bias"}
