@@ -194,7 +194,7 @@ def _make(runs: Sequence[Run], results: list[dict | None], console) -> None:
         line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
         if results[i] is None:
             console.print(f"{line} in {run.workdir}", highlight=False)
-            results[i] = train(run.config, str(run.workdir))
+            results[i] = train(run.config, str(run.workdir), given=())
         else:
             console.print(f"{line} is finished", highlight=False)
 
