@@ -210,7 +210,7 @@ def _make(runs: Sequence[Run], results: list[dict | None], console) -> None:
                 others = [other.workdir for other in runs if other is not run]
                 results[i] = zero_shot_runs.run(run.config, run.workdir, others)
             else:
-                results[i] = train(run.config, str(run.workdir))
+                results[i] = train(run.config, str(run.workdir), given=())
         else:
             console.print(f"{line} is finished", highlight=False)
 

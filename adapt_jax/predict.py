@@ -243,10 +243,9 @@ if __name__ == "__main__":
         """Predicts; exits with 2 if an image could not be read."""
         rate = FDR.value
         _check_flags(TPR.value, ALPHA.value, rate, FORMAT.value, STREAM.value, EXPLAIN.value)
-        if not WORKDIR.value and arguments and pathlib.Path(arguments[0]).is_dir():
-            raise InputError(
-                f"name the run by --workdir={arguments[0]}; other arguments are images"
-            )
+        if not WORKDIR.value:
+            run = next((a for a in arguments if pathlib.Path(a, "config.json").is_file()), "DIR")
+            raise InputError(f"name the run by --workdir={run}; other arguments are images")
         paths = [] if STREAM.value and not arguments else expand(arguments)
         ready = pipeline.load(WORKDIR.value or "", DETECTOR.value, tpr=TPR.value, alpha=ALPHA.value)
         with contextlib.ExitStack() as held:

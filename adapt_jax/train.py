@@ -35,13 +35,14 @@ from adapt_jax.workdir.checkpoints import Checkpoints
 make_callable(__name__, "adapt_jax.train:train")
 
 
-def train(config, workdir: str, *, given: Collection[str] = ()) -> dict:
+def train(config, workdir: str, *, given: Collection[str] | None = None) -> dict:
     """Trains to the config's last step, resuming if `workdir` holds a run, and evaluates.
 
     Args:
       config: ConfigDict of `adapt_jax.config.default_config`.
       workdir: folder for checkpoints, logs and results.
-      given: fields of the config that were set by hand, each of which must have an effect.
+      given: fields of the config that were set by hand, each of which must have an effect; by
+        default fields without an effect are named in a warning, as no one can tell who set them.
 
     Returns:
       The results as in results.json; {} where the config names no OOD sets.

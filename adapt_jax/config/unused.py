@@ -18,21 +18,34 @@ Reasons = Mapping[str, str]  # a field, or a section for all of its fields -> wh
 def refuse(
     given: Collection[str], reasons: Reasons, values: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
-    """Raises InputError if a field was set by hand and has no effect.
-
-    Args:
-      given: fields that were set by hand ("model.width").
-      reasons: fields that have no effect, with the reasons.
-      values: the job's config as a dict.
-      defaults: the same with all fields at their defaults.
+    """Raises InputError if a field was set by hand and has no effect; arguments as `in_vain`.
 
     Raises:
       InputError: names the first.
     """
+    for sentence in in_vain(given, reasons, values, defaults):
+        raise InputError(sentence)
+
+
+def in_vain(
+    fields: Collection[str],
+    reasons: Reasons,
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> list[str]:
+    """One sentence for each field that is not at its default and has no effect.
+
+    Args:
+      fields: fields to look at ("model.width").
+      reasons: fields that have no effect, with the reasons.
+      values: the job's config as a dict.
+      defaults: the same with all fields at their defaults.
+    """
     values, defaults = flatten(values), flatten(defaults)
-    for field in given:
-        if values.get(field) == defaults.get(field) or effect(field) is Effect.NOTHING:
-            continue
-        for name, why in reasons.items():
-            if field == name or field.startswith(f"{name}."):
-                raise InputError(f"config field {field} has no effect here: {why}")
+    return [
+        f"config field {field} has no effect here: {why}"
+        for field in fields
+        if values.get(field) != defaults.get(field) and effect(field) is not Effect.NOTHING
+        for name, why in reasons.items()
+        if field == name or field.startswith(f"{name}.")
+    ]

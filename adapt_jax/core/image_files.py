@@ -6,7 +6,8 @@
    the bits in use: as many as the file says (TIFF, PGM), else the fewest of 8, 10, 12 and 16 that
    hold its brightest pixel, because cameras and scanners store 10 or 12 bits in 16. Of 16-bit
    colours Pillow keeps the upper 8 bits; where that leaves nothing, the file is refused.
-3. EXIF orientation is applied, so that a photograph is the way up that its viewer sees.
+3. EXIF orientation is applied, so that a photograph is the way up that its viewer sees; images of
+   benchmarks go through `as_stored` first, because the official programs ignore it.
 
 `export/score.py` does the same without this package.
 """
@@ -59,6 +60,13 @@ def opened(encoded: str | os.PathLike | bytes | np.ndarray) -> Image.Image | np.
             "are damaged; convert it or remove it"
         )
         raise InputError(f"it {problem}") from None
+
+
+def as_stored(image: Image.Image | np.ndarray) -> Image.Image | np.ndarray:
+    """The same image without its EXIF orientation: `standard` leaves it as its pixels lie."""
+    if isinstance(image, Image.Image) and _orientation(image) != 1:
+        del image.getexif()[ExifTags.Base.Orientation]
+    return image
 
 
 def standard(image: Image.Image) -> Image.Image:

@@ -46,6 +46,7 @@ class Source(NamedTuple):
     limit: int | None = None
     resize: int | str | None = None  # a size, "stretch", or None
     root: str | None = None
+    exif: str | None = None  # "ignore" leaves images as their pixels lie
     unreadable: str | None = None  # "skip" leaves out images that cannot be decoded
 
 

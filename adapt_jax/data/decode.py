@@ -3,7 +3,7 @@
 1. RGB as PIL's `convert("RGB")`, as OpenOOD does: grey is repeated, palettes are looked up, an
    alpha channel is dropped (not composited), CMYK is converted.
 2. Formats, depth and orientation as in `core/image_files.py`: 16-bit grey is scaled to 8 bits, EXIF
-   orientation is applied (torchvision and OpenOOD ignore it), floating-point pixels are refused. Of
+   orientation is applied (suites ignore it, as OpenOOD does), floating-point pixels are refused. Of
    an animation or a stack of pages, the first picture.
 3. An S x S image is left as it is. Otherwise the shorter side becomes S (PIL bilinear, antialiased,
    8-bit rounding) and the middle S x S is cut out, with torchvision's roundings: longer side

@@ -13,9 +13,9 @@ Options after `?`, joined by `&`. Which images, in this order: `classes=0-5` or 
 keeps these classes and numbers them anew from 0 (classes that are called by numbers are chosen by
 those, others by their place), `only=imagenet100` those of a list, see `class_lists`; `per_class=N`
 keeps the first N of each class; `sample=N` draws N at random (always the same ones); `limit=N`
-keeps the first N. How they are cut: `resize=R` or `resize=stretch`, see `decode`.
-`unreadable=skip` leaves out images that cannot be decoded and counts them. `root=DIR` (list only):
-where paths start, else the list's own folder.
+keeps the first N. How they are cut: `resize=R` or `resize=stretch`, see `decode`; `exif=ignore`
+leaves them as their pixels lie. `unreadable=skip` leaves out images that cannot be decoded and
+counts them. `root=DIR` (list only): where paths start, else the list's own folder.
 """
 
 import difflib
@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.image_files import as_stored
 from adapt_jax.data import cache, decode, lazy, unreadable
 from adapt_jax.data.base import Dataset, Listing, Source
 from adapt_jax.data.formats import arrays, cifar, embedded, folders, tfds
@@ -50,10 +51,10 @@ FORMS = (
 )
 OPTIONS = (
     "classes=0-5 (or 0+3+7), only=LIST, per_class=N, sample=N, limit=N, resize=N (or stretch), "
-    "unreadable=skip, root=DIR (list: only)"
+    "unreadable=skip, exif=ignore, root=DIR (list: only)"
 )
 COUNTS = ("per_class", "sample", "limit", "resize")
-_WORDS = (("resize", "stretch"), ("unreadable", "skip"))
+_WORDS = (("resize", "stretch"), ("unreadable", "skip"), ("exif", "ignore"))
 
 
 def parse(source: str) -> Source:
@@ -136,7 +137,7 @@ def load(
             f"{parsed.text!r}: resize={parsed.resize} is smaller than image_size {image_size}"
         )
     try:
-        listing = FAMILIES[parsed.kind][1](parsed, image_size, cache_dir)
+        listing = _opened(parsed, image_size, cache_dir)
         selection = select(parsed, listing, labeled=labeled, class_order=class_order)
         return _load(parsed, selection, image_size, cache_dir, progress, at_most)
     except OSError as error:
@@ -184,7 +185,7 @@ def stream(
     """
     parsed = check(source)
     try:
-        listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
+        listing = _opened(parsed, size, cache_dir)
         selection = select(parsed, listing, labeled=labeled)
         selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
         _, indices, labels, class_names, flaw = selection
@@ -207,6 +208,22 @@ def stream(
     return Stream(labels, class_names, names, stamp, blocks, image, *rest)
 
 
+def _opened(parsed: Source, size: int, cache_dir: str | None) -> Listing:
+    """The listing of a source; with `exif=ignore`, of images as their pixels lie."""
+    listing = FAMILIES[parsed.kind][1](parsed, size, cache_dir)
+    if parsed.exif is None or listing.identity is None:
+        return listing
+
+    def refused(_):
+        raise InputError(f"{parsed.text!r}: exif=ignore is for sets that are evaluated")
+
+    return listing._replace(
+        image=lambda i: as_stored(listing.image(i)),
+        identity=lambda indices: f"exif=ignore {listing.identity(indices)}",
+        encoded=listing.encoded and refused,
+    )
+
+
 def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
     """The names of the images that `load` would return, in order; none is decoded.
 
@@ -215,7 +232,7 @@ def names(source: str, cache_dir: str | None = None) -> tuple[str, ...]:
     """
     parsed = check(source)
     try:
-        listing = FAMILIES[parsed.kind][1](parsed, 32, cache_dir)
+        listing = _opened(parsed, 32, cache_dir)
         return select(parsed, listing).names
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error

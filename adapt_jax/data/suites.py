@@ -16,7 +16,8 @@ The classic protocols average over all their sets and tell no near from far, so 
 "ood". ADAPT takes the first 1,000 images of each SVHN digit; it drops each set's last partial
 batch, we drop no image. PALM takes all of SVHN, squashes every image to 32x32 and draws 10,000 of
 Places365; its draw is repeated here over the files in order of name, but has not been compared with
-the authors' own.
+the authors' own. The official programs ignore EXIF orientation, so every source of a suite has the
+option `exif=ignore`.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ DEFAULT_GROUP = "ood"
 RESERVED = ("mean", "id", "train", "val", "ood_val")  # the row of group means, and sets beside
 EXAMPLE = "near/cifar100=npz:c100.npz,far/signs=folder:gtsrb"
 SKIP = "unreadable=skip"
+AS_STORED = "exif=ignore"  # as the official programs read images
 SPLITS = ("id_train", "id_val", "id_test", "ood_val")
 
 
@@ -247,8 +249,9 @@ def resolve(text: str) -> Suite:
 
         def placed(one):
             source = one.source.replace("{root}", root)
-            if option and source:
-                source += f"{'&' if '?' in source else '?'}{option}"
+            as_stored = "" if source.startswith("mat:") else AS_STORED
+            for added in filter(None, (as_stored, option) if source else ()):
+                source += f"{'&' if '?' in source else '?'}{added}"
             return one._replace(source=source)
 
         splits = {name: placed(getattr(suite, name)) for name in SPLITS}

@@ -42,11 +42,12 @@ def fit(detector: Detector | ImageDetector, task: Task) -> Callable[[str], np.nd
     Raises:
       InputError: the detector cannot work with these outputs.
     """
-    if ("head" in detector.needs and task.head is None) or (
-        "logits" in detector.needs and task.train.logits is None
-    ):
+    bare = task.head is None and task.train.logits is None
+    if bare and detector.needs & {"head", "logits"}:
         raise InputError(NO_CLASSIFIER)
     if isinstance(detector, ImageDetector):
+        if task.head is None:
+            raise InputError(NO_CLASSIFIER)
         if task.on_images is None:
             raise InputError("needs images and the network, there are only its outputs")
         measured = None

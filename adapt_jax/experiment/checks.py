@@ -6,21 +6,23 @@ from adapt_jax import detectors, models
 from adapt_jax.config import default_config
 from adapt_jax.config import fields as config_fields
 from adapt_jax.config import unused as config_unused
+from adapt_jax.config.diff import flatten
 from adapt_jax.config.fields import check_bootstrap
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import derived, image_sets, unused
 from adapt_jax.experiment.build import make_method, make_parts
 from adapt_jax.models import wrapped
-from adapt_jax.runtime import sharding
+from adapt_jax.runtime import sharding, terminal
 
 
-def check_config(config, *, training: bool = True, given: Collection[str] = ()) -> None:
+def check_config(config, *, training: bool = True, given: Collection[str] | None = ()) -> None:
     """Finds every mistake that can be found without reading images.
 
     Args:
       config: the run's config.
       training: whether the run is about to train; for an evaluation the batch size is not checked.
-      given: fields that were set by hand, each of which must have an effect.
+      given: fields that were set by hand, each of which must have an effect; None where nobody can
+        tell which were, and those without an effect are only named in a warning.
 
     Raises:
       InputError: names the field, what is wrong with it and what to do.
@@ -47,7 +49,13 @@ def check_config(config, *, training: bool = True, given: Collection[str] = ()) 
     check_bootstrap(config.bootstrap)
     image_sets.check(config)
     defaults = default_config(config.method.name).to_dict()
-    config_unused.refuse(given, unused.reasons(config), config.to_dict(), defaults)
+    reasons, values = dict(unused.reasons(config)), config.to_dict()
+    if given is not None:
+        config_unused.refuse(given, reasons, values, defaults)
+        return
+    reasons.pop("epochs", None)  # config files give it; total_steps is known to go first
+    for sentence in config_unused.in_vain(list(flatten(values)), reasons, values, defaults):
+        terminal.warn(sentence)
 
 
 def load_data(

@@ -52,7 +52,7 @@ def check(config) -> None:
     size = config.image_size
     shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), generator.key(0))
     _fit(config.model.pretrained, state, shapes)
-    if classes and "fc" in shapes["params"]:
+    if classes and "fc" in shapes["params"] and not weights.is_name(config.model.pretrained):
         listed = sources.stream(config.train_data, config.image_size, decode.fit).class_names
         _check_classes(config.model.pretrained, classes[0], listed)
 
@@ -74,7 +74,7 @@ def start(
     if not choice.pretrained:
         return state
     ours = {"params": state.params, "batch_stats": state.batch_stats}
-    loaded = _fit(choice.pretrained, _read(choice), ours)
+    loaded = _fit(choice.pretrained, _own_classifier(choice.pretrained, _read(choice), ours), ours)
     notes = [f"{stage} starts untrained, the file has none" for stage in loaded.kept]
     if loaded.ignored:
         notes.append(f"ignored {', '.join(loaded.ignored)}, this network has no classifier")
@@ -85,6 +85,20 @@ def start(
 
     placed = sharding.replicate(mesh, to_host(loaded.variables))
     return state._replace(**jax.jit(fresh, out_shardings=sharding.replicated(mesh))(placed))
+
+
+def _own_classifier(name: str, given, ours):
+    """Named weights without their classifier where it has other classes than the training data.
+
+    A file has to be changed by hand for that; a name says nothing of classes.
+    """
+    theirs = [len(v) for n, v in given.items() if n.endswith("fc.weight") and v.ndim == 2]
+    layer = ours["params"].get("fc")
+    if not weights.is_name(name) or not theirs or layer is None:
+        return given
+    if theirs[0] == layer["bias"].shape[0]:
+        return given
+    return {n: v for n, v in given.items() if not n.endswith(("fc.weight", "fc.bias"))}
 
 
 def _check_classes(path: str, classes: int, listed: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from rich.table import Table
 
 from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
@@ -83,7 +82,7 @@ def write(workdir: pathlib.Path, content: Mapping[str, Any]) -> None:
         write_atomically(workdir / name, data)
 
 
-def table(content: Mapping[str, Any]) -> Table:
+def table(content: Mapping[str, Any]) -> tables.ConsoleTable:
     """The group means for the console."""
     rows = list(_in_order(content, of_groups=True))
     return tables.table(rows, SHOWN, title=_title(content), keys=_MEANS)

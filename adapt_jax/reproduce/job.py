@@ -95,7 +95,7 @@ def _one(plan: Plan, folder: pathlib.Path, seed: int, rehearse: bool) -> dict[st
     if (content := result_files.finished(folder, config.to_dict())) is not None:
         return content
     job = zero_shot_job.zero_shot if plan.zero_shot else train.train
-    return job(config, str(folder))
+    return job(config, str(folder), given=())
 
 
 def _verdict(plan: Plan, line: Line, runs: Sequence[dict[str, Any]], rehearse: bool) -> Verdict:

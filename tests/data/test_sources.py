@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import check, load, parse, sources
+from adapt_jax.data import check, decode, load, parse, sources
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_parse(text, kind, place, options):
     [
         ("", "unknown data source"),
         ("foldr:x", "did you mean 'folder'"),
+        ("../data/train", "did you mean 'folder:../data/train'?"),
+        ("a.npz?limit=3", "did you mean 'npz:a.npz.limit=3'?"),
         ("folder:", "does not say where"),
         ("npz", "does not say where"),
         ("digits:val", "digits:train"),
@@ -144,6 +146,26 @@ def test_resize_before_the_cut(tmp_path, monkeypatch):
     assert variants[0].content_sha256 != variants[1].content_sha256
     with pytest.raises(InputError, match="resize=7 is smaller than image_size 8"):
         load("digits?resize=7", 8)
+
+
+def test_photographs_are_turned_and_images_of_suites_are_not(tmp_path):
+    """A photograph scores the same from `predict` and in a set; suites see what OpenOOD sees."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    for suffix in ("jpg", "png"):
+        Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", exif=exif)
+    given = f"folder:{tmp_path}"
+    own, suite = load(given, 8), load(f"{given}?exif=ignore", 8)
+    for i, name in enumerate(own.names):
+        np.testing.assert_array_equal(own.images[i], decode.read(tmp_path / name, 8))
+        np.testing.assert_array_equal(own.images[i], np.rot90(suite.images[i], -1))
+        np.testing.assert_array_equal(suite.images[i], np.asarray(Image.open(tmp_path / name)))
+    assert own.content_sha256 != suite.content_sha256
+    lazy = load(f"{given}?exif=ignore", 8, at_most=0).images
+    np.testing.assert_array_equal(lazy[:], suite.images)
+    with pytest.raises(InputError, match="exif=ignore is for sets that are evaluated"):
+        lazy.encoded(0)
 
 
 def test_class_that_is_not_there():

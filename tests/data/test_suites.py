@@ -65,6 +65,7 @@ def test_suites_parse(name, tmp_path, monkeypatch):
         assert part.source.startswith(("tfds:", "list:", "folder:", "mat:"))
         assert part.source.startswith("tfds:") or f"{tmp_path}/my data/" in part.source
         assert "{root}" not in part.source
+        assert ("exif=ignore" in part.source) != part.source.startswith("mat:")
         assert part.count or (name, part.name) == ("openood_imagenet200", "id_train")
     assert {s.group for s in suite.sets} <= {"near", "far", "shifted", "ood"}
 
@@ -136,20 +137,21 @@ def test_sources_of_the_protocols():
     """The paths of OpenOOD's DATA_INFO; 256 then 224 for large images, except ImageNet-C."""
     small = {s.name: s.source for s in resolve("openood_cifar10").sets}
     assert small["mnist"] == (
-        "list:data/benchmark_imglist/cifar10/test_mnist.txt?root=data/images_classic"
+        "list:data/benchmark_imglist/cifar10/test_mnist.txt?root=data/images_classic&exif=ignore"
     )
     assert small["textures"].startswith("list:data/benchmark_imglist/cifar10/test_texture.txt?")
     large = {s.name: s.source for s in resolve("openood_imagenet200").sets}
     assert large["textures"] == (
         "list:data/benchmark_imglist/imagenet200/test_textures.txt"
-        "?root=data/images_classic&resize=256"
+        "?root=data/images_classic&resize=256&exif=ignore"
     )
     assert large["imagenet_c"] == (
-        "list:data/benchmark_imglist/imagenet200/test_imagenet200_c.txt?root=data/images_largescale"
+        "list:data/benchmark_imglist/imagenet200/test_imagenet200_c.txt"
+        "?root=data/images_largescale&exif=ignore"
     )
     assert resolve("openood_imagenet").id_test.source == (
         "list:data/benchmark_imglist/imagenet/test_imagenet.txt"
-        "?root=data/images_largescale&resize=256"
+        "?root=data/images_largescale&resize=256&exif=ignore"
     )
     assert [s.group for s in resolve("openood_imagenet200").sets if "resize" not in s.source] == [
         SHIFTED

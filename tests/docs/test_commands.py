@@ -39,7 +39,9 @@ def commands():
             for word in shlex.split(rest, comments=True):
                 if word in ("&", ";", "...") or not word.strip("[]."):
                     break
-                words.append(word.strip("[]") if word.startswith("[") else word.rstrip(")"))
+                word = word.strip("[]") if word.startswith("[") else word
+                closed = word.count(")") > word.count("(")  # of the sentence, not of a tuple
+                words.append(word.rstrip(")") if closed else word)
             yield Command(page.name, found[1].rstrip("."), tuple(words))
 
 

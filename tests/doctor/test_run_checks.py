@@ -1,11 +1,14 @@
 """Each check of a run stays quiet on a good case and fires on one made bad."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from adapt_jax import metrics
 from adapt_jax.doctor import run_checks, set_checks
-from adapt_jax.doctor.findings import FAIL, OK, WARN
+from adapt_jax.doctor.findings import FAIL, OK, WARN, Finding, table
 from adapt_jax.results import result_rows
 
 RNG = np.random.default_rng(0)
@@ -234,3 +237,13 @@ def test_every_metric_is_derived_again():
         row = {"a": ROWS[0] | {name: ROWS[0][name] - 0.01}}
         assert said(scored(SCORES["a"], recorded=row), "recorded metrics of a") == FAIL
     assert metrics.ood_metrics(ID_SCORES, SCORES["a"]).items() <= ROWS[0].items()
+
+
+@pytest.mark.parametrize("width", [30, 120])
+def test_findings_on_narrow_and_wide_consoles(width):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(table([Finding(FAIL, "what", "the detail", "the remedy"), Finding(OK, "b", "c")]))
+    shown = console.file.getvalue()
+    assert shown.index("OK") < shown.index("FAIL") < shown.index("the remedy")
+    assert max(map(len, shown.splitlines())) <= width
+    assert ("┃" in shown) == (width == 120)

@@ -72,8 +72,10 @@ def test_a_path_in_place_of_a_source(folder, tmp_path):
 
 
 def test_a_run_without_its_flag(tmp_path):
+    (tmp_path / "config.json").touch()
     result = run(str(tmp_path), "x.png", module="adapt_jax.predict")
     refused(result, f"name the run by --workdir={tmp_path}")
+    refused(run("x.png", module="adapt_jax.predict"), "name the run by --workdir=DIR")
 
 
 def test_a_hyper_parameter_out_of_range(tmp_path):

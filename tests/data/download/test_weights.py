@@ -10,9 +10,11 @@ import pathlib
 import re
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 
+from adapt_jax import models
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import __main__ as command
 from adapt_jax.data.download import weights
@@ -77,6 +79,16 @@ def test_a_name_is_fetched_once_verified_and_converted(known, server):
     config.model.width = 8
     with pytest.raises(InputError, match=r"bn1.bias is \(4,\).*; tiny is for model.name=resnet18"):
         pretrained.check(config)
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(6, ()), (4, ("fc",))])
+def test_own_classes_start_a_classifier_of_their_own(known, classes, kept):
+    read = models.read_weights(str(FILE), allow_pickle=True)
+    made = models.make("resnet18", width=4, blocks=(1, 1, 1, 1), head="linear", num_classes=classes)
+    ours = jax.eval_shape(made.init, jax.random.key(0))
+    given = pretrained._own_classifier("tiny", read, ours)
+    assert models.pretrained(given, ours).kept == kept
+    assert pretrained._own_classifier("tiny.pth", read, ours) is read  # a file is refused instead
 
 
 def test_one_run_of_an_archive_of_several(known):
