@@ -39,7 +39,9 @@ def commands():
             for word in shlex.split(rest, comments=True):
                 if word in ("&", ";", "...") or not word.strip("[]."):
                     break
-                words.append(word.strip("[]") if word.startswith("[") else word.rstrip(")"))
+                closes = "(" not in word  # a sentence in brackets, not a tuple
+                word = word.rstrip(")") if closes else word
+                words.append(word.strip("[]") if word.startswith("[") else word)
             yield Command(page.name, found[1].rstrip("."), tuple(words))
 
 

@@ -53,7 +53,10 @@ class Cider(base.Defaults):
                 lambda module, given, result, name=name: record.add(name, result)
             )
         optimizer = torch.optim.SGD(
-            model.parameters(), lr=args.learning_rate, momentum=args.momentum, nesterov=True,
+            model.parameters(),
+            lr=args.learning_rate,
+            momentum=args.momentum,
+            nesterov=True,
             weight_decay=args.weight_decay,
         )  # fmt: skip  (the line of its main)
         record.rates(optimizer)
