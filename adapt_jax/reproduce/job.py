@@ -94,8 +94,9 @@ def _one(plan: Plan, folder: pathlib.Path, seed: int, rehearse: bool) -> dict[st
         return zero_shot_job.from_features(config, features, str(folder))
     if (content := result_files.finished(folder, config.to_dict())) is not None:
         return content
-    job = zero_shot_job.zero_shot if plan.zero_shot else train.train
-    return job(config, str(folder), given=())
+    if plan.zero_shot:
+        return zero_shot_job.zero_shot(config, str(folder), given=())
+    return train(config, str(folder), given=())
 
 
 def _verdict(plan: Plan, line: Line, runs: Sequence[dict[str, Any]], rehearse: bool) -> Verdict:

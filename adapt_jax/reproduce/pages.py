@@ -117,7 +117,7 @@ def verdict(plan: planning.Plan, seeds: Sequence[int], verdicts, warning: str) -
 
 
 def _verdict_rows(verdicts) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for v in verdicts:
         for j in v.judgements:
             ours = _figure(Figure(j.ours, j.spread))

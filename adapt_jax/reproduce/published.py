@@ -110,7 +110,7 @@ def _result(entry: dict[str, Any]) -> Result:
 
 def _line(entry: dict[str, str]) -> Line:
     cells = {place: _cells(text) for place, text in entry.items() if place not in _LINE}
-    return Line(*(entry[field] for field in _LINE), cells)
+    return Line(entry["label"], entry["detector"], cells)
 
 
 def _cells(text: str) -> Mapping[str, Figure]:

@@ -50,14 +50,17 @@ def embeddings(plan: Plan, folder: pathlib.Path, seed: int) -> str:
       The folder.
     """
     rng = np.random.default_rng(seed)
-    labels, negatives = rng.normal(size=(6, 16)), rng.normal(size=(200, 16))
-    near = rng.normal(size=(120, 16)) + 3 * labels[np.arange(120) % 6]
+
+    def rows(count: int) -> np.ndarray:
+        return 2 + rng.normal(size=(count, 64))  # CLIP's embeddings have much in common, too
+
+    labels, classes = rows(6), np.arange(120) % 6
     arrays: dict[str, dict[str, Any]] = {
-        "text": {"labels": labels, "negatives": negatives},
-        "id": {"embeddings": near, "labels": np.arange(120) % 6},
+        "text": {"labels": labels, "negatives": rows(200)},
+        "id": {"embeddings": rows(120) + 0.5 * labels[classes], "labels": classes},
     }
     for s in plan.sets:
-        arrays[f"{s.group}/{s.name}"] = {"embeddings": rng.normal(size=(80, 16))}
+        arrays[f"{s.group}/{s.name}"] = {"embeddings": rows(80)}
     if plan.config.full_spectrum:
         arrays["shifted/rehearsal"] = arrays["id"]
     for name, content in arrays.items():

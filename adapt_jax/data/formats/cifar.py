@@ -74,8 +74,8 @@ def _parts(source: Source) -> tuple[Path, tuple[str, ...], bytes, str, bytes]:
             f"{source.text!r}: write cifar:DIR/train or cifar:DIR/test, with a folder DIR that is "
             f"called {' or '.join(_LAYOUTS)}"
         )
-    splits, *rest = layout
-    return path.parent, splits[path.name], *rest
+    splits, label_key, meta, names_key = layout
+    return path.parent, splits[path.name], label_key, meta, names_key
 
 
 class _Array:
