@@ -91,7 +91,9 @@ def featured(program, options, end, network, train, test, ood):
     labels = np.asarray(train.labels, np.int32)
 
     def sets(features_of):
-        found = [features_of(ours.normalized(config, s.images)) for s in (train, test, *ood.values())]
+        found = [
+            features_of(ours.normalized(config, s.images)) for s in (train, test, *ood.values())
+        ]
         return ours.Sets(found[0], labels, found[1], dict(zip(ood, found[2:])))
 
     def theirs(pixels):
@@ -148,7 +150,9 @@ def main() -> int:
     options = _options()
     program = open_program(options.method, options.repo)
     whole = data.load(options.train, 32, labeled=True)
-    few = whole._replace(images=whole.images[: options.images], labels=whole.labels[: options.images])
+    few = whole._replace(
+        images=whole.images[: options.images], labels=whole.labels[: options.images]
+    )
     print(
         f"## {options.method} against {program.repository}\n\n"
         f"commit `{checkout.commit(options.repo)}`, {_versions()}\n",

@@ -22,7 +22,8 @@ class Row(NamedTuple):
     @property
     def agrees(self) -> bool:
         """Whether the difference is within the limit; never where something is not finite."""
-        return bool(self.difference <= self.limit * max(1.0, self.largest))
+        allowed = self.limit * max(1.0, self.largest)
+        return bool(np.isfinite(self.difference) and self.difference <= allowed)
 
 
 def compare(ours: Groups, theirs: Groups, limit: float | Mapping[str, float]) -> list[Row]:

@@ -4,7 +4,6 @@ import importlib
 import logging
 from unittest import mock
 
-import numpy as np
 import torch
 import torchvision
 
@@ -53,7 +52,10 @@ class Cider(base.Defaults):
                 lambda module, given, result, name=name: record.add(name, result)
             )
         optimizer = torch.optim.SGD(
-            model.parameters(), lr=args.learning_rate, momentum=args.momentum, nesterov=True,
+            model.parameters(),
+            lr=args.learning_rate,
+            momentum=args.momentum,
+            nesterov=True,
             weight_decay=args.weight_decay,
         )  # fmt: skip  (the line of its main)
         record.rates(optimizer)
