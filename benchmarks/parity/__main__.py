@@ -78,8 +78,7 @@ def featured(program, options, end, network, train, test, ood):
     shapes = jax.eval_shape(lambda: parts.model.init(jax.random.key(0), train.images.shape[1:]))
     with checkout.on_cpu(double=False):
         network = network.float()
-        state = {n: v for n, v in base.weights(network).items() if not n.startswith("fc.")}
-        loaded = torch_names.from_torch(state, shapes)
+        loaded = torch_names.from_torch(base.weights(network), shapes)
         probe = ours.normalized(config, test.images[:500])
         there = base.outputs(network, program.layout, probe)
         rows = compare.compare(
