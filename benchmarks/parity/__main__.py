@@ -54,9 +54,11 @@ def trained(program: base.Program, options: argparse.Namespace, images: data.Dat
     mine = _groups({k: said[k] for k in record}, weights, ours.prototypes(end))
     rows = compare.compare(mine, theirs, STEPS)
     steps = sum(map(len, epochs))
+    grown = ", ".join(f"{d:.0e}" for d in compare.growth(mine["losses"], theirs["losses"]))
     described = (
         f"{steps} steps in {config.epochs} epochs of {len(images.images)} images, "
-        f"{config.batch_size} x {config.views} a step, ResNet-18 of width {options.width}, float64"
+        f"{config.batch_size} x {config.views} a step, ResNet-18 of width {options.width}, float64; "
+        f"largest difference of the losses in each tenth of the steps: {grown}"
     )
     return rows, end, network, described
 

@@ -56,6 +56,12 @@ def compare(ours: Groups, theirs: Groups, limit: float | Mapping[str, float]) ->
     return rows
 
 
+def growth(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> list[float]:
+    """The largest difference of any loss in each tenth of the steps: rounding grows smoothly."""
+    apart = np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in theirs], axis=0)
+    return [_largest(part) for part in np.array_split(apart, 10) if len(part)]
+
+
 def _largest(array: np.ndarray) -> float:
     """The largest magnitude; infinity where an entry is not finite."""
     return float(np.abs(array).max()) if np.isfinite(array).all() else np.inf

@@ -137,6 +137,12 @@ def test_what_one_side_lacks_is_refused(theirs):
         compare.compare({"weights": {"w": np.zeros(2)}}, {"weights": theirs}, 1e-8)
 
 
+def test_where_the_losses_part_is_shown():
+    ours_losses = {"loss": np.zeros(20)}
+    theirs = {"loss": np.where(np.arange(20) < 15, 1e-15, 0.5)}
+    assert compare.growth(ours_losses, theirs) == [1e-15] * 7 + [0.5] * 3
+
+
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone."])
 def test_weights_go_to_pytorch_and_back(prefix):
     rng = np.random.default_rng(0)
