@@ -57,8 +57,8 @@ def trained(program: base.Program, options: argparse.Namespace, images: data.Dat
     grown = ", ".join(f"{d:.0e}" for d in compare.growth(mine["losses"], theirs["losses"]))
     described = (
         f"{steps} steps in {config.epochs} epochs of {len(images.images)} images, "
-        f"{config.batch_size} x {config.views} a step, ResNet-18 of width {options.width}, float64; "
-        f"largest difference of the losses in each tenth of the steps: {grown}"
+        f"{config.batch_size} x {config.views} a step, ResNet-18 of width {options.width}, "
+        f"float64; largest difference of the losses in each tenth of the steps: {grown}"
     )
     return rows, end, network, described
 
