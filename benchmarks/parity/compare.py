@@ -22,7 +22,8 @@ class Row(NamedTuple):
     @property
     def agrees(self) -> bool:
         """Whether the difference is within the limit; never where something is not finite."""
-        return bool(self.difference <= self.limit * max(1.0, self.largest))
+        allowed = self.limit * max(1.0, self.largest)
+        return bool(np.isfinite(self.difference) and self.difference <= allowed)
 
 
 def compare(ours: Groups, theirs: Groups, limit: float | Mapping[str, float]) -> list[Row]:
@@ -53,6 +54,12 @@ def compare(ours: Groups, theirs: Groups, limit: float | Mapping[str, float]) ->
         allowed = limit if isinstance(limit, float) else limit[group]
         rows.append(Row(group, max(apart), max(size), allowed))
     return rows
+
+
+def growth(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> list[float]:
+    """The largest difference of any loss in each tenth of the steps: rounding grows smoothly."""
+    apart = np.max([np.abs(np.subtract(ours[name], theirs[name])) for name in theirs], axis=0)
+    return [_largest(part) for part in np.array_split(apart, 10) if len(part)]
 
 
 def _largest(array: np.ndarray) -> float:

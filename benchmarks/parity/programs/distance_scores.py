@@ -28,17 +28,17 @@ def evaluate(sets: Sets, arguments: list[str], module: str, kind: str) -> base.M
         intermediate_forward=lambda rows: scale(SimpleNamespace(encoder=lambda x: x), rows)
     )
     found: base.Metrics = {"AUROC": {}, "FPR95": {}}
+    train, test = base.loader(sets.train, sets.labels), base.loader(sets.test)
     for score in SCORES:
         given = [*arguments, "--score", score, "--embedding_dim", str(sets.train.shape[1])]
         with base.scratch() as folder, checkout.called_with(given, folder):
             args = script.process_args()
-            loaders = iter([base.loader(features) for features in sets.ood.values()])
-            train = base.loader(sets.train, sets.labels)
+            following = iter([base.loader(features) for features in sets.ood.values()]).__next__
             results: list[list[float]] = []
             with mock.patch.multiple(
                 script,
-                set_up=lambda args: (train, base.loader(sets.test), net),
-                set_ood_loader_small=lambda args, name: next(loaders),
+                set_up=mock.Mock(return_value=(train, test, net)),
+                set_ood_loader_small=mock.Mock(side_effect=lambda *_, take=following: take()),
                 get_and_print_results=_recording(script.get_and_print_results, results),
                 save_as_dataframe=mock.DEFAULT,
                 plot_distribution=mock.DEFAULT,

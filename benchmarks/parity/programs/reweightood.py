@@ -2,7 +2,7 @@
 
 import importlib
 import pathlib
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import yaml
@@ -19,6 +19,7 @@ class ReweightOOD(base.Defaults):
 
     repository, config = "sudarshanregmi/ReweightOOD", "cifar10_reweightood"
     schedule, layout = "reweightood_as_executed", Layout("backbone.")
+    changes = MappingProxyType({"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)})
     scores, fpr = {"reweightood": "mahalanobis?covariance=within"}, "fpr95"
 
     def __init__(self, repo: str):
@@ -49,8 +50,7 @@ class ReweightOOD(base.Defaults):
             lambda module, given, result: record.add("loss", result)
         )  # the last thing its loss does
         for number, epoch in enumerate(epochs):
-            pairs = [base.views(batch) for batch in epoch]
-            trainer.train_loader = [{"data": v, "label": labels} for v, labels in pairs]
+            trainer.train_loader = _Loader(map(base.views, epoch))
             trainer.train_epoch(number + 1)
         return model, record.arrays(), None
 
@@ -85,6 +85,23 @@ class ReweightOOD(base.Defaults):
         """Its preprocessor."""
         module = importlib.import_module("openood.preprocessors.cider_preprocessor")
         return module.CiderPreprocessor(self.settings)
+
+
+class _Loader:
+    """One epoch's batches; like a DataLoader's, its iterator has the length of the epoch."""
+
+    def __init__(self, pairs):
+        self.batches = [{"data": views, "label": labels} for views, labels in pairs]
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        self.following = iter(self.batches)
+        return self
+
+    def __next__(self):
+        return next(self.following)
 
 
 def _namespace(value):

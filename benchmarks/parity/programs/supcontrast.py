@@ -1,6 +1,7 @@
 """HobbitLong/SupContrast: `main_supcon.train` and its loss; it evaluates no OOD scores."""
 
 import importlib
+from types import MappingProxyType
 from unittest import mock
 
 import torchvision
@@ -13,7 +14,14 @@ class SupContrast(base.Defaults):
     """The program, at a constant rate; see `base.Program`."""
 
     repository, config, schedule = "HobbitLong/SupContrast", "cifar10_supcon", "constant"
-    changes = {"optimizer.nesterov": False, "optimizer.warmup_epochs": 0}  # noqa: RUF012
+    changes = MappingProxyType(
+        {
+            "optimizer.nesterov": False,
+            "optimizer.warmup_epochs": 0,
+            "mean": (0.4914, 0.4822, 0.4465),
+            "std": (0.2023, 0.1994, 0.2010),
+        }
+    )
 
     def __init__(self, repo: str):
         checkout.enter(repo, stubs=["tensorboard_logger"])
