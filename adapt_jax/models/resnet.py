@@ -26,7 +26,7 @@ class BasicBlock(nn.Module):
 
     width: int
     stride: int
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Conv]
     expansion: ClassVar[int] = 1
 
     @nn.compact
@@ -44,7 +44,7 @@ class Bottleneck(nn.Module):
 
     width: int
     stride: int
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Conv]
     expansion: ClassVar[int] = 4
 
     @nn.compact
