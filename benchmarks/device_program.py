@@ -57,7 +57,7 @@ def main() -> None:
     if HLO.value:
         pathlib.Path(HLO.value).write_text(text)
     program = hlo.parse(text)
-    kernels = hlo_kernels.per_step(program)
+    kernels = hlo_kernels.per_step(program, whole=SCORING.value is not None)
     print(
         f"{what} on {chip.name}, jax {jax.__version__}, compiled in "
         f"{time.perf_counter() - began:.0f} s\n"

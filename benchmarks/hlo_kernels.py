@@ -6,6 +6,7 @@ keeps on the chip (memory space 1) is not counted, nor what a fusion does not re
 it only takes slices or rows of, these slices or rows.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,11 +20,11 @@ _KIND = re.compile(r"kind=(k\w+)")
 # Names for values that are there already, and the ends of what has begun.
 _FREE = {
     "parameter", "get-tuple-element", "tuple", "bitcast", "constant", "after-all", "partition-id",
-    "async-done", "async-update", "copy-done", "all-reduce-done", "all-gather-done",
-    "collective-permute-done", "send-done", "recv-done", "opt-barrier", "add-dependency",
+    "opt-barrier", "add-dependency",
 }  # fmt: skip
-_INSIDE = ("while", "call", "conditional", "async-start")  # whose bodies hold the kernels
+_INSIDE = ("while", "call", "conditional")  # whose bodies hold the kernels
 _PARTS = ("slice", "dynamic-slice", "gather")
+_IN_PLACE = ("dynamic-update-slice", "scatter")
 
 
 class Kernel(NamedTuple):
@@ -40,12 +41,18 @@ class Kernel(NamedTuple):
     name: str
 
 
-def per_step(program: hlo.Program) -> list[Kernel]:
-    """The kernels of a step: of the loop whose length only the run tells, or of the whole program.
+def per_step(program: hlo.Program, *, whole: bool = False) -> list[Kernel]:
+    """The kernels of a step: of the loop whose length only the run tells, if there is one.
 
     Loops of known length inside a step count as often as they run, others once, and of branches
     all.
+
+    Args:
+      program: the compiled program.
+      whole: whether the program itself is the step, whatever loops it has.
     """
+    if whole:
+        return list(_walk(program, program.entry, 1, hlo.scopes(program)))
     loops = [
         dict(i.called)["body"]
         for i in program.computations[program.entry]
@@ -80,9 +87,10 @@ def _walk(program: hlo.Program, name: str, times: int, scopes) -> Iterator[Kerne
     body = program.computations.get(name, ())
     types = {i.name: i.type for i in body}
     for i in body:
-        if i.opcode in _FREE:
+        if i.opcode in _FREE or i.opcode.endswith(("-done", "-update")):
             continue
-        if i.opcode in _INSIDE and i.called:
+        begun = i.opcode.endswith("-start") and i.called  # a kernel beside others
+        if i.called and (begun or i.opcode in _INSIDE):
             for role, target in i.called:
                 if role != "condition":
                     often = hlo.trips(i) if role == "body" else 1
@@ -104,29 +112,44 @@ def _read(i: hlo.Instruction, inside, types) -> int:
         return size(i.type) + sum(list(whole.values())[1:])
     if i.opcode == "dynamic-update-slice":
         return sum(list(whole.values())[1:])
-    parameters = {p.rest.partition(")")[0]: p.name for p in inside if p.opcode == "parameter"}
+    numbers = {p.rest.partition(")")[0]: p.name for p in inside if p.opcode == "parameter"}
     total = 0
     for number, name in enumerate(i.operands):
-        inner = parameters.get(str(number))
-        users = [u for u in inside if inner in u.operands] if inner else []
-        if users and all(u.opcode in _PARTS and u.operands[0] == inner for u in users):
-            total += min(whole[name], sum(size(u.type) for u in users))
-        elif users and all(_in_place(u, inner) for u in users):
-            continue
-        else:
+        users = _users(inside, numbers.get(str(number)))
+        wide = whole[name] // max(_elements(types.get(name, "")), 1)  # bytes of an element
+        if users and all(u.opcode in _PARTS and first for u, first in users):
+            total += min(whole[name], sum(_elements(u.type) for u, _ in users) * wide)
+        elif not users or not all(u.opcode in _IN_PLACE and first for u, first in users):
             total += whole[name]
     return total
+
+
+def _elements(kind: str) -> int:
+    """How many numbers the first array of a type has."""
+    match = _ARRAY.search(kind)
+    return math.prod(int(n) for n in match[2].split(",") if n) if match else 0
+
+
+def _users(inside, name: str | None) -> list[tuple[hlo.Instruction, bool]]:
+    """Who reads a parameter of a fusion, by whatever shape, and whether as the first operand."""
+    names, users = {name}, []
+    for i in inside:
+        if names.intersection(i.operands):
+            if i.opcode in ("bitcast", "reshape", "convert"):
+                names.add(i.name)
+            else:
+                users.append((i, i.operands[0] in names))
+    return users
 
 
 def _written(i: hlo.Instruction, inside, types) -> int:
     """Bytes that an instruction writes: of an array that is changed in place, the changed part."""
     if i.opcode == "dynamic-update-slice":
         return size(types.get(i.operands[1], ""))
-    updates = [u for u in inside if u.opcode == "dynamic-update-slice"]
+    if i.opcode == "copy-start":  # (copy, original, context)
+        return size(_ARRAY.search(i.type)[0])
+    updates = [u for u in inside if u.opcode in _IN_PLACE]
     types = {u.name: u.type for u in inside}
     kept = sum(size(u.type) for u in updates)
-    return max(size(i.type) - kept, 0) + sum(size(types.get(u.operands[1], "")) for u in updates)
-
-
-def _in_place(user: hlo.Instruction, name: str) -> bool:
-    return user.opcode == "dynamic-update-slice" and user.operands[0] == name
+    new = (u.operands[1 if u.opcode == "dynamic-update-slice" else -1] for u in updates)
+    return max(size(i.type) - kept, 0) + sum(size(types.get(name, "")) for name in new)

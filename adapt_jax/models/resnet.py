@@ -17,7 +17,7 @@ from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.models.base import ModelOutputs
 from adapt_jax.models.conv import Backward
 from adapt_jax.models.heads import ProjectionHead
-from adapt_jax.models.layers import BatchNorm, Conv, Linear
+from adapt_jax.models.layers import BatchNorm, Conv, Linear, relu_of_sum
 from adapt_jax.models.stages import STEM
 
 
@@ -26,17 +26,17 @@ class BasicBlock(nn.Module):
 
     width: int
     stride: int
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Conv]
     expansion: ClassVar[int] = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, Ho, Wo, width)."""
-        y = self.conv(self.width, 3, self.stride, name="conv1")(x)
-        y = nn.relu(BatchNorm(name="bn1")(y, train))
-        y = self.conv(self.width, 3, name="conv2")(y)
-        y = BatchNorm(name="bn2")(y, train)
-        return nn.relu(y + _shortcut(self, x, train))
+        conv1 = self.conv(self.width, 3, self.stride, name="conv1")
+        y = BatchNorm(relu=True, name="bn1")(x, train, conv1)
+        conv2 = self.conv(self.width, 3, name="conv2")
+        y = BatchNorm(name="bn2")(y, train, conv2)
+        return relu_of_sum(y, _shortcut(self, x, train))
 
 
 class Bottleneck(nn.Module):
@@ -44,19 +44,19 @@ class Bottleneck(nn.Module):
 
     width: int
     stride: int
-    conv: Callable[..., nn.Module]
+    conv: Callable[..., Conv]
     expansion: ClassVar[int] = 4
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(N, H, W, I) -> (N, Ho, Wo, 4 * width)."""
-        y = self.conv(self.width, 1, name="conv1")(x)
-        y = nn.relu(BatchNorm(name="bn1")(y, train))
-        y = self.conv(self.width, 3, self.stride, name="conv2")(y)
-        y = nn.relu(BatchNorm(name="bn2")(y, train))
-        y = self.conv(self.expansion * self.width, 1, name="conv3")(y)
-        y = BatchNorm(name="bn3")(y, train)
-        return nn.relu(y + _shortcut(self, x, train))
+        conv1 = self.conv(self.width, 1, name="conv1")
+        y = BatchNorm(relu=True, name="bn1")(x, train, conv1)
+        conv2 = self.conv(self.width, 3, self.stride, name="conv2")
+        y = BatchNorm(relu=True, name="bn2")(y, train, conv2)
+        conv3 = self.conv(self.expansion * self.width, 1, name="conv3")
+        y = BatchNorm(name="bn3")(y, train, conv3)
+        return relu_of_sum(y, _shortcut(self, x, train))
 
 
 def _shortcut(block, x, train):
@@ -64,8 +64,8 @@ def _shortcut(block, x, train):
     channels = block.expansion * block.width
     if block.stride == 1 and x.shape[-1] == channels:
         return x
-    x = block.conv(channels, 1, block.stride, name="shortcut_conv")(x)
-    return BatchNorm(name="shortcut_bn")(x, train)
+    conv = block.conv(channels, 1, block.stride, name="shortcut_conv")
+    return BatchNorm(name="shortcut_bn")(x, train, conv)
 
 
 class Encoder(nn.Module):
@@ -90,8 +90,9 @@ class Encoder(nn.Module):
         conv = partial(Conv, backward=self.backward)
         block = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
         large = self.stem == "imagenet"
-        x = conv(self.widths[0], 7 if large else 3, 2 if large else 1, name="conv1")(x)
-        x = nn.relu(BatchNorm(name="bn1")(x, train and STEM not in self.evaluating))
+        stem = conv(self.widths[0], 7 if large else 3, 2 if large else 1, name="conv1")
+        moving = train and STEM not in self.evaluating
+        x = BatchNorm(relu=True, name="bn1")(x, moving, stem)
         if large:
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for s, (width, count) in enumerate(zip(self.widths, self.blocks, strict=True)):

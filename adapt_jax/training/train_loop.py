@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from adapt_jax.training import packed
 from adapt_jax.training.plan import steps_per_epoch
 from adapt_jax.training.train_state import ORDER, TrainState
 from adapt_jax.training.train_step import Step
@@ -50,9 +51,11 @@ def make_loop(
             state, metrics = take(state)
             return state, jax.tree.map(lambda whole, one: whole.at[i].set(one), log, metrics)
 
+        state = packed.pack_state(state)
         shapes = jax.eval_shape(take, state)[1]
         log = jax.tree.map(lambda m: jnp.zeros((max_steps, *m.shape), m.dtype), shapes)
-        return jax.lax.fori_loop(0, count, body, (state, log))
+        state, log = jax.lax.fori_loop(0, count, body, (state, log))
+        return packed.unpack_state(state), log
 
     return loop
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from adapt_jax.methods.base import Method
-from adapt_jax.training import microbatches
+from adapt_jax.training import microbatches, packed
 from adapt_jax.training.parts import Parts
 from adapt_jax.training.train_state import AUGMENT, TrainState
 
@@ -27,7 +27,7 @@ def make_step(
 
     images (B, H, W, 3) uint8, labels (B,) int32, taken from `loss_labels`. A step whose loss or
     gradient is not finite, or that would leave anything in the state that is not, changes nothing
-    but the step count and reports `skipped` = 1.
+    but the step count and reports `skipped` = 1. A state that is packed stays packed, see `packed`.
 
     Args:
       parts: the network, method, optimiser, schedule and augmentation.
@@ -44,30 +44,35 @@ def make_step(
             # (B, V, h, w, 3): the views of an image stay adjacent.
             views = parts.augment(key, images)
 
+        statistics = packed.unpack(state.batch_stats)
+
         def encode(params, views):
             batch, num_views = views.shape[:2]
             rows = views.reshape(batch * num_views, *views.shape[2:])
-            variables = {"params": params, "batch_stats": state.batch_stats}
+            variables = {"params": params, "batch_stats": statistics}
             with jax.named_scope("forward"):
-                outputs, batch_stats = model.apply(variables, rows, train=True)
+                outputs, new_stats = model.apply(variables, rows, train=True)
             seen = getattr(outputs, method.reads)  # (B*V, D)
             seen = jnp.swapaxes(seen.reshape(batch, num_views, -1), 0, 1)  # (V, B, D)
-            return seen, batch_stats
+            return seen, new_stats
 
         def loss_fn(seen):
             with jax.named_scope("loss"):
                 return method.loss(replicate(seen), replicate(labels), state.method_state)
 
         run = microbatches.value_and_grad(encode, loss_fn, num_microbatches)
-        loss, (method_state, metrics), batch_stats, gradient = run(state.params, views)
+        params = packed.unpack(state.params)
+        loss, (method_state, metrics), new_stats, gradient = run(params, views)
         with jax.named_scope("update"):
             rate = parts.schedule(state.step)
+            gradient = packed.like(gradient, state.params)
+            new_stats = packed.like(new_stats, state.batch_stats)
             direction, opt_state = parts.optimizer.update(gradient, state.opt_state, state.params)
             params = jax.tree.map(
                 lambda p, d: p - (rate * d).astype(p.dtype), state.params, direction
             )
             norm = optax.tree.norm(gradient)
-            new = (params, batch_stats, opt_state, method_state)
+            new = (params, new_stats, opt_state, method_state)
             old = (state.params, state.batch_stats, state.opt_state, state.method_state)
             fine = jnp.isfinite(loss) & jnp.isfinite(norm) & _all_finite(new)
             kept = jax.tree.map(lambda n, o: jnp.where(fine, n, o), new, old)

@@ -44,9 +44,9 @@ def test_the_compiled_step_sends_what_the_algorithm_needs(program):
     assert {c.group for c in program.collectives} == {8}
     # Mean and square of every channel, float32.
     assert payload(program, STATISTICS) == 4 * 2 * channels()
-    # Every parameter's gradient once. The backward pass of a batch normalisation waits for two
-    # sums per channel, one of which is the gradient of its bias.
-    assert payload(program, GRADIENTS, STATISTICS_BACK) == 4 * (program.parameters + channels())
+    # Every parameter's gradient once. The two sums per channel that the backward pass of a batch
+    # normalisation waits for are the gradients of its scale and its bias.
+    assert payload(program, GRADIENTS, STATISTICS_BACK) == 4 * program.parameters
     # All embeddings and labels, to everyone.
     assert payload(program, INPUTS) == 4 * (BATCH * VIEWS * DIM + BATCH)
     assert sum(c.payload for c in program.collectives) == payload(

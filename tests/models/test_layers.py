@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.models.layers import BatchNorm, Linear, batch_moments
+from adapt_jax.models.layers import BatchNorm, Conv, Linear, batch_moments, relu_of_sum
 
 
 def variables(mean, var, scale=1.0, bias=0.0):
@@ -35,6 +35,49 @@ def test_evaluation_uses_the_running_statistics():
     x = sample()
     y = BatchNorm().apply(variables([1.0, 2.0], [3.0, 4.0]), x, False)
     np.testing.assert_allclose(y, (x - [1, 2]) / np.sqrt(np.add([3, 4], 1e-5)), atol=1e-6)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("relu", [False, True])
+def test_the_gradient_is_the_one_of_the_formula(relu):
+    x = sample(offset=0.5).astype(np.float64)
+    state = variables(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    params = {"scale": jnp.array([1.5, -2.0]), "bias": jnp.array([0.3, 0.1])}
+    weights = jnp.cos(jnp.arange(x.size)).reshape(x.shape)
+
+    def layer(x, params):
+        y, _ = BatchNorm(relu).apply(state | {"params": params}, x, True, mutable=["batch_stats"])
+        return jnp.sum(weights * y)
+
+    def formula(x, params):
+        centred = x - x.mean((0, 1, 2))[None, None, None]
+        deviation = jnp.sqrt((centred**2).mean((0, 1, 2)) + 1e-5)
+        y = centred * (params["scale"] / deviation)[None, None, None]
+        y += params["bias"][None, None, None]
+        return jnp.sum(weights * (jnp.maximum(y, 0) if relu else y))
+
+    found, expected = (jax.grad(f, argnums=(0, 1))(x, params) for f in (layer, formula))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), found, expected)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_running_statistics_become_part_of_the_convolution(relu):
+    x = np.random.default_rng(1).standard_normal((2, 5, 5, 3)).astype(np.float32)
+    conv = Conv(2, 3, stride=2).bind(
+        {"params": {"kernel": jnp.sin(jnp.arange(54.0)).reshape(3, 3, 3, 2)}}
+    )
+    state = variables([1.0, 2.0], [3.0, 4.0], scale=2.0, bias=0.25)
+    apart = BatchNorm(relu).apply(state, conv(x), False)
+    np.testing.assert_allclose(BatchNorm(relu).apply(state, x, False, conv), apart, atol=2e-6)
+
+
+def test_the_gradient_of_a_sum_cut_off_at_zero():
+    x, y = jnp.array([1.0, -3.0, 0.0, 2.0]), jnp.array([1.0, 1.0, 0.0, -1.0])
+    value, gradients = jax.value_and_grad(
+        lambda x, y: jnp.sum(jnp.array([1.0, 2.0, 3.0, 4.0]) * relu_of_sum(x, y)), argnums=(0, 1)
+    )(x, y)
+    assert value == 2 + 4
+    np.testing.assert_array_equal(gradients, [[1, 0, 0, 4]] * 2)
 
 
 def test_variance_survives_a_mean_a_thousand_times_the_deviation():

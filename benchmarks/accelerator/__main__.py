@@ -1,0 +1,134 @@
+"""Runs the stages, each in a process of its own, and writes the tables after each.
+
+python -m benchmarks.accelerator [--stages=recorded,scoring] [--minutes=7] [--out=DIR]
+python -m benchmarks.accelerator --prepare=DIR [--images=NAME=SOURCE ...]     # with network
+python -m benchmarks.accelerator --prepared=DIR                               # without
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmarks.accelerator import report, stages
+
+ROOT = pathlib.Path(__file__).parents[2]
+_SMALLEST = 20.0  # seconds without which no stage is started
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerator")
+    parser.add_argument("--stages", default="", help="names, with commas; default: the usual ones")
+    parser.add_argument("--minutes", type=float, default=7.0, help="for all stages together")
+    parser.add_argument("--out", default=str(ROOT / "benchmarks/results"), help="for the tables")
+    parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on any machine")
+    parser.add_argument("--prepare", metavar="DIR", help="pack what a bare machine needs, and stop")
+    parser.add_argument("--images", action="append", default=[], metavar="NAME=SOURCE")
+    parser.add_argument("--prepared", metavar="DIR", help="a folder that --prepare made")
+    parser.add_argument("--stage", help=argparse.SUPPRESS)  # one, in this process
+    parser.add_argument("--notes", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.prepare:
+        from benchmarks.accelerator import prepare
+
+        return prepare.pack(pathlib.Path(given.prepare), given.images)
+    prepared = pathlib.Path(given.prepared).resolve() if given.prepared else None
+    if given.stage:
+        with tempfile.TemporaryDirectory() as scratch:
+            notes = pathlib.Path(given.notes)
+            out = pathlib.Path(given.out)
+            job = stages.Job(given.rehearse, pathlib.Path(scratch), prepared, notes, out)
+            return 0 if stages.run(given.stage, job) else 1
+    names = given.stages.split(",") if given.stages else _usual()
+    if unknown := set(names) - set(stages.STAGES):
+        parser.error(f"unknown stages {', '.join(unknown)}; known: {', '.join(stages.STAGES)}")
+    return run(names, given, prepared)
+
+
+def _usual() -> list[str]:
+    return [name for name, stage in stages.STAGES.items() if stage.usual]
+
+
+def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | None) -> int:
+    """All stages; 1 if any failed."""
+    end, out = time.monotonic() + 60 * given.minutes, pathlib.Path(given.out).resolve()
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": "python -m benchmarks.accelerator " + " ".join(sys.argv[1:]),
+        "driver": _driver(),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        notes = pathlib.Path(scratch) / "notes.jsonl"
+        waiting = list(names)
+        while waiting:
+            group = stages.STAGES[waiting[0]].group
+            together = [n for n in waiting if group and stages.STAGES[n].group == group]
+            together = together or waiting[:1]
+            waiting = [n for n in waiting if n not in together]
+            job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
+            _together(together, job, end)
+            page = report.write(out, report.collect(notes), about)
+        tables = report.collect(notes)
+    print(page.read_text())
+    return int(any(values.get("failed") for values in tables["stages"].values()))
+
+
+def _together(names: list[str], job: stages.Job, end: float) -> None:
+    """Runs stages at the same time, each until its limit."""
+    if end - time.monotonic() < _SMALLEST:
+        for name in names:
+            job.note("stages", name, failed="no time was left")
+        return
+    environment, prepared = dict(os.environ), job.prepared
+    sites = [str(path) for path in (ROOT, *(prepared.glob("*/site") if prepared else ()))]
+    environment["PYTHONPATH"] = os.pathsep.join([*sites, environment.get("PYTHONPATH", "")])
+    # Several stages, or PyTorch beside one, share the device's memory.
+    environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.6")
+    if len(names) > 1:
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    command = [sys.executable, "-m", "benchmarks.accelerator", f"--notes={job.notes}"]
+    command += [f"--out={job.out}", *["--rehearse"] * job.rehearse]
+    command += [f"--prepared={prepared}"] if prepared else []
+    began = time.monotonic()
+    running = {}
+    for name in names:
+        flags = f"{environment.get('XLA_FLAGS', '')} {stages.STAGES[name].flags}".strip()
+        running[name] = subprocess.Popen(
+            [*command, f"--stage={name}"],
+            env=environment | {"XLA_FLAGS": flags},
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    for name, process in running.items():
+        seconds = stages.STAGES[name].seconds * (4 if job.rehearse else 1)  # on whatever machine
+        limit = min(began + seconds, end) - time.monotonic()
+        try:
+            code = process.wait(max(limit, 0.1))
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            job.note("stages", name, failed="its time was over")
+            continue
+        if code not in (0, 1):  # 1 has said why
+            job.note("stages", name, failed=f"the process ended with {code}")
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """The stage and what it has started, which is in its session."""
+    os.killpg(process.pid, 9)
+    process.wait()
+
+
+def _driver() -> str:
+    if not shutil.which("nvidia-smi"):
+        return ""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    return done.stdout.strip().splitlines()[0] if done.stdout.strip() else ""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

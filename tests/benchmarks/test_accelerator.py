@@ -1,0 +1,101 @@
+"""The accelerator benchmark: its machinery, and some of its stages in tiny sizes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from adapt_jax import data
+from benchmarks.accelerator import __main__ as command
+from benchmarks.accelerator import prepare, report, scoring, stages, training
+
+
+@pytest.fixture
+def job(tmp_path):
+    return stages.Job(True, tmp_path, None, tmp_path / "notes.jsonl", tmp_path / "out")
+
+
+@pytest.fixture
+def no_peer(monkeypatch):
+    """Whether PyTorch is here is none of these tests' business."""
+    for module in (scoring, training):
+        monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+
+
+def test_scoring_is_measured(job, no_peer):
+    scoring.scoring(job)
+    found = report.collect(job.notes)["scoring"]
+    assert len(found) == 5
+    assert all(values["images/s"] > 0 for values in found.values())
+
+
+def test_a_training_step_is_measured(job, no_peer):
+    training.speed(job, "adapt_resnet18")
+    tables = report.collect(job.notes)
+    found = tables["training"]["adapt_resnet18"]
+    assert 0 < found["least"] <= found["ms a step"] <= found["most"]
+    assert found["TFLOP a step"] > 0
+    assert {"forward", "backward", "update"} <= set(tables["phases"]["adapt_resnet18"])
+    assert tables["pytorch"]["resnet18"]["how"] == "PyTorch is not installed"
+
+
+def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, capsys):
+    code = {"broken": "raise SystemExit(9)", "slow": "import time; time.sleep(60)", "fine": ""}
+    monkeypatch.setattr(
+        stages, "STAGES", {name: stages.Stage("", 1 if name == "slow" else 30) for name in code}
+    )
+    started = subprocess.Popen
+
+    def popen(arguments, **options):
+        name = arguments[-1].partition("=")[2]
+        return started([sys.executable, "-c", code[name]], **options)
+
+    monkeypatch.setattr(command.subprocess, "Popen", popen)
+    assert command.main([f"--out={tmp_path}"]) == 1
+    found = json.loads((tmp_path / "accelerator_unknown.json").read_text())["tables"]["stages"]
+    assert found == {
+        "broken": {"failed": "the process ended with 9"},
+        "slow": {"failed": "its time was over"},
+    }
+    assert "| slow | its time was over |" in capsys.readouterr().out
+    assert command.main([f"--out={tmp_path}", "--minutes=0.01"]) == 1
+    assert "no time was left" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command.main(["--stages=faster"])
+
+
+def test_a_stage_says_why_it_failed(job, monkeypatch):
+    monkeypatch.setitem(stages.STAGES, "nothing", stages.Stage("scoring:missing", 1))
+    assert not stages.run("nothing", job)
+    tables = report.collect(job.notes)
+    assert "AttributeError" in tables["stages"]["nothing"]["failed"]
+    assert tables["machine"]["machine"]["platform"] == "cpu"
+
+
+def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "_packages", lambda site: site.mkdir())
+    monkeypatch.setattr(prepare, "PART", 60_000)
+    monkeypatch.setattr(prepare, "_SHARD", 100)
+    source = "digits:train?classes=0-2"
+    folder = tmp_path / "ready"
+    assert prepare.pack(folder, [f"digits={source}"]) == 0
+    assert len(list(folder.glob("part*"))) > 1
+    for part in folder.glob("part*"):
+        assert sum(path.stat().st_size for path in part.rglob("*.npz")) <= 60_000
+    files = prepare.unpack(folder, tmp_path / "unpacked")
+    expected, found = data.load(source, 32), data.load(f"npz:{files['digits']}", 32)
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.class_names == expected.class_names
+    assert prepare.pack(folder, []) == 2  # not empty
+    assert prepare.pack(tmp_path / "new", ["digits"]) == 2  # no source
+
+
+@pytest.mark.slow
+def test_every_stage_in_tiny_sizes(tmp_path):
+    names = ",".join(stages.STAGES)
+    assert (
+        command.main(["--rehearse", f"--stages={names}", "--minutes=20", f"--out={tmp_path}"]) == 0
+    )
