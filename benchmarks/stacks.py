@@ -131,14 +131,14 @@ print(json.dumps({{"Python": platform.python_version(), **found}}))
 
 
 def environment(stack: Stack, folder: pathlib.Path) -> pathlib.Path:
-    """An environment with this project's dependencies, and pytest; its interpreter."""
+    """An environment with this project's dependencies and what the tests need; its interpreter."""
     shutil.rmtree(folder, ignore_errors=True)
     uv = [shutil.which("uv")] if shutil.which("uv") else [sys.executable, "-m", "uv"]
     python = folder / "bin" / "python"
-    packages = ["--requirements=pyproject.toml", "pytest>=8", *stack.packages]
+    own = ["--requirements=pyproject.toml", "--extra=tokenizers", "pytest>=8"]
     for command in (
         ["venv", f"--python={stack.python}", str(folder)],
-        ["pip", "install", f"--python={python}", *stack.options, *packages],
+        ["pip", "install", f"--python={python}", *stack.options, *own, *stack.packages],
     ):
         if (done := run(*uv, *command)).returncode:
             raise SystemExit(done.stderr)
