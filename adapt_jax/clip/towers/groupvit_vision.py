@@ -94,7 +94,7 @@ def _stage(x, groups, params, tower, tokens):
     if not tokens:
         return run_blocks(x, params["blocks"], tower, causal=False), None
     own = params["group_token"].astype(x.dtype)
-    own = jnp.broadcast_to(own, (len(x), *own.shape[1:]))
+    own = jnp.broadcast_to(own, (x.shape[0], *own.shape[1:]))
     if "group_projector" in params:
         normed = layer_norm(groups, params["group_projector"]["0"], tower.epsilon)
         own = own + _mixed(normed, params["group_projector"]["1"], tower)
