@@ -38,9 +38,9 @@ def trained(monkeypatch):
     """The folders that train.train is called for, which it then is."""
     calls, really = [], train.train
 
-    def spy(config, workdir):
+    def spy(config, workdir, **given):
         calls.append("/".join(workdir.split("/")[-2:]))
-        return really(config, workdir)
+        return really(config, workdir, **given)
 
     monkeypatch.setattr(train, "train", spy)
     return calls
@@ -48,7 +48,7 @@ def trained(monkeypatch):
 
 @pytest.fixture
 def untouched(monkeypatch):
-    def refuse(*arguments):
+    def refuse(*arguments, **given):
         raise AssertionError("training started")
 
     monkeypatch.setattr(train, "train", refuse)
