@@ -3,14 +3,17 @@
 import json
 import shutil
 import sys
+from functools import partial
 
 import jax
+import jax.export
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from adapt_jax import clip
 from adapt_jax.clip.architecture import as_json, from_json
+from adapt_jax.clip.model import shapes
 from adapt_jax.clip.weights.tokenizer_files import check_model
 from adapt_jax.core.errors import InputError
 from tests.clip import relatives
@@ -268,6 +271,12 @@ def test_every_tensor_is_used_and_none_is_missing(name, recorded, tmp_path):
 def test_an_export_keeps_the_architecture(name, recorded):
     chosen = recorded[name][0].architecture
     assert from_json(json.loads(json.dumps(as_json(chosen)))) == chosen
+    (batch,) = jax.export.symbolic_shape("batch")
+    size = chosen.vision.image_size
+    pixels = jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8)
+    run = jax.jit(partial(clip.image_features, architecture=chosen))
+    (rows,) = jax.export.export(run)(shapes(chosen), pixels=pixels).out_avals
+    assert rows.shape == (batch, chosen.embed_dim)  # any number of images
 
 
 def test_configurations_that_cannot_be_used_say_why(recorded, tmp_path):
