@@ -127,12 +127,11 @@ def test_a_stopped_run_resumes_and_a_changed_evaluation_is_done_again(
 def test_results_of_a_stopped_run_do_not_count_as_finished(finished, tmp_path):
     workdir, _ = finished
     shutil.copytree(workdir / "digits_palm" / "seed0", tmp_path, dirs_exist_ok=True)
-    config = cli.override(config_files.load_config(CONFIGS[0]), SET)
-    one = compare.Run("palm", 0, config, tmp_path)
-    assert compare.finished(one)
+    settings = cli.override(config_files.load_config(CONFIGS[0]), SET).to_dict()
+    assert result_files.finished(tmp_path, settings)
     found = json.loads((tmp_path / "results.json").read_text())
     (tmp_path / "results.json").write_text(json.dumps(found | {"step": 2}))
-    assert compare.finished(one) is None
+    assert result_files.finished(tmp_path, settings) is None
 
 
 @pytest.mark.usefixtures("untouched")
