@@ -38,9 +38,9 @@ def trained(monkeypatch):
     """The folders that train.train is called for, which it then is."""
     calls, really = [], train.train
 
-    def spy(config, workdir):
+    def spy(config, workdir, **options):
         calls.append("/".join(workdir.split("/")[-2:]))
-        return really(config, workdir)
+        return really(config, workdir, **options)
 
     monkeypatch.setattr(train, "train", spy)
     return calls

@@ -44,7 +44,9 @@ def test_finished_seeds_are_read_and_judged_in_the_convention_of_the_paper(folde
     other["rows"] = [r | {"auroc": r["auroc"] / 2, "fpr95_idpos_pct": 0.5} for r in other["rows"]]
     result_files.write(runs / "seed1", other, other.pop("rows"))
 
-    monkeypatch.setattr(train, "train", lambda *_: pytest.fail("a finished run was trained again"))
+    monkeypatch.setattr(
+        train, "train", lambda *_, **__: pytest.fail("a finished run was trained again")
+    )
     (found,) = job.run("palm_cifar100", str(folder), seeds=[0, 1], rehearse=True)
     assert [j.place for j in found.judgements][::2] == [
         "svhn", "places365", "lsun", "isun", "textures", "mean",
