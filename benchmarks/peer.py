@@ -148,7 +148,7 @@ def main() -> None:
     print(f"{versions}; jax {jax.__version__}; accuracy {100 * accuracy:.2f} %")
     print(f"fitted on {len(train.features):,} images; {counts}\n")
     print("| detector | ours |", *(f"{s} ours | {s} peer |" for s in sources), end=" ")
-    print("largest difference | fit, CPU s: ours | peer | score, s: ours | peer |")
+    print("largest difference | fit, CPU s: ours | peer | score, CPU s: ours | peer |")
     print("| --- | --- |", "---: | " * (2 * len(sources) + 5))
     worst = 0.0
     for name in DETECTORS:

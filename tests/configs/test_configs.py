@@ -142,7 +142,10 @@ def test_the_digits_configs_share_one_recipe():
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
 def test_methods_see_the_same_pixels(data):
-    """Every method of a data set has the same images and statistics, so that they compare."""
+    """Every method of a data set has the same images and statistics, so that they compare.
+
+    OOD sets are those of each paper.
+    """
     found = [load(stem) for stem in FILES if stem.startswith(f"{data}_")]
     fields = ("train_data", "test_data", "image_size", "mean", "std")
     assert len({tuple(str(config[field]) for field in fields) for config in found}) == 1

@@ -38,9 +38,9 @@ def trained(monkeypatch):
     """The folders that train.train is called for, which it then is."""
     calls, really = [], train.train
 
-    def spy(config, workdir, **given):
+    def spy(config, workdir, **options):
         calls.append("/".join(workdir.split("/")[-2:]))
-        return really(config, workdir, **given)
+        return really(config, workdir, **options)
 
     monkeypatch.setattr(train, "train", spy)
     return calls
@@ -48,7 +48,7 @@ def trained(monkeypatch):
 
 @pytest.fixture
 def untouched(monkeypatch):
-    def refuse(*arguments, **given):
+    def refuse(*arguments):
         raise AssertionError("training started")
 
     monkeypatch.setattr(train, "train", refuse)
@@ -127,11 +127,11 @@ def test_a_stopped_run_resumes_and_a_changed_evaluation_is_done_again(
 def test_results_of_a_stopped_run_do_not_count_as_finished(finished, tmp_path):
     workdir, _ = finished
     shutil.copytree(workdir / "digits_palm" / "seed0", tmp_path, dirs_exist_ok=True)
-    config = cli.override(config_files.load_config(CONFIGS[0]), SET)
-    assert result_files.finished(tmp_path, config.to_dict())
+    settings = cli.override(config_files.load_config(CONFIGS[0]), SET).to_dict()
+    assert result_files.finished(tmp_path, settings)
     found = json.loads((tmp_path / "results.json").read_text())
     (tmp_path / "results.json").write_text(json.dumps(found | {"step": 2}))
-    assert result_files.finished(tmp_path, config.to_dict()) is None
+    assert result_files.finished(tmp_path, settings) is None
 
 
 @pytest.mark.usefixtures("untouched")

@@ -52,7 +52,7 @@ def trained(monkeypatch):
     """The runs that were asked for; each gets scores that depend on its class and seed."""
     calls = []
 
-    def pretend(config, workdir, **given):
+    def pretend(config, workdir, **_):
         calls.append("/".join(workdir.split("/")[-3:]))
         own = int(config.train_data.partition("classes=")[2])
         shift, rng = 1 + own / 4 + config.seed / 8, np.random.default_rng(0)

@@ -45,7 +45,7 @@ def test_finished_seeds_are_read_and_judged_in_the_convention_of_the_paper(folde
     result_files.write(runs / "seed1", other, other.pop("rows"))
 
     monkeypatch.setattr(
-        train, "train", lambda *_, **given: pytest.fail("a finished run was trained again")
+        train, "train", lambda *_, **__: pytest.fail("a finished run was trained again")
     )
     (found,) = job.run("palm_cifar100", str(folder), seeds=[0, 1], rehearse=True)
     assert [j.place for j in found.judgements][::2] == [

@@ -105,7 +105,7 @@ def test_full_spectrum_counts_the_shifted_images():
 def test_near_sets_with_the_id_images_of_another_suite():
     made = plan.make(RESULTS["adaneg_imagenet_openood_near"])
     assert [s.name for s in made.sets] == ["ssb_hard", "ninco"]
-    assert made.config.test_data.endswith("imagenet_1k/val")
+    assert "imagenet_1k/val" in made.config.test_data
 
 
 def test_unknown_names_are_refused():

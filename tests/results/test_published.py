@@ -1,9 +1,13 @@
 """Tables in the forms that others publish, by text."""
 
+import pathlib
+
+import numpy as np
 import pytest
 
+from adapt_jax import metrics
 from adapt_jax.core.errors import InputError
-from adapt_jax.results import published
+from adapt_jax.results import merge, published
 from adapt_jax.results.tables import MEAN
 
 
@@ -103,3 +107,19 @@ def test_what_the_leaderboard_cannot_take(openood_rows):
         published.openood([r for r in openood_rows if r["group"] == "far"])
     with pytest.raises(InputError, match="no accuracy"):
         published.openood([{k: v for k, v in r.items() if k != "accuracy"} for r in openood_rows])
+
+
+def test_the_committed_table_is_made_from_the_committed_scores():
+    folder = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
+    run = folder / "resnet20_cifar10_scores"
+    rows = merge.merge([f"ResNet-20={run}"])
+    notes = merge.ties_between([f"ResNet-20={run}"])
+    text = merge.text(rows, "paper", published.COLUMNS, notes=notes)
+    assert text == (folder / "resnet20_cifar10.tex").read_text()
+    for row in rows:
+        if row["ood"] != "mean":
+            own, ood = (
+                np.load(run / "scores" / row["detector"] / f"{name}.npz")["scores"]
+                for name in ("id", row["ood"])
+            )
+            assert metrics.ood_metrics(own, ood)["auroc"] == pytest.approx(row["auroc"], abs=1e-12)
