@@ -26,7 +26,7 @@ from adapt_jax.experiment import checks, derived, pretrained, record
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import forward
 from adapt_jax.inference.restore import restore
-from adapt_jax.runtime import cli, interrupts, processes, sharding, terminal
+from adapt_jax.runtime import buckets, cli, interrupts, processes, sharding, terminal
 from adapt_jax.training import epoch_hooks, feeds, train_state, train_step
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import checkpoints, folders, logbook, surroundings, trackers
@@ -40,7 +40,7 @@ def train(config, workdir: str, *, given: Collection[str] | None = None) -> dict
 
     Args:
       config: ConfigDict of `adapt_jax.config.default_config`.
-      workdir: folder for checkpoints, logs and results.
+      workdir: folder for checkpoints, logs and results, or its address in a bucket (gs://, s3://).
       given: fields of the config that were set by hand, each of which must have an effect; by
         default fields without an effect are named in a warning, as no one can tell who set them.
 
@@ -59,7 +59,7 @@ def train(config, workdir: str, *, given: Collection[str] | None = None) -> dict
             pretrained.fetch(config.model.pretrained, terminal.printer(console))
         with processes.together():
             pretrained.check(config)
-            folder = folders.prepare(workdir)
+            folder = folders.prepare(workdir, bucket=True)
             held.enter_context(folders.locked(folder))
         folders.check_shared(folder)
         held.enter_context(terminal.failures(folder))
@@ -165,6 +165,8 @@ def fit(
             ending = step == plan.total_steps or bool(signal)
             monitor.after(step, metrics, record=step % plan.log_every == 0 or ending)
             if step % plan.checkpoint_every == 0 or ending:
+                if processes.is_main():
+                    buckets.push(folder)  # the records of the steps before the state after them
                 store.save(step, state, _finite_mean(np.concatenate(losses)))
                 losses = []
             if ending and step < plan.total_steps:  # not .signal: it may have come after the save

@@ -28,6 +28,7 @@ from adapt_jax.inference.restore import restore
 from adapt_jax.models import wrapped
 from adapt_jax.results import result_files
 from adapt_jax.results.scores import load_scores, path_of
+from adapt_jax.runtime import buckets
 from adapt_jax.workdir import bundle, checkpoints, folders
 
 # Names in a suite of sets that have others in files. A run may train on less than its id_train.
@@ -67,7 +68,7 @@ def diagnose(
     Raises:
       InputError: no run there, or another program is writing it.
     """
-    path = pathlib.Path(workdir or "").expanduser()
+    path = buckets.local(workdir or "")
     if not workdir or not path.is_dir():
         raise InputError(f"--workdir {workdir or ''} is not a folder; give that of a finished run")
     if zero_shot_files.is_run(path):

@@ -31,7 +31,7 @@ from adapt_jax.models import wrapped
 from adapt_jax.models.wrapped import Wrapped
 from adapt_jax.report import publish
 from adapt_jax.results.evaluation import Evaluation, pictured
-from adapt_jax.runtime import processes, terminal
+from adapt_jax.runtime import buckets, processes, terminal
 from adapt_jax.training.train_state import TrainState
 from adapt_jax.workdir import bundle, checkpoints, folders, trackers
 
@@ -168,7 +168,7 @@ def evaluate_run(
             config = _config(workdir, changes, name)
             given = [field for field, value in changes.items() if value not in (None, "")]
             checks.check_config(config, training=False, given=given)
-            source = pathlib.Path(workdir).expanduser()
+            source = buckets.local(workdir)
             path = folders.prepare(_results_folder(source, out, changes))
             held.enter_context(folders.locked(path))
             if name:
@@ -199,7 +199,7 @@ def _results_folder(source: pathlib.Path, out: str, changes) -> str | pathlib.Pa
 
 def _config(workdir: str, changes, model: str):
     """A run's config with other choices; the first one of a network that was made elsewhere."""
-    path = pathlib.Path(workdir or "").expanduser()
+    path = buckets.local(workdir or "")
     if model and not _is_of(path, model):
         config = _first_config(model, changes)
     elif not workdir or not path.is_dir():

@@ -27,7 +27,7 @@ from adapt_jax.export import scorer as export_scorer
 from adapt_jax.export.contents import Contents
 from adapt_jax.inference import calibrated, pipeline
 from adapt_jax.inference.ready import Ready
-from adapt_jax.runtime import provenance
+from adapt_jax.runtime import buckets, provenance
 from adapt_jax.workdir import bundle
 
 
@@ -69,7 +69,7 @@ def export(
     target = _target(out, overwrite)
     report_progress(f"fitting on the outputs in {workdir}")
     ready = pipeline.load(workdir, detector=detector)
-    found = contents.of(ready, pathlib.Path(workdir).expanduser())
+    found = contents.of(ready, buckets.local(workdir))
     about, arrays = calibrated.files(ready.detector, tpr)
     report_progress(f"compiling for {', '.join(platforms)}")
     program = export_scorer.build(found, platforms)

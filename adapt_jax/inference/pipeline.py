@@ -36,6 +36,7 @@ from adapt_jax.metrics import conformal
 from adapt_jax.models import wrapped
 from adapt_jax.models.base import Model
 from adapt_jax.models.wrapped import Wrapped
+from adapt_jax.runtime import buckets
 from adapt_jax.workdir import bundle, checkpoints
 
 
@@ -90,7 +91,7 @@ def load(
         conformal.check_share("--alpha", alpha)
     if model is not None:
         wrapped.named(model)
-    path = pathlib.Path(workdir).expanduser()
+    path = buckets.local(workdir)
     if not str(workdir) or not path.is_dir():
         raise InputError(f"--workdir {workdir} is not a folder; give that of a finished run")
     packed = bundle.is_export(path)

@@ -11,7 +11,7 @@ from adapt_jax.results import result_files, tables
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.results.scored import Scored, lacking
 from adapt_jax.results.scores import path_of, save_scores
-from adapt_jax.runtime import processes, provenance
+from adapt_jax.runtime import buckets, processes, provenance
 from adapt_jax.workdir import logbook
 
 SHOWN = ("fpr95", "fpr95_idpos_nearest", "auroc", "aupr_in")  # on the console; files have all
@@ -105,8 +105,9 @@ def show(header: Mapping[str, Any], scored: Scored, workdir, title: str, console
         notes.append(f"on {header['id']}: {', '.join(named)}")
     if "step" in header:  # it was trained
         notes.append(tables.ONE_RUN)
-    notes.append(f"results: {workdir / 'results.json'}, {workdir / 'results.csv'}")
+    place = buckets.home(workdir)
+    notes.append(f"results: {place / 'results.json'}, {place / 'results.csv'}")
     if header["config"].get("report"):
-        notes.append(f"report:  {workdir / 'report.html'}")
+        notes.append(f"report:  {place / 'report.html'}")
     for note in notes:
         console.print(note, highlight=False, markup=False)

@@ -18,7 +18,7 @@ from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
 from adapt_jax.results import aggregate, published, result_files, tables, ties
 from adapt_jax.results.tables import MEAN, Row
-from adapt_jax.runtime import cli, terminal
+from adapt_jax.runtime import buckets, cli, terminal
 
 FORMATS = ("markdown", "latex", "csv", "json", "paper", "openood")
 KEYS = {"run": "run", **tables.KEYS}
@@ -121,7 +121,7 @@ def _read(runs: Sequence[str]) -> dict[str, list[tuple[pathlib.Path, dict[str, A
         label, equals, place = text.partition("=")
         if pathlib.Path(text).expanduser().exists():  # its name has the sign in it
             equals, place = "", text
-        path = pathlib.Path(place if equals else text).expanduser()
+        path = buckets.local(place if equals else text)
         path = path.parent if path.name == "results.json" else path
         results = result_files.read(path)
         first = first or (path, results)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,11 +20,10 @@ from adapt_jax.config.effects import Effect, changed
 from adapt_jax.core import files, generator
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.core.files import checked_fields, read_json, write_atomically
-from adapt_jax.runtime import processes, terminal
-from adapt_jax.workdir import integrity
+from adapt_jax.runtime import buckets, processes, terminal
+from adapt_jax.workdir import integrity, places
 
 KEPT = 2  # newest checkpoints, so that there is another one if the newest is damaged
-_FOLDER = "checkpoints"
 
 
 class Checkpoints:
@@ -46,7 +44,8 @@ class Checkpoints:
             of the work directory may do this, because another program may be writing now.
           warn: function called when a checkpoint is damaged and another one is used.
         """
-        self._folder = pathlib.Path(workdir).absolute() / _FOLDER
+        self._place = places.of(workdir)
+        self._folder = self._place.path
         self._warn = warn
         self._unfinished: int | None = None
         terminal.quiet_asyncio()
@@ -56,7 +55,7 @@ class Checkpoints:
         }
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**items))
         if cleanup and processes.is_main():
-            self._remove_unfinished()
+            self._place.remove_unfinished()
 
     def save(self, step: int, state: Any, loss: float) -> None:
         """Writes `state`; on accelerators in the background. `loss` ranks the best.
@@ -80,7 +79,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The saved steps, ascending; some may be damaged."""
-        return steps_in(self._folder.parent)
+        return self._place.steps()
 
     def restore(self, which: str, like: Any, *, strict: bool = False) -> Any:
         """The newest state, or the best; if it is damaged, the next one, with a warning.
@@ -125,8 +124,7 @@ class Checkpoints:
         raw = jax.tree.map(_abstract, raw)
         # A leaf that does not say where it goes is sought on the devices it was saved from.
         raw = raw._replace(key=raw.key.update(sharding=raw.step.sharding))
-        where = self._folder / str(step)
-        facts = integrity.facts(where)
+        where, facts = self._folder / str(step), self._place.facts(step)
         try:
             args = ocp.args.Composite(default=ocp.args.StandardRestore(raw))
             restored = self._orbax.restore(where, args=args).default
@@ -166,7 +164,7 @@ class Checkpoints:
     def _loss(self, step: int) -> float:
         """That of a checkpoint; infinity, after a word, where it cannot be read."""
         try:
-            return integrity.facts(self._folder / str(step))["loss"]
+            return self._place.facts(step)["loss"]
         except InputError as e:
             self._warn(f"{e}; its loss is not known")
             return math.inf
@@ -180,14 +178,12 @@ class Checkpoints:
             self._orbax.wait_until_finished()
         if not processes.is_main():
             return
-        files.sync_below(self._folder / str(step))
+        self._place.settle(step)
         # A later one can only be a damaged one, in whose place an earlier one was resumed.
         order = [s for s in self.steps() if s <= step]
         kept = {*order[-KEPT:], min(order, key=self._loss)}
         for superfluous in set(self.steps()) - kept:
-            half = self._folder / f"{superfluous}.deleted"
-            (self._folder / str(superfluous)).rename(half)
-            shutil.rmtree(half, ignore_errors=True)
+            self._place.remove(superfluous)
 
     @contextlib.contextmanager
     def _failing(self, step: int) -> Iterator[None]:
@@ -198,22 +194,16 @@ class Checkpoints:
             processes.leave_if_lost(e)
             self._unfinished = None
             if processes.is_main():
-                self._remove_unfinished()
+                self._place.remove_unfinished()
             why = f"{self._folder} ({files.disk_reason(e)}); make room and run it again"
             error = TrainingFailed(f"the checkpoint of step {step} cannot be written to {why}")
             processes.leave_alone(error, 1)
             raise error from e
 
-    def _remove_unfinished(self) -> None:
-        for path in self._folder.glob("*") if self._folder.is_dir() else ():
-            if "orbax-checkpoint-tmp" in path.name or path.name.endswith(".deleted"):
-                shutil.rmtree(path, ignore_errors=True)
-
 
 def steps_in(workdir: pathlib.Path) -> list[int]:
     """The steps a run has checkpoints of, ascending; some may be damaged."""
-    folder = pathlib.Path(workdir) / _FOLDER
-    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+    return places.of(workdir).steps()
 
 
 def has_checkpoint(workdir: pathlib.Path) -> bool:
@@ -276,7 +266,8 @@ def recall_config(workdir: pathlib.Path) -> dict:
     """
     path = pathlib.Path(workdir) / "config.json"
     if not path.exists():
-        raise InputError(f"{workdir} holds no run: {path} does not exist")
+        home = buckets.home(path.parent)
+        raise InputError(f"{home} holds no run: {home / path.name} does not exist")
     recorded = read_json(path, {"method": dict, "model": dict}, "restore it or start a new run")
     checked_fields(recorded["method"], {"name": str}, f"{path}, method", "restore it")
     return recorded

@@ -3,35 +3,32 @@
 import contextlib
 import os
 import pathlib
-import re
 import secrets
 import socket
 
-from adapt_jax.core import replacing
+from adapt_jax.core import locks, replacing
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import TEMPORARY, open_unlinked, remove_unfinished
-from adapt_jax.runtime import processes
+from adapt_jax.runtime import buckets, processes
+from adapt_jax.runtime.buckets import LOCK
 from adapt_jax.workdir import bundle
 
-LOCK = ".lock"
 
-try:
-    import fcntl
-except ImportError:  # not on Windows; there two programs are not told apart
-    fcntl = None
-
-
-def prepare(workdir: str | os.PathLike | None) -> pathlib.Path:
+def prepare(workdir: str | os.PathLike | None, *, bucket: bool = False) -> pathlib.Path:
     """Creates the folder and makes sure that files can be written there.
 
+    Args:
+      workdir: folder of the run.
+      bucket: whether it may be the address of a folder in a bucket; its local copy is returned.
+
     Raises:
-      InputError: none given, a bucket, an export, or it cannot be written.
+      InputError: none given, a bucket that cannot be used, an export, or it cannot be written.
     """
     if not workdir:
         raise InputError("--workdir=DIR is needed: the folder for checkpoints and results")
-    if re.match(r"\w+://", str(workdir)):
+    if not bucket and buckets.is_address(workdir):
         raise InputError(f"--workdir {workdir} is not a folder; give one, or a mounted bucket")
-    path = pathlib.Path(workdir).expanduser()
+    path = buckets.local(workdir, write=True)
     if bundle.is_export(path):
         raise InputError(f"{path} is an export, which stays as it is; choose another folder")
     try:
@@ -51,7 +48,7 @@ def check_shared(workdir: pathlib.Path) -> None:
 
     Checkpoints are written by all processes together; they would wait for each other forever.
     """
-    token = workdir / f".shared{processes.first(secrets.randbits(30))}{TEMPORARY}"
+    token = buckets.home(workdir) / f".shared{processes.first(secrets.randbits(30))}{TEMPORARY}"
     if processes.is_main():
         token.touch()
     processes.wait("token")
@@ -68,7 +65,9 @@ def check_shared(workdir: pathlib.Path) -> None:
 def locked(workdir: pathlib.Path):
     """Locks the folder; the operating system releases the lock when the program ends in any way.
 
-    What a killed program left half written is removed, or completed.
+    What a killed program left half written is removed, or completed. Of a bucket, the copy on this
+    machine is locked, and sent to the bucket when the block ends: programs on two machines do not
+    notice each other.
 
     Raises:
       InputError: another program holds it.
@@ -81,7 +80,10 @@ def locked(workdir: pathlib.Path):
         replacing.finish(workdir)
         for folder in (workdir, workdir / "features", workdir / "text"):
             remove_unfinished(folder)
-        yield
+        try:
+            yield
+        finally:
+            buckets.push(workdir)
 
 
 @contextlib.contextmanager
@@ -98,13 +100,7 @@ def read(workdir: pathlib.Path):
 
 
 def _lock(file, workdir: pathlib.Path, *, exclusive: bool) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locks.acquire(file, exclusive=exclusive):
         raise InputError(
             f"another program is writing {workdir}; wait for it, or use another --workdir"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
+        )

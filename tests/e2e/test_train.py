@@ -1,8 +1,10 @@
 """Whole runs of the real program on the embedded images."""
 
 import csv
+import importlib.util
 import json
 import os
+import pathlib
 import signal
 import time
 
@@ -10,8 +12,10 @@ import jax
 import numpy as np
 import pytest
 
+import adapt_jax
 from adapt_jax import metrics, train
 from adapt_jax.core.errors import InputError, TrainingFailed
+from adapt_jax.core.files import folder_name
 from adapt_jax.evaluate import job as evaluate_job
 from adapt_jax.experiment import checks, record
 from adapt_jax.inference.restore import restore
@@ -19,6 +23,7 @@ from adapt_jax.runtime import sharding
 from adapt_jax.workdir import logbook
 from tests import commands
 from tests.e2e import small
+from tests.workdir import bucket_server
 
 
 @pytest.fixture(scope="module")
@@ -95,31 +100,73 @@ def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_pa
     assert_same(final_state(tmp_path / "other"), whole)
 
 
-def test_kill_and_resume_is_bit_identical(finished, tmp_path):
-    """kill -9 in the middle of a run; the same command finishes it."""
-    workdir, _ = finished
-    env = os.environ | {"JAX_PLATFORMS": "cpu"}
-    chosen = {"log_every": 1, "checkpoint_every": 3, "ood": ""}
-    command, whole = small.arguments(tmp_path, **chosen), tmp_path.parent / "whole"
-    done = commands.run(*small.arguments(whole, **chosen), env=env)
-    assert done.returncode == 0, done.stderr
+STEPWISE = {"log_every": 1, "checkpoint_every": 3, "ood": ""}
 
-    victim = commands.Command(*command, env=env)
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The folder of a run that a command made in one go."""
+    workdir = tmp_path_factory.mktemp("unbroken")
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = commands.run(*small.arguments(workdir, **STEPWISE), env=env)
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def kill_at(step, victim, copy):
+    """kill -9 once a step is on record in the folder it works in; the folder holds no last one."""
     deadline = time.time() + 120
-    while len(logbook.read(tmp_path)) < 4:  # step 4 is taken once step 3 has been saved
+    while len(logbook.read(copy)) < step:
         assert victim.poll() is None, victim.written()
         assert time.time() < deadline
         time.sleep(0.005)
     os.killpg(victim.pid, signal.SIGKILL)
     victim.communicate()
-    assert len(logbook.read(tmp_path)) < 24
+    assert len(logbook.read(copy)) < 24
 
+
+def test_kill_and_resume_is_bit_identical(unbroken, tmp_path):
+    """kill -9 in the middle of a run; the same command finishes it."""
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
+    command = small.arguments(tmp_path, **STEPWISE)
+    victim = commands.Command(*command, env=env)
+    kill_at(4, victim, tmp_path)  # step 4 is taken once step 3 has been saved
     again = commands.run(*command, env=env)
     assert again.returncode == 0, again.stderr
     assert "resuming at step" in again.stdout
-    assert_same(final_state(tmp_path), final_state(whole))
+    assert_same(final_state(tmp_path), final_state(unbroken))
     steps = [r["step"] for r in logbook.read(tmp_path)]
     assert steps == list(range(1, 25))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gcsfs") is None, reason="pip install gcsfs")
+def test_a_run_in_a_bucket_goes_on_on_another_machine(unbroken, tmp_path, monkeypatch):
+    """Killed on one machine, finished and evaluated on a second, used on a third."""
+    address = "gs://mine/runs/one"
+    command = small.arguments(address, **STEPWISE)
+    with bucket_server.running() as server:
+        env = os.environ | {"JAX_PLATFORMS": "cpu"} | server.environment
+        first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+        victim = commands.Command(*command, env=env | {"ADAPT_JAX_CACHE": first})
+        copy = pathlib.Path(first, "buckets", folder_name(address))
+        kill_at(4, victim, copy)
+        again = commands.run(
+            *command,
+            "--config.ood=near/digits6-9=digits?classes=6-9",
+            env=env | {"ADAPT_JAX_CACHE": second},
+        )
+        assert again.returncode == 0, again.stderr
+        assert "resuming at step" in again.stdout
+        assert f"results: {address}/results.json" in again.stdout
+        for name, value in (server.environment | {"ADAPT_JAX_CACHE": third}).items():
+            monkeypatch.setenv(name, value)
+        ready = adapt_jax.load(address)
+        copy = pathlib.Path(third, "buckets", folder_name(address))
+        assert_same(final_state(copy), final_state(unbroken))
+        assert [r["step"] for r in logbook.read(copy)] == list(range(1, 25))
+        assert ready.score(adapt_jax.data.load("digits:test?limit=2", ready.size).images).shape == (
+            2,
+        )
 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
