@@ -25,6 +25,7 @@ LOCK = ".lock"
 CHECKPOINTS = "checkpoints"
 _MARK = ".bucket.json"  # of a copy: its address, and what it had in common with the bucket
 _TURN = ".turn"  # locked by who fetches the copy
+_OWN = (LOCK, _MARK, _TURN)  # files of a copy that are not the run's
 _SCHEMES = {"gs": "gcsfs", "s3": "s3fs"}  # and the packages that read them
 _FACTS = ("size", "md5Hash", "ETag", "etag", "generation", "mtime")  # of an object, if it has them
 
@@ -143,18 +144,28 @@ def _names(copy: Path) -> Iterator[str]:
     for path in copy.rglob("*"):
         name = path.relative_to(copy)
         unfinished = any(part.endswith(files.TEMPORARY) for part in name.parts)
-        if path.is_file() and name.as_posix() not in (LOCK, _MARK, _TURN) and not unfinished:
+        if path.is_file() and name.as_posix() not in _OWN and not unfinished:
             yield name.as_posix()
 
 
 def _objects(store: Any, root: str) -> dict[str, str]:
-    """What the bucket says of every object of the run but checkpoints, by name."""
+    """What the bucket says of every object of the run but checkpoints, by name.
+
+    Raises:
+      ValueError: an object's name would lie outside the copy.
+    """
     found = store.find(root, detail=True)
     names = {path: path.removeprefix(f"{root}/") for path in found}
+    for name in names.values():
+        if {"", ".", ".."} & set(name.removesuffix("/").split("/")) and name:
+            raise ValueError(f"the object {name!r} is no path below it")
     return {
         name: str([str(found[path].get(fact)) for fact in _FACTS])
         for path, name in names.items()
-        if not name.startswith(f"{CHECKPOINTS}/") and not name.endswith("/") and path != root
+        if not name.startswith(f"{CHECKPOINTS}/")
+        and not name.endswith("/")
+        and path != root
+        and name not in _OWN
     }
 
 

@@ -53,6 +53,14 @@ def test_what_a_job_changes_is_sent(bucket, server):
     assert str(buckets.home(path)) == ADDRESS
 
 
+@pytest.mark.parametrize("name", ["../../outside", "scores/../../../outside", "scores//x", "./x"])
+def test_a_bucket_writes_nothing_outside_the_copy(bucket, server, tmp_path, name):
+    server.put(("mine", f"runs/one/{name}"), b"hostile")
+    with pytest.raises(InputError, match="is no path below it"):
+        buckets.local(ADDRESS)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.read_bytes() == b"hostile"]
+
+
 def test_the_copy_follows_the_bucket(bucket, server):
     server.put(("mine", "runs/one/a"), b"1")
     path = buckets.local(ADDRESS)
