@@ -13,8 +13,8 @@ from adapt_jax.data import augment, sources
 from adapt_jax.doctor import job as doctor_job
 from adapt_jax.doctor.findings import FAIL
 from adapt_jax.evaluate import job as evaluate_job
+from adapt_jax.export import contents, scorer
 from adapt_jax.export import job as export_job
-from adapt_jax.export import scorer
 from adapt_jax.inference import forward
 from adapt_jax.models import wrapped
 from adapt_jax.runtime import sharding
@@ -79,7 +79,7 @@ def test_it_is_exported(run, tmp_path):
     ready = adapt_jax.load(workdir, "knn?k=5")
     counting = ready.model._replace(apply=lambda variables, images, train: len(images))
     with pytest.raises(InputError, match=r"write images.shape\[0\] for len\(images\)"):
-        scorer.build(dataclasses.replace(ready, model=counting), ("cpu",))
+        scorer.build(contents.of(dataclasses.replace(ready, model=counting), workdir), ("cpu",))
 
 
 @pytest.mark.parametrize("name", NAMES)

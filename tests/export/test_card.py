@@ -23,6 +23,10 @@ def test_one_detector_under_two_names(evaluated, exported, adapted, same):
     row = result_rows.row(evaluated, "a", "near", np.arange(9.0), np.arange(7.0))
     results = {"rows": [row], "protocol": "p", "id": "i"}
     text = card._results(
-        {"results": results | {"adapted": adapted}, "detector": {"detector": exported}}
+        {
+            "method": "palm",
+            "results": results | {"adapted": adapted},
+            "detector": {"detector": exported},
+        }
     )
     assert ("was not evaluated" not in text) == same

@@ -80,7 +80,8 @@ def test_folders_are_walked_as_predict_walks_them(script, tmp_path):
         script["expanded"]([str(empty)])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# ALIGN is not exported: its images are squashed, then cropped.
+@pytest.mark.parametrize("variant", [name for name, rule in VARIANTS.items() if not rule.stretch])
 def test_images_are_cut_as_clip_wants_them(read, tmp_path, monkeypatch, variant):
     rng, rule = np.random.default_rng(0), VARIANTS[variant]
     cut = {"filter": rule.filter.name, "rgb_first": rule.rgb_first, "floor_crop": rule.floor_crop}
