@@ -25,14 +25,6 @@ from adapt_jax.runtime import cli, sharding
 from benchmarks import chips, hlo_kernels, scoring_programs, training_program
 from benchmarks.hlo_kernels import Kernel
 
-CONFIG = cli.define_config()
-SCORING = flags.DEFINE_enum("scoring", None, scoring_programs.PROGRAMS, "A scoring step instead.")
-CHIP = flags.DEFINE_enum("chip", "h100", chips.CHIPS, "What to compile for.")
-NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
-NUM_CLASSES = flags.DEFINE_integer("num_classes", 10, "Their classes.", lower_bound=2)
-LARGEST = flags.DEFINE_integer("largest", 15, "How many kernels to list.", lower_bound=0)
-HLO = flags.DEFINE_string("hlo", "", "File for the compiled program's text.")
-
 
 def main() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -108,4 +100,13 @@ def largest(kernels: Sequence[Kernel], count: int) -> str:
 
 
 if __name__ == "__main__":
+    CONFIG = cli.define_config()
+    SCORING = flags.DEFINE_enum(
+        "scoring", None, scoring_programs.PROGRAMS, "A scoring step instead."
+    )
+    CHIP = flags.DEFINE_enum("chip", "h100", chips.CHIPS, "What to compile for.")
+    NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
+    NUM_CLASSES = flags.DEFINE_integer("num_classes", 10, "Their classes.", lower_bound=2)
+    LARGEST = flags.DEFINE_integer("largest", 15, "How many kernels to list.", lower_bound=0)
+    HLO = flags.DEFINE_string("hlo", "", "File for the compiled program's text.")
     cli.run(main)

@@ -18,12 +18,6 @@ from benchmarks import training_program
 from benchmarks.hlo_collectives import SOURCES
 from benchmarks.training_program import Data, Program
 
-CONFIG = cli.define_config()
-NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
-NUM_CLASSES = flags.DEFINE_integer("num_classes", 100, "Their classes.", lower_bound=2)
-DEVICES = flags.DEFINE_integer("devices", 8, "How many simulated devices.", lower_bound=1)
-TOPOLOGY = flags.DEFINE_string("topology", None, "Compile for these TPUs, as v6e:2x4 (libtpu).")
-
 
 def main() -> None:
     config, data = cli.required(CONFIG), Data(NUM_IMAGES.value, NUM_CLASSES.value)
@@ -96,4 +90,9 @@ def _tpus(name: str):
 
 
 if __name__ == "__main__":
+    CONFIG = cli.define_config()
+    NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
+    NUM_CLASSES = flags.DEFINE_integer("num_classes", 100, "Their classes.", lower_bound=2)
+    DEVICES = flags.DEFINE_integer("devices", 8, "How many simulated devices.", lower_bound=1)
+    TOPOLOGY = flags.DEFINE_string("topology", None, "Compile for these TPUs, as v6e:2x4 (libtpu).")
     cli.run(main)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax import zero_shot_detectors
-from adapt_jax.clip import architecture, model
+from adapt_jax.clip import RELEASED, model
 from adapt_jax.core import neighbours
 from adapt_jax.core.arrays import unit_rows
 from adapt_jax.runtime import sharding
@@ -58,7 +58,7 @@ def _zero_shot(name: str, **params) -> Step:
 
 
 def _images(name: str) -> Step:
-    tower = architecture.RELEASED[name]
+    tower = RELEASED[name]
     side = tower.vision.image_size
     pixels = jax.ShapeDtypeStruct((BATCH, side, side, 3), jnp.uint8)
 
@@ -69,7 +69,7 @@ def _images(name: str) -> Step:
 
 
 def _texts(name: str) -> Step:
-    tower = architecture.RELEASED[name]
+    tower = RELEASED[name]
     ids = jax.ShapeDtypeStruct((BATCH, tower.text.context_length), jnp.int32)
 
     def embed(params, ids):

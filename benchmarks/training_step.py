@@ -18,12 +18,6 @@ from adapt_jax.experiment import build, derived
 from adapt_jax.runtime import cli, sharding
 from adapt_jax.training import sharded, train_state, train_step
 
-CONFIG = cli.define_config()
-NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
-NUM_CLASSES = flags.DEFINE_integer("num_classes", 100, "Their classes.", lower_bound=2)
-STEPS = flags.DEFINE_integer("steps", 10, "Steps in one dispatch.", lower_bound=1)
-REPEATS = flags.DEFINE_integer("repeats", 5, "Dispatches; the fastest counts.", lower_bound=1)
-
 
 def main() -> None:
     config, classes = cli.required(CONFIG), NUM_CLASSES.value
@@ -99,4 +93,9 @@ def _seconds(run, carry, *given) -> float:
 
 
 if __name__ == "__main__":
+    CONFIG = cli.define_config()
+    NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Training images.", lower_bound=1)
+    NUM_CLASSES = flags.DEFINE_integer("num_classes", 100, "Their classes.", lower_bound=2)
+    STEPS = flags.DEFINE_integer("steps", 10, "Steps in one dispatch.", lower_bound=1)
+    REPEATS = flags.DEFINE_integer("repeats", 5, "Dispatches; the fastest counts.", lower_bound=1)
     cli.run(main)

@@ -11,7 +11,6 @@ import numpy as np
 
 from adapt_jax import clip as clips
 from adapt_jax import detectors, zero_shot_detectors
-from adapt_jax.clip import architecture
 from adapt_jax.clip.towers import initialize
 from adapt_jax.core import neighbours
 from adapt_jax.core.arrays import unit_rows
@@ -117,7 +116,7 @@ def clip(job: Job) -> None:
     """Images a second of CLIP's image towers in bfloat16, beside PyTorch's transformer."""
     batch = 4 if job.rehearse else 256
     for name in ("ViT-B/16", "ViT-L/14"):
-        chosen = architecture.RELEASED[name]
+        chosen = clips.RELEASED[name]
         if job.rehearse:
             chosen = _small(chosen)
         tower, peer = chosen.vision, None

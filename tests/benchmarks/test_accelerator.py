@@ -31,6 +31,13 @@ def test_scoring_is_measured(job, no_peer):
     assert all(values["images/s"] > 0 for values in found.values())
 
 
+def test_clip_is_measured(job, no_peer):
+    scoring.clip(job)
+    found = report.collect(job.notes)["scoring"]
+    assert len(found) == 2
+    assert all(values["images/s"] > 0 for values in found.values())
+
+
 def test_a_training_step_is_measured(job, no_peer):
     training.speed(job, "adapt_resnet18")
     tables = report.collect(job.notes)
