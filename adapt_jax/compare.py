@@ -31,6 +31,8 @@ from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, config_files, processes, terminal
 from adapt_jax.workdir import checkpoints, folders, trackers
 from adapt_jax.zero_shot import compared as zero_shot_runs
+from adapt_jax.zero_shot import job as zero_shot_job
+from adapt_jax.zero_shot import plan as zero_shot_plan
 
 make_callable(__name__, "adapt_jax.compare:compare")
 
@@ -150,7 +152,9 @@ def one_class(
     splits = one_class_splits.make(first.train_data, first.test_data, first.image_size, classes)
     path, runs, by_class = folders.prepare(workdir), [], []
     for split in splits:
-        chosen = {stem: split.of(config) for stem, config in config_by_name.items()}
+        chosen = copy.deepcopy(config_by_name)
+        for config in chosen.values():
+            config.update(split.fields())
         _check(chosen, overrides, allow_different)
         for run in _runs(path, chosen, seeds):
             folder = path / run.workdir.parent.name / f"class{split.label}" / run.workdir.name
@@ -185,7 +189,10 @@ def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_diffe
         )
     if zero_shot:
         for config in config_by_name.values():
-            zero_shot_runs.check(config, cli.overridden(overrides))
+            settings = zero_shot_plan.scoring(config)
+            zero_shot_plan.embedding(config)
+            wanted = cli.overridden(overrides)
+            zero_shot_plan.refuse_unused(wanted, zero_shot_plan.unused(config), settings)
         return
     for config in config_by_name.values():
         checks.check_config(config)
@@ -207,8 +214,8 @@ def _make(runs: Sequence[Run], results: list[dict | None], console) -> None:
         if results[i] is None:
             console.print(f"{line} in {run.workdir}", highlight=False)
             if "clip" in run.config:
-                others = [other.workdir for other in runs if other is not run]
-                results[i] = zero_shot_runs.run(run.config, run.workdir, others)
+                zero_shot_runs.share(run.workdir, [r.workdir for r in runs if r is not run])
+                results[i] = zero_shot_job.zero_shot(run.config, str(run.workdir))
             else:
                 results[i] = train(run.config, str(run.workdir), given=())
         else:
@@ -268,7 +275,7 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
     seen = set()
     for run in runs:
         if "clip" in run.config:
-            continue  # `zero_shot_runs.check` has seen its words and images
+            continue  # `_check` has seen its words and images
         checkpoints.check_config(run.workdir, run.config.to_dict())
         folders.prepare(str(run.workdir))
         images = ("train_data", "test_data", "val_data", "ood", "image_size", "batch_size")

@@ -53,6 +53,17 @@ def room(module):
     return "commands" if parts[-1] == "__main__" else parts[min(1, len(parts) - 1)]
 
 
+def test_the_config_stops_at_the_factories():
+    taking = [
+        f"{name}.{node.name}"
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and "config" in [a.arg for a in (*node.args.args, *node.args.kwonlyargs)]
+    ]
+    assert len(taking) <= 35, taking
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_arrows_point_one_way(module):
     here = room(module)

@@ -1,9 +1,8 @@
 """One class of a set as ID, all others as OOD: the sources of each such split."""
 
-import copy
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import decode, sources
@@ -25,12 +24,10 @@ class Split(NamedTuple):
     test_data: str
     ood: str
 
-    def of(self, config: Any) -> Any:
-        """A copy of the config with these sets; CCL and SimCLR need nothing else."""
-        chosen = copy.deepcopy(config)
-        chosen.train_data, chosen.test_data, chosen.ood = self.train_data, self.test_data, self.ood
-        chosen.val_data = chosen.ood_val_data = ""
-        return chosen
+    def fields(self) -> dict[str, str]:
+        """The fields of a config for this choice; CCL and SimCLR need nothing else."""
+        own = {"train_data": self.train_data, "test_data": self.test_data, "ood": self.ood}
+        return {**own, "val_data": "", "ood_val_data": ""}
 
 
 def make(

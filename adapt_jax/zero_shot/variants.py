@@ -94,7 +94,20 @@ def of(config, sweep: Sweep | None, elsewhere: bool) -> list[Changed]:
         settings = plan.scoring(config)
         made = [_with(settings.specs, name, value) for value in sweep.values]
         return [Changed(v, specs, settings.stream, None) for v, specs in zip(sweep.values, made)]
-    return [_changed(config, sweep.field, value, elsewhere) for value in sweep.values]
+    own = elsewhere or section == _STREAM  # embeddings are those there are
+    found = []
+    for value in sweep.values:
+        try:
+            changed: Any = cli.override(config, [f"{sweep.field}={value}"])
+        except InputError as e:
+            raise InputError(str(e).replace("--set", "--sweep")) from None
+        settings = plan.scoring(changed)
+        in_vain = plan.ELSEWHERE if elsewhere else plan.unused(changed)
+        plan.refuse_unused([sweep.field], in_vain, settings)
+        specs = {spec.text: spec for spec in settings.specs}
+        wanted = None if own else plan.embedding(changed)
+        found.append(Changed(value, specs, settings.stream, wanted))
+    return found
 
 
 def _with(specs: Sequence[Spec], name: str, value: str) -> dict[str, Spec]:
@@ -111,15 +124,3 @@ def _with(specs: Sequence[Spec], name: str, value: str) -> dict[str, Spec]:
         text = f"{spec.name}?{'&'.join([*others, f'{name}={value}'])}"
         found[spec.text] = zero_shot_detectors.parse(text)[0]
     return found
-
-
-def _changed(config, field: str, value: str, elsewhere: bool) -> Changed:
-    try:
-        changed: Any = cli.override(config, [f"{field}={value}"])
-    except InputError as e:
-        raise InputError(str(e).replace("--set", "--sweep")) from None
-    settings = plan.scoring(changed)
-    plan.refuse_unused([field], plan.ELSEWHERE if elsewhere else plan.unused(changed), settings)
-    own = elsewhere or field.startswith(f"{_STREAM}.")
-    specs = {spec.text: spec for spec in settings.specs}
-    return Changed(value, specs, settings.stream, None if own else plan.embedding(changed))
