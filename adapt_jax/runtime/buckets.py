@@ -114,8 +114,9 @@ def push(folder: Path) -> None:
             _remember(folder, mark["address"], both)
     except Exception as e:
         raise TrainingFailed(
-            f"{mark['address']} cannot be written ({files.disk_reason(e)}); run it again, what it "
-            f"has not is in {folder}"
+            f"{mark['address']} cannot be written ({files.disk_reason(e)}); what is missing there "
+            f"is in {folder} until the next job makes that folder like the bucket: copy what you "
+            "need, then run the same command again"
         ) from e
 
 
