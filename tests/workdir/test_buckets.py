@@ -128,7 +128,10 @@ def test_a_bucket_that_cannot_be_written(bucket, server, monkeypatch):
         with pytest.raises(InputError, match=r"gs://mine/runs/two cannot be used \(Forbidden"):
             folders.prepare("gs://mine/runs/two", bucket=True)
         (path / "a").write_text("a")
-        with pytest.raises(TrainingFailed, match="what is missing there is in"), folders.locked(path):
+        with (
+            pytest.raises(TrainingFailed, match="what is missing there is in"),
+            folders.locked(path),
+        ):
             pass
     finally:
         server.refuses = ""
