@@ -24,7 +24,9 @@ _OVERRIDE = re.compile(r"--?config\.([\w.]+)")
 def define_config() -> flags.FlagHolder:
     """The --config=FILE.py flag with its --config.key=value overrides; a name will do."""
     return config_flags.DEFINE_config_file(
-        "config", help_string="Experiment: a file, or the name of one in configs/."
+        "config",
+        help_string="Experiment: a file, or the name of one in configs/. "
+        "--config.FIELD=VALUE changes a field of it.",
     )
 
 
