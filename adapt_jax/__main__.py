@@ -33,7 +33,11 @@ def main() -> None:
 
 def overview() -> str:
     """Every job with what it does, without importing any."""
-    lines = [f"{adapt_jax.__doc__.splitlines()[0]}\n", "adapt_jax JOB [--help] ...", "adapt_jax --version\n"]
+    lines = [
+        f"{adapt_jax.__doc__.splitlines()[0]}\n",
+        "adapt_jax JOB [--help] ...",
+        "adapt_jax --version\n",
+    ]
     return "\n".join(lines + [f"  {name:<10} {_what(name)}" for name in JOBS])
 
 
