@@ -8,6 +8,7 @@ import runpy
 import sys
 
 import adapt_jax
+from adapt_jax.runtime import boundary
 
 JOBS = (
     "train", "evaluate", "predict", "compare", "reproduce", "zero_shot", "export", "doctor",
@@ -19,7 +20,8 @@ def main() -> None:
     """Runs the job that the first argument names; exits with 2 where there is none."""
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
-        print(overview())
+        with boundary.explained():
+            print(overview(), flush=True)
     elif name == "--version":
         print(f"adapt_jax {adapt_jax.__version__}")
     elif name in JOBS:

@@ -72,6 +72,15 @@ def test_help_says_what_it_does(job, tmp_path):
     assert jobs._what(job)[:40] in "\n".join(start[:4])
 
 
+def test_help_that_nobody_reads_on_is_no_traceback(tmp_path):
+    code = (
+        "import os, sys; os.dup2(os.pipe()[1], 1); os.closerange(3, 9); sys.argv[1:] = ['--help']"
+    )
+    code += "; from adapt_jax.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_a_name_takes_overrides_and_mistakes_are_one_sentence(tmp_path):
     wrong = run("adapt_jax", "train", "--config=digits_adapt", "--config.epoch=3", cwd=tmp_path)
     assert wrong.returncode == 2
