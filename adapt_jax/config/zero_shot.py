@@ -7,9 +7,10 @@ clip.architecture: of weights without a configuration beside them: its JSON file
   released model ("ViT-B/32" of OpenAI, "ViT-B-32" of OpenCLIP, see `clip.RELEASED`); "" reads the
   configuration beside the weights, else recognises released models and says so.
 clip.dtype: what both towers compute in, "float32", "bfloat16" or "float16" (the official programs).
-class_names: names of the ID classes: "imagenet", "cifar10", "digits", a file with one name a line,
-  "wnids:FILE" for a text with lines "n01443537 goldfish", or "data": those that test_data brings;
-  unless the suite has its own. Where test_data has ?classes=, the names of these classes.
+class_names: names of the ID classes: "imagenet", "cifar10", "cifar100", "bimcv", "digits", a file
+  with one name a line, "wnids:FILE" for a text with lines "n01443537 goldfish", or "data": those
+  that test_data brings; unless the suite has its own. Where test_data has ?classes=, the names of
+  these classes.
 test_data: source of the ID images (see docs/data.md), unless the suite fixes it.
 ood: a suite's name, or "group/name=source,...".
 full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as ID; else unused.

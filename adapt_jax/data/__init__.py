@@ -7,6 +7,7 @@
 | formats/embedded.py | digits, photos: images that come with a dependency |
 | formats/folders.py | folder, list: image files |
 | formats/arrays.py | npz, mat |
+| formats/cifar.py, formats/annotated.py | sets as their authors distribute them |
 | formats/tfds.py | tfds: TensorFlow Datasets, read without TensorFlow |
 | formats/prepare_tfds.py | the only module that may use TensorFlow, in its own process |
 | decode.py | image files and arrays -> square uint8 RGB, with the rules written down |
@@ -18,7 +19,9 @@
 | cache.py | decoded arrays kept on disk |
 | lazy.py | sets that are not decoded beforehand, with the indexing of an array |
 | feature_folders.py | folders of arrays that another program made |
-| suites.py | the sets of a benchmark: names, groups, sources, counts |
+| suites.py | a line of OOD sets, or the name of a suite -> its sets |
+| protocols/ | the suites: names, groups, sources, counts |
+| class_lists/ | classes of ImageNet's subsets, for `?only=` |
 | streams.py | the order in which streaming detectors see images |
 | download/ | fetching, unpacking and recording the archives of the suites; `__main__.py` |
 | augment/ | random crop, flip, colour jitter and normalisation, in JAX or on the host |

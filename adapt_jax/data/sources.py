@@ -7,7 +7,7 @@
     list:FILE                              OpenOOD image list, lines `path label`
     npz:FILE                               images uint8 (N, H, W[, 3]), labels / names / class_names
     mat:FILE                               SVHN's test_32x32.mat and the like
-    cifar:DIR/train, cifar:DIR/test        CIFAR's "python version", as its authors distribute it
+    KIND:DIR/SPLIT                         cifar, cub, cars, food101, pets, waterbirds as they come
 
 Options after `?`, joined by `&`. Which images, in this order: `classes=0-5` or `classes=0+3+7`
 keeps these classes and numbers them anew from 0 (classes that are called by numbers are chosen by
@@ -31,8 +31,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.core.image_files import as_stored
 from adapt_jax.data import cache, decode, lazy, unreadable
 from adapt_jax.data.base import Dataset, Listing, Source
-from adapt_jax.data.formats import arrays, cifar, embedded, folders, tfds
-from adapt_jax.data.lazy import LazyImages
+from adapt_jax.data.formats import annotated, arrays, cifar, embedded, folders, tfds
 from adapt_jax.data.selection import Selection, select
 
 FAMILIES = {
@@ -44,10 +43,11 @@ FAMILIES = {
     "npz": (arrays.check_npz, arrays.open_npz),
     "mat": (arrays.check_mat, arrays.open_mat),
     "cifar": (cifar.check_cifar, cifar.open_cifar),
+    **dict.fromkeys(annotated.KINDS, (annotated.check, annotated.open_split)),
 }
 FORMS = (
     "digits, photos, tfds:NAME[:SPLIT], folder:DIR, list:FILE?root=DIR, npz:FILE, mat:FILE, "
-    "cifar:DIR/train"
+    "cifar:DIR/train, cub:, cars:, food101:, pets: or waterbirds:DIR/test"
 )
 OPTIONS = (
     "classes=0-5 (or 0+3+7), only=LIST, per_class=N, sample=N, limit=N, resize=N (or stretch), "
@@ -317,4 +317,4 @@ def _classes(value: str, bad: InputError) -> tuple[int, ...]:
 
 def read_while_training(train: Dataset) -> bool:
     """Whether the training images stay files, cut from whole images in every step."""
-    return isinstance(train.images, LazyImages)
+    return isinstance(train.images, lazy.LazyImages)

@@ -1,7 +1,7 @@
 """Names of the ID classes as words a text tower understands.
 
-Short lists are here; CIFAR-100's come with the data set (`words` of its class names); ImageNet's,
-cleaned by OpenAI, from a file or from an installed open_clip.
+Short lists are here; others come with a data set (`words` of its class names); ImageNet's, cleaned
+by OpenAI, from a file or from an installed open_clip.
 """
 
 import ast
@@ -20,6 +20,25 @@ LISTS = {
     "cifar10": (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     ),
+    "cifar100": (
+        "apple", "aquarium fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle",
+        "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle",
+        "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch",
+        "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox",
+        "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn mower", "leopard", "lion",
+        "lizard", "lobster", "man", "maple tree", "motorcycle", "mountain", "mouse", "mushroom",
+        "oak tree", "orange", "orchid", "otter", "palm tree", "pear", "pickup truck", "pine tree",
+        "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road",
+        "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake",
+        "spider", "squirrel", "streetcar", "sunflower", "sweet pepper", "table", "tank",
+        "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle",
+        "wardrobe", "whale", "willow tree", "wolf", "woman", "worm",
+    ),
+    "bimcv": (  # YBZh/OpenOOD-VLM, openood/networks/clip_fixed_ood_prompt.py
+        "a normal chest X-ray with clear lungs",
+        "a chest X-ray with evident features of COVID-19, including ground-glass opacities, lung "
+        "infiltrates, bilateral patchy shadows and consolidation",
+    ),
     "digits": (
         "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
     ),
@@ -35,7 +54,7 @@ def load(
     """The names in order of the class index.
 
     Args:
-      place: source of the names: "cifar10", "digits"; "imagenet" for the list in an installed
+      place: source of the names: a key of `LISTS`; "imagenet" for the list in an installed
         open_clip; or a file: text with one name a line, codes beside it or not (see `codes`), .csv
         or .tsv with one column of names, or .json, a list or {"0": name, ...}, where name may be
         [id, name]; or "wnids:FILE" for the lines "n01443537 goldfish" of a text, by WordNet id as

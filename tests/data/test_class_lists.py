@@ -26,11 +26,17 @@ def test_a_list_keeps_its_classes_in_the_order_of_the_set(three):
 
 
 def test_the_lists_of_the_package():
-    assert class_lists.known() == ("imagenet100", "imagenet30")
-    assert len(class_lists.names("imagenet100")) == 100
-    assert len(class_lists.names("imagenet30")) == 30
-    ids = {*class_lists.names("imagenet100"), *class_lists.names("imagenet30")}
-    assert all(len(name) == 9 and name[0] == "n" and name[1:].isdigit() for name in ids)
+    assert class_lists.known() == ("imagenet10", "imagenet100", "imagenet20", "imagenet30")
+    for name in class_lists.known():
+        ids = class_lists.names(name)
+        assert f"imagenet{len(ids)}" == name
+        assert sorted(ids) == list(ids)
+        assert all(len(name) == 9 and name[0] == "n" and name[1:].isdigit() for name in ids)
+
+
+def test_words_behind_a_wordnet_id_are_no_part_of_the_name(three):
+    (three / "list.txt").write_text("n01443537 goldfish\npolar bear\n")
+    assert class_lists.names(f"{three}/list.txt") == ("n01443537", "polar bear")
 
 
 def test_wrong_lists_are_refused(three):

@@ -3,9 +3,11 @@
 import pytest
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import SUITES, OodSet, Suite, check, parse_ood, resolve, suites
+from adapt_jax.data import SUITES, OodSet, Suite, check, class_lists, parse_ood, resolve, suites
 from adapt_jax.data.download.catalogue import ARCHIVES, NEEDS
+from adapt_jax.data.formats import annotated
 from adapt_jax.data.set_names import SHIFTED
+from adapt_jax.text_bank import class_names
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,9 @@ def test_resolve_lists_the_suites(text):
         resolve(text)
 
 
+UNCOUNTED = {("openood_imagenet200", "id_train"), ("hard_waterbirds", "placesbg")}
+
+
 @pytest.mark.parametrize("name", sorted(SUITES))
 def test_suites_parse(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ADAPT_JAX_DATA", f"{tmp_path}/my data")
@@ -62,17 +67,20 @@ def test_suites_parse(name, tmp_path, monkeypatch):
     text = ",".join(f"{s.group}/{s.name}={s.source}" for s in suite.sets)
     assert [s[:3] for s in parse_ood(text)] == [s[:3] for s in suite.sets]
     for part in (*suite.splits, *suite.sets):
-        assert part.source.startswith(("tfds:", "list:", "folder:", "mat:"))
+        kind = part.source.partition(":")[0]
+        assert kind in ("tfds", "list", "folder", "mat", *annotated.KINDS)
         assert part.source.startswith("tfds:") or f"{tmp_path}/my data/" in part.source
         assert "{root}" not in part.source
         assert ("exif=ignore" in part.source) != part.source.startswith("mat:")
-        assert part.count or (name, part.name) == ("openood_imagenet200", "id_train")
+        assert part.count or (name, part.name) in UNCOUNTED
+    assert "{" not in suite.class_names
     assert {s.group for s in suite.sets} <= {"near", "far", "shifted", "ood"}
 
 
 FAR = {"mnist": 70_000, "svhn": 26_032, "textures": 5_640}
 LARGE = {"near/ssb_hard": 49_000, "near/ninco": 5_879, "far/inaturalist": 10_000}
 LARGE |= {"far/textures": 5_160, "far/openimage_o": 15_869, "ood_val": 1_763}
+FOUR = {f"ood/{k}": 10_000 for k in ("inaturalist", "sun", "places")} | {"ood/textures": 5_640}
 CLASSIC = {"ood/isun": 8_925, "ood/textures": 5_640, "id_train": 50_000, "id_test": 10_000}
 
 
@@ -112,18 +120,32 @@ CLASSIC = {"ood/isun": 8_925, "ood/textures": 5_640, "id_train": 50_000, "id_tes
             "classic_palm_cifar100",
             CLASSIC | {"ood/svhn": 26_032, "ood/places365": 10_000, "ood/lsun": 10_000},
         ),
-        (
-            "mos_imagenet",
-            {f"ood/{k}": 10_000 for k in ("inaturalist", "sun", "places")}
-            | {"ood/textures": 5_640, "id_test": 50_000},
-        ),
         *(
-            (
-                f"mos_imagenet_{name}",
-                {f"ood/{k}": 10_000 for k in ("inaturalist", "sun", "places")}
-                | {"ood/textures": 5_640, "id_test": count},
+            (f"mos_{name}", FOUR | {"id_test": count})
+            for name, count in (
+                ("imagenet", 50_000),
+                ("imagenet_v2", 10_000),
+                ("imagenet_sketch", 50_889),
+                ("imagenet_a", 7_500),
+                ("imagenet_r", 30_000),
+                ("imagenet10", 500),
+                ("imagenet20", 1_000),
+                ("imagenet100", 5_000),
+                ("cub", 5_794),
+                ("cars", 8_041),
+                ("food101", 25_250),
+                ("pets", 3_669),
             )
-            for name, count in (("v2", 10_000), ("sketch", 50_889), ("a", 7_500), ("r", 30_000))
+        ),
+        ("hard_imagenet10", {"id_test": 500, "near/imagenet20": 1_000, "near/imagenet100": 5_000}),
+        ("hard_imagenet20", {"id_test": 1_000, "near/imagenet10": 500}),
+        ("hard_imagenet100", {"id_test": 5_000, "near/imagenet10": 500}),
+        ("hard_imagenet", {"id_test": 50_000, "near/imagenet_o": 2_000}),
+        ("hard_waterbirds", {"id_val": 1_199, "id_test": 5_794, "near/placesbg": None}),
+        (
+            "openood_bimcv",
+            {"id_train": 3_954, "id_val": 99, "id_test": 891, "ood_val": 54}
+            | {"near/ct": 490, "near/xraybone": 200},
         ),
     ],
 )
@@ -164,6 +186,22 @@ def test_class_names_that_come_with_the_images():
     place = "data/images_largescale/shifts/imagenet-r"
     assert suite.id_test.source.partition("?")[0] == f"folder:{place}"
     assert suite.class_names == f"wnids:{place}/README.txt"
+    assert resolve("mos_pets").class_names == resolve("hard_waterbirds").class_names == "data"
+
+
+def test_subsets_of_imagenet_have_their_words_in_the_lists_of_the_package():
+    suite = resolve("hard_imagenet10")
+    root = "folder:data/images_largescale/imagenet_1k/val"
+    assert suite.id_test.source == f"{root}?only=imagenet10&exif=ignore"
+    assert [s.source for s in suite.sets] == [
+        f"{root}?only=imagenet20&exif=ignore",
+        f"{root}?only=imagenet100&exif=ignore",
+    ]
+    words = class_names.load(suite.class_names)
+    assert len(words) == 10
+    assert words[4:6] == ("common sorrel horse", "impala (antelope)")
+    lists = {n: set(class_lists.names(f"imagenet{n}")) for n in (10, 20, 100)}
+    assert not lists[10] & (lists[20] | lists[100])
 
 
 def test_missing_data_names_the_command(tmp_path, monkeypatch):
@@ -183,6 +221,19 @@ def test_missing_data_names_the_command(tmp_path, monkeypatch):
     for archive, part in (("svhn_mat", 0), ("LSUN_resize", 1), ("dtd", 4)):
         with pytest.raises(InputError, match=f"{wanted} {archive}"):
             check(resolve("classic_cifar10").sets[part].source)
+    for name, hint in (
+        ("mos_cub", f"{wanted} cub"),
+        ("mos_food101", f"{wanted} food101"),
+        ("mos_pets", f"{wanted} pets_annotations"),
+        ("mos_cars", "fine_grained/stanford_cars the folder cars_test"),
+        ("hard_waterbirds", f"{wanted} waterbirds"),
+        ("openood_bimcv", f"{wanted} benchmark_imglist"),
+        ("hard_imagenet10", "ImageNet needs your own copy"),
+    ):
+        with pytest.raises(InputError, match=hint):
+            check(resolve(name).id_test.source)
+    with pytest.raises(InputError, match="below the data root at waterbirds/placesbg"):
+        check(resolve("hard_waterbirds").sets[0].source)
     monkeypatch.setenv("ADAPT_JAX_DATA", "a,b")
     with pytest.raises(InputError, match="','"):
         resolve("openood_cifar10")
@@ -192,7 +243,13 @@ def test_every_source_of_a_suite_lies_in_an_archive_it_needs():
     for name, needed in NEEDS.items():
         folders = [ARCHIVES[archive].folder for archive in needed]
         for part in (*SUITES[name].splits, *SUITES[name].sets):
-            path = part.source.partition(":")[2].partition("?")[0].removeprefix("{root}/")
+            kind, _, place = part.source.partition(":")
+            path = place.partition("?")[0].removeprefix("{root}/")
+            if kind == "pets":  # two archives make its folder
+                assert {f"{path.rpartition('/')[0]}/{p}" for p in ("images", "annotations")} <= {
+                    *folders
+                }
+                continue
             inside = any(f"{path}/".startswith(f"{folder}/") for folder in folders)
             assert inside or part.source.startswith("tfds:")
     assert set(NEEDS) == {name for name in SUITES if not name.startswith("tfds_")}

@@ -76,7 +76,7 @@ def test_bad_class_names_are_explained(tmp_path):
             class_names.words(names)
     with pytest.raises(InputError, match="no class names"):
         class_names.words([])
-    with pytest.raises(InputError, match="known: cifar10, digits, imagenet"):
+    with pytest.raises(InputError, match="known: cifar10, cifar100, bimcv, digits, imagenet"):
         class_names.load("cifar1000")
     for text in ('{"1": "a"}', "[1, 2]", "[", "3"):
         (tmp_path / "bad.json").write_text(text)

@@ -1,14 +1,23 @@
 """Lists of class names, which the option `only=` of a source keeps: of this folder, or a file.
 
-A list has one name per line; lines that start with # say where it is from.
+A list has one name per line; lines that start with # say where it is from. Behind a WordNet id may
+stand what the class is called in prompts, as `class_names=wnids:FILE` reads it.
 """
 
 import importlib.resources
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from adapt_jax.core.errors import InputError
+
+_WITH_WORDS = re.compile(r"(n\d{8})\s.*")
+
+
+def folder() -> str:
+    """Where the lists that come with the package are."""
+    return str(importlib.resources.files(__package__))
 
 
 def known() -> tuple[str, ...]:
@@ -37,7 +46,7 @@ def names(where: str) -> tuple[str, ...]:
             )
         text = path.read_text("utf-8")
     lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-    found = tuple(line for line in lines if line)
+    found = tuple(_WITH_WORDS.sub(r"\1", line) for line in lines if line)
     if not found or len(set(found)) < len(found):
         raise InputError(f"only={where}: the list is empty, or has a name twice")
     return found

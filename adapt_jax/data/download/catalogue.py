@@ -1,9 +1,10 @@
 """The archives the benchmarks are made of: where they come from and which folder they become.
 
-Facts as the projects publish them: Jingkang50/OpenOOD (openood/evaluation_api/datasets.py, one
-Google Drive file per set), the READMEs of deeplearning-wisc/cider, jeff024/PALM and
-JINHYUKSUH/ADAPT; sizes and SHA-256 from TensorFlow Datasets' checksum files where it fetches the
-same file. Where they are None, the first download is recorded and later ones must equal it.
+Facts as the projects publish them: Jingkang50/OpenOOD (openood/evaluation_api/datasets.py and
+scripts/download/download.py, one Google Drive file per set), the READMEs of deeplearning-wisc/cider
+and MCM, jeff024/PALM, JINHYUKSUH/ADAPT and kohpangwei/group_DRO; sizes and SHA-256 from TensorFlow
+Datasets' checksum files where it fetches the same file. Where they are None, the first download is
+recorded and later ones must equal it.
 """
 
 import os
@@ -73,6 +74,17 @@ def _mos(name: str) -> Archive:
     )
 
 
+def _medical(name: str, drive_id: str, what: str) -> Archive:
+    return _drive(name, f"images_medical/{name}", drive_id, what)
+
+
+def _pets(part: str, size: int, sha256: str, what: str) -> Archive:
+    url = f"https://thor.robots.ox.ac.uk/~vgg/data/pets/{part}.tar.gz"
+    page, folder = "https://www.robots.ox.ac.uk/~vgg/data/pets", f"fine_grained/pets/{part}"
+    name = f"pets_{part}"
+    return Archive(name, f"{name}.tar.gz", folder, url, what, "see its page", size, sha256, page)
+
+
 def _shift(folder: str, filename: str, url: str, what: str, repository: str) -> Archive:
     hint = f"{repository} on GitHub says where it is kept"
     place = f"images_largescale/shifts/{folder}"
@@ -108,7 +120,8 @@ _ALL = (
     Archive("imagenet_1k", "imagenet_1k.zip", "images_largescale/imagenet_1k", "",
             "ImageNet-1k, train/CLASS/*.JPEG and val/*.JPEG", IMAGENET,
             by_hand="ImageNet needs your own copy: https://image-net.org/download.php; put or link "
-            "it below the data root at images_largescale/imagenet_1k, with folders train and val"),
+            "it below the data root at images_largescale/imagenet_1k, with folders train and val "
+            "(for ImageNet-10, -20 and -100, val has a folder per class)"),
     # The classic 32x32 sets of CIDER, PALM and ADAPT.
     Archive("svhn_mat", "test_32x32.mat", "classic/svhn",
             "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
@@ -142,6 +155,45 @@ _ALL = (
            "ImageNet-A, 7,500 images of 200 classes", "hendrycks/natural-adv-examples"),
     _shift("imagenet-r", "imagenet-r.tar", f"{BERKELEY}imagenet-r.tar",
            "ImageNet-R, 30,000 images of 200 classes", "hendrycks/imagenet-r"),
+    _shift("imagenet-o", "imagenet-o.tar", f"{BERKELEY}imagenet-o.tar",
+           "ImageNet-O, 2,000 images of other classes", "hendrycks/natural-adv-examples"),
+    # Fine-grained ID sets of MCM, NegLabel and CSP.
+    Archive("cub", "CUB_200_2011.tgz", "fine_grained/cub",
+            "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
+            "CUB-200-2011, 11,788 images of birds", "see its page", 1150585339,
+            "0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
+            "https://www.vision.caltech.edu/datasets/cub_200_2011"),
+    Archive("stanford_cars", "stanford_cars.tar", "fine_grained/stanford_cars", "",
+            "Stanford Cars, 8,041 test images", "its page is gone",
+            by_hand="the page of Stanford Cars is gone; MCM's authors keep a copy at "
+            "https://drive.google.com/file/d/12SGFvVBHvJM-czeK-Mw3t0OcOmh8uFnO (thread 8 of "
+            "deeplearning-wisc/MCM); put below the data root at fine_grained/stanford_cars the "
+            "folder cars_test, cars_test_annos_withlabels.mat and devkit/cars_meta.mat"),
+    Archive("food101", "food-101.tar.gz", "fine_grained/food101",
+            "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
+            "Food-101, 101,000 images of dishes", "see its page", 4996278331,
+            "d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4",
+            "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101"),
+    _pets("images", 791918971, "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+          "Oxford-IIIT Pets, the images"),
+    _pets("annotations", 19173078,
+          "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+          "Oxford-IIIT Pets, which image is of which breed"),
+    # WaterBirds, and its backgrounds as OOD (MCM, NegLabel, CSP).
+    Archive("waterbirds", "waterbird_complete95_forest2water2.tar.gz",
+            "waterbirds/waterbird_complete95_forest2water2",
+            "https://nlp.stanford.edu/data/dro/waterbird_complete95_forest2water2.tar.gz",
+            "WaterBirds, 11,788 birds of CUB before backgrounds of Places", "as CUB and Places",
+            by_hand="kohpangwei/group_DRO on GitHub says where it is kept"),
+    Archive("placesbg", "placesbg.zip", "waterbirds/placesbg", "",
+            "backgrounds of Places without a bird, about 10,000", "as Places",
+            by_hand="MCM's authors keep the backgrounds at "
+            "https://drive.google.com/file/d/1CBe9f8yHIlQnXYmNQj45DsqB5vCT6qQ6 (thread 7 of "
+            "deeplearning-wisc/MCM); unpack them below the data root at waterbirds/placesbg"),
+    # OpenOOD's X-rays, CT scans and X-rays of bones.
+    _medical("bimcv", "1nAA45V6e0s5FAq2BJsj9QH5omoihb7MZ", "BIMCV-COVID19+, X-rays of chests"),
+    _medical("ct", "1k5OYN4inaGgivJBJ5L8pHlopQSVnhQ36", "CT scans"),
+    _medical("xraybone", "1ZzO3y1-V_IeksJXEvEfBYKRoQLLvPYe9", "X-rays of bones"),
 )
 # fmt: on
 
@@ -170,6 +222,19 @@ NEEDS = {
     "mos_imagenet_sketch": ("sketch", *_MOS),
     "mos_imagenet_a": ("imagenet-a", *_MOS),
     "mos_imagenet_r": ("imagenet-r", *_MOS),
+    "mos_imagenet10": ("imagenet_1k", *_MOS),
+    "mos_imagenet20": ("imagenet_1k", *_MOS),
+    "mos_imagenet100": ("imagenet_1k", *_MOS),
+    "mos_cub": ("cub", *_MOS),
+    "mos_cars": ("stanford_cars", *_MOS),
+    "mos_food101": ("food101", *_MOS),
+    "mos_pets": ("pets_images", "pets_annotations", *_MOS),
+    "hard_imagenet10": ("imagenet_1k",),
+    "hard_imagenet20": ("imagenet_1k",),
+    "hard_imagenet100": ("imagenet_1k",),
+    "hard_imagenet": ("imagenet_1k", "imagenet-o"),
+    "hard_waterbirds": ("waterbirds", "placesbg"),
+    "openood_bimcv": ("benchmark_imglist", "bimcv", "ct", "xraybone"),
 }
 
 

@@ -58,18 +58,7 @@ def check_mat(source: Source) -> None:
 
 def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
     """SVHN's cropped digits: X uint8 (H, W, 3, N), y (N, 1) from 1 to 10, 10 being the digit 0."""
-    from scipy.io import loadmat, whosmat  # slow to import
-
-    try:
-        path = os.path.expanduser(source.place)
-        limit = max(npz.ALLOWANCE, npz.EXPANSION * os.path.getsize(path))
-        for name, shape, _ in whosmat(path):
-            if math.prod(shape) > limit:
-                raise ValueError(f"{name} of shape {shape} would take more than {limit:,} bytes")
-        data = loadmat(path, variable_names=("X", "y"))
-    except Exception as error:
-        # Like image decoders, loadmat raises whatever a broken file makes it stumble over.
-        raise InputError(f"{source.text!r}: not a readable .mat file ({error})") from error
+    data = mat_variables(source, source.place, ("X", "y"))
     if missing := [name for name in ("X", "y") if name not in data]:
         raise InputError(f"{source.text!r}: there is no array {missing[0]!r}; expected X and y")
     if data["X"].ndim != 4:
@@ -83,6 +72,34 @@ def open_mat(source: Source, image_size: int, cache_dir=None) -> Listing:
     name = os.path.basename(source.place)
     names = tuple(f"{name}[{i}]" for i in range(len(images)))
     return Listing(names, labels, digits, images.__getitem__, flaw, pixels=images)
+
+
+def mat_variables(
+    source: Source, place: str | os.PathLike, names: tuple[str, ...], *, squeeze: bool = False
+) -> dict[str, np.ndarray]:
+    """Variables of a .mat file, those of them that are there.
+
+    Args:
+      source: the source, for messages.
+      place: path of the file.
+      names: names of the variables.
+      squeeze: whether axes of length 1 are left out.
+
+    Raises:
+      InputError: the file cannot be read, or a variable is too large for its size on disk.
+    """
+    from scipy.io import loadmat, whosmat  # slow to import
+
+    try:
+        path = os.path.expanduser(place)
+        limit = max(npz.ALLOWANCE, npz.EXPANSION * os.path.getsize(path))
+        for name, shape, _ in whosmat(path):
+            if math.prod(shape) > limit:
+                raise ValueError(f"{name} of shape {shape} would take more than {limit:,} bytes")
+        return loadmat(path, variable_names=names, squeeze_me=squeeze)
+    except Exception as error:
+        # Like image decoders, loadmat raises whatever a broken file makes it stumble over.
+        raise InputError(f"{source.text!r}: not a readable .mat file ({error})") from error
 
 
 def _read(source: Source) -> dict[str, np.ndarray]:

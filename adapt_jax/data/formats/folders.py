@@ -45,7 +45,7 @@ def open_folder(source: Source, image_size: int, cache_dir=None) -> Listing:
     labels = np.array(numbers, np.int32) if any(per_class) else None
     flaw = _flaw_of_folders(source, flat, folders, labels is None)
     passed = _passed_over(others)
-    return _listing(names, root, labels, flaw, tuple(folders), cache_dir=cache_dir, passed=passed)
+    return listing(names, root, labels, flaw, tuple(folders), cache_dir=cache_dir, passed=passed)
 
 
 def _flaw_of_folders(source: Source, flat: list[str], folders: list[str], no_class: bool) -> str:
@@ -107,12 +107,21 @@ def open_list(source: Source, image_size: int, cache_dir=None) -> Listing:
     if not names:
         raise InputError(f"{source.text!r}: the list has no image in it")
     usable = usable_labels(np.array(labels, np.int32))
-    return _listing(tuple(names), root, *usable, cache_dir=cache_dir)
+    return listing(tuple(names), root, *usable, cache_dir=cache_dir)
 
 
-def _listing(
+def listing(
     names: tuple[str, ...], root: Path, labels, flaw: str, class_names=(), *, cache_dir, passed=""
 ) -> Listing:
+    """The listing of image files.
+
+    Args:
+      names: their paths, relative to `root`.
+      root: folder in which they are.
+      labels, flaw, class_names: as in `Listing`.
+      cache_dir: folder in which their hashes are kept, see `files.cache_folder`.
+      passed: what was passed over, as in `Listing`.
+    """
     root = root.absolute()
 
     def identity(indices: np.ndarray) -> str:
