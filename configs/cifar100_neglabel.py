@@ -3,12 +3,10 @@
     python -m adapt_jax.zero_shot --config=configs/cifar100_neglabel.py --workdir=runs/cifar100
 
 TFDS fetches CIFAR-100, whose class names come with it (class_names "data"); the other sets come by
-`python -m adapt_jax.data download classic_cifar100`. OpenOOD v1.5's lists have no names, but TFDS
-leaves them beside the data it has prepared:
+`python -m adapt_jax.data download classic_cifar100`. OpenOOD v1.5's lists have no names:
 
     python -m adapt_jax.zero_shot --config=configs/cifar100_neglabel.py:openood_cifar100 \
-        --workdir=runs/cifar100-openood \
-        --config.class_names=~/tensorflow_datasets/cifar100/3.0.2/label.labels.txt
+        --workdir=runs/cifar100-openood --config.class_names=cifar100
 
 54,565 images through ViT-B/16 at 224 pixels, and 70,000 sentences: for one GPU or TPU.
 

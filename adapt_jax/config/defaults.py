@@ -168,15 +168,16 @@ def completed(recorded: dict) -> ConfigDict:
     return ConfigDict(fill(recorded, default_config(recorded["method"]["name"]).to_dict()))
 
 
-def inherit(file: str, sibling: str, *, method: str) -> ConfigDict:
-    """The config of another file under another method: the same recipe, the same data.
+def inherit(file: str, sibling: str, *, method: str = "") -> ConfigDict:
+    """The config of another file, usually under another method: the same recipe, the same data.
 
     Args:
       file: `__file__` of the config that inherits; any working directory will do.
       sibling: name of the file beside it whose `get_config()` is taken.
-      method: replaces the method; its hyper-parameters are at their defaults.
+      method: replaces the method; its hyper-parameters are at their defaults. "" for no change.
     """
     path = pathlib.Path(file).resolve().with_name(sibling)
     config = runpy.run_path(str(path))["get_config"]()
-    config.method = {"name": method, "params": method_params(method)}
+    if method:
+        config.method = {"name": method, "params": method_params(method)}
     return config

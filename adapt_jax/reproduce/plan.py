@@ -5,6 +5,7 @@ own; `--set=train_data=npz:train.npz,epochs=5` changes fields of the config. The
 what the runs were not.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -50,7 +51,8 @@ class Plan(NamedTuple):
     def sources(self) -> dict[str, str]:
         """Every set of images the runs read -> its source."""
         own = {} if self.zero_shot else {"train": self.config.train_data}
-        own["id"] = self.config.test_data
+        whole = suites.resolve(self.config.ood)
+        own["id"] = self.config.test_data or whole.id_test.source
         if self.config.get("search"):
             own |= {"val": self.config.val_data, "ood_val": self.config.ood_val_data}
         shifted = suites.resolve(self.config.ood).sets if self.config.full_spectrum else ()
@@ -103,21 +105,30 @@ def make(result: Result, only: Sequence[str] = (), overrides: Sequence[str] = ()
         config = cli.override(config, [result.set])
     sets = _chosen(result, only)
     config.detectors = result.detectors()
-    protocol = _protocol(result)
+    protocol, zero_shot = _protocol(result), "clip" in config
     if protocol is not None:
         config.test_data = protocol.id_test.source
-        if "clip" not in config:
+        if zero_shot:
+            config.class_names = protocol.class_names or config.class_names
+        else:
             config.train_data = protocol.id_train.source or config.train_data
             config.val_data = protocol.id_val.source
             config.ood_val_data = protocol.ood_val.source if config.search else ""
     whole = suites.resolve(result.suite)
-    shifted = [s for s in whole.sets if s.group == SHIFTED]
-    if protocol == whole and (*sets, *shifted) == (*_unshifted(whole), *shifted):
+    shifted = tuple(s for s in whole.sets if s.group == SHIFTED)
+    given = cli.overridden(overrides)
+    complete = protocol == whole and (*sets, *shifted) == (*_unshifted(whole), *shifted)
+    if complete and not (zero_shot and "test_data" in given):
         config.ood = result.suite
+        if zero_shot:  # such a config has no test_data beside a suite that fixes it
+            config.test_data = ""
     else:
+        if zero_shot:
+            sets, shifted = tuple(map(_uncut, sets)), tuple(map(_uncut, shifted))
+            config.test_data = _uncut(OodSet("", "", config.test_data)).source
         evaluated = [*sets, *(shifted if config.full_spectrum else ())]
         config.ood = ",".join(f"{s.group}/{s.name}={s.source}" for s in evaluated)
-    fields = [f for f in cli.overridden(overrides) if f not in _IMAGES]
+    fields = [f for f in given if f not in _IMAGES]
     if overrides:
         config = cli.override(config, overrides)
     return Plan(result, config, sets, tuple(fields))
@@ -126,6 +137,12 @@ def make(result: Result, only: Sequence[str] = (), overrides: Sequence[str] = ()
 def _protocol(result: Result) -> suites.Suite | None:
     """The suite that fixes the ID sets; None where the config does."""
     return None if result.id_suite == OWN else suites.resolve(result.id_suite or result.suite)
+
+
+def _uncut(one: OodSet) -> OodSet:
+    """A set without `resize=`, which decides nothing under CLIP's preprocessing."""
+    source = re.sub(r"(?<=[?&])resize=[^&]*&?", "", one.source)
+    return one._replace(source=source.rstrip("?&"))
 
 
 def _unshifted(suite: suites.Suite) -> tuple[OodSet, ...]:

@@ -118,7 +118,9 @@ def test_a_zero_shot_config_is_complete(stem):
     assert stem.startswith("digits") or "not yet run on real weights" in text
 
 
-@pytest.mark.parametrize("suite", ["mos_imagenet", "openood_imagenet"])
+@pytest.mark.parametrize(
+    "suite", ["mos_imagenet", "openood_imagenet", "hard_imagenet10", "mos_cub"]
+)
 def test_a_zero_shot_config_takes_another_suite(suite):
     for stem in ("imagenet_mcm", "imagenet_neglabel", "imagenet_csp", "imagenet_adaneg"):
         chosen = config_files.load_config(f"{FOLDER / stem}.py:{suite}")

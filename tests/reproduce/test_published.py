@@ -11,6 +11,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import unused
 from adapt_jax.reproduce import pages, plan, published
 from adapt_jax.runtime import config_files
+from adapt_jax.zero_shot import image_features
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = published.results()
@@ -106,6 +107,20 @@ def test_near_sets_with_the_id_images_of_another_suite():
     made = plan.make(RESULTS["adaneg_imagenet_openood_near"])
     assert [s.name for s in made.sets] == ["ssb_hard", "ninco"]
     assert "imagenet_1k/val" in made.config.test_data
+
+
+@pytest.mark.parametrize("name", [n for n, r in RESULTS.items() if "adaneg" in n or "mcm" in n])
+def test_zero_shot_plans_are_complete(name):
+    """They have ID images once, and no source that says how images are cut."""
+    made = plan.make(RESULTS[name])
+    suite = image_features.suite(made.config.ood, made.config.test_data, False)
+    assert suite.id_test.source == made.sources()["id"]
+    assert suite.name or not any("resize=" in source for source in made.sources().values())
+    part = plan.make(RESULTS[name], [made.sets[0].name], ["test_data=npz:t.npz"])
+    suite = image_features.suite(part.config.ood, part.config.test_data, False)
+    assert (suite.name, suite.id_test.source) == ("", "npz:t.npz")
+    assert len(suite.sets) == 1
+    assert part.config.class_names == made.config.class_names
 
 
 def test_unknown_names_are_refused():

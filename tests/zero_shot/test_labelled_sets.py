@@ -1,11 +1,13 @@
 """Labels of a zero-shot run's sets as numbers of the classes that its prompts name."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from adapt_jax.core.errors import InputError
-from adapt_jax.data import sources, suites
+from adapt_jax.data import class_lists, sources, suites
 from adapt_jax.zero_shot import image_features
 
 WORDS = tuple(f"word {chr(97 + i)}" for i in range(12))
@@ -102,3 +104,28 @@ def test_numbers_that_no_class_has_are_refused(place, labels):
 def test_a_suite_is_for_its_own_classes(place):
     with pytest.raises(InputError, match="suite s has other classes than class_names"):
         labelled(place.names, place("id", np.arange(10)), suite="s")
+
+
+def test_a_subset_of_imagenet_takes_its_words_from_the_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPT_JAX_DATA", str(tmp_path))
+    suite = suites.resolve("hard_imagenet10")
+    val = tmp_path / "images_largescale/imagenet_1k/val"
+    codes = class_lists.names("imagenet10")
+    for i, code in enumerate((*codes, "n00000000", "n99999999")):
+        (val / code).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(val / code / "a.png")
+    found = labelled(suite.class_names, suite.id_test.source, suite=suite.name)
+    assert found.class_names[:2] == ("brambling", "American bullfrog")
+    assert "in order (n01530575 is brambling, n04552348 is military aircraft)" in found.rules["id"]
+    stream = found.opened["id"]
+    pixels = np.concatenate(list(stream.blocks()))[:, 0, 0, 0]
+    assert stream.labels.tolist() == pixels.tolist() == list(range(10))
+    with pytest.raises(InputError, match="set id has 10 images, the protocol has 500"):
+        image_features.open_sets(suite, partial(np.asarray, size=8), print)
+    (val / codes[3] / "a.png").rename(val / codes[0] / "b.png")
+    (val / codes[3]).rmdir()
+    with pytest.raises(InputError, match=f"has no class {codes[3]} of the list imagenet10"):
+        labelled(suite.class_names, suite.id_test.source)
+    (val / "flat.png").write_bytes((val / codes[0] / "a.png").read_bytes())
+    with pytest.raises(InputError, match="give every class a sub-folder of its own"):
+        labelled(suite.class_names, suite.id_test.source)
