@@ -17,7 +17,7 @@ Reported, FPR95 (OOD positive, `fpr95`) / AUROC in percent, from the logs in tha
     100.00 / 63.53  0.56 / 99.68    50.28 / 81.61   NegLabel, "a photo of a {}."
 
 The negatives of "a photo of a {}." are mined with "The nice {}." there, and with their own prompt
-here (--config.prompts.labels, --config.prompts.noun). What the script calls NegLabel is AdaNeg with
+here (--config.prompts.preset=openood_vlm_simple). What the script calls NegLabel is AdaNeg with
 threshold 1, see `python -m adapt_jax.reproduce list neglabel_bimcv`. An FPR95 of 100 says that one
 CT scan in twenty scores higher than every X-ray of a chest. Ours: not yet run on real weights.
 """

@@ -30,8 +30,19 @@ class Prompts(NamedTuple):
 
 
 # What each program feeds to the text tower. "openood_vlm*": YBZh/OpenOOD-VLM, which also runs
-# AdaNeg; its option text_prompt (nice, simple, tip) concerns the ID labels alone.
-_OPENOOD_NEGATIVES = ("The nice {}.",), ("This is a {} photo.",)
+# AdaNeg; its option text_prompt (nice, simple, tip) is about labels and nouns. It mines with
+# "The nice {}." whatever that option is, we mine with the preset's own templates.
+_OPENOOD_ADJECTIVE = ("This is a {} photo.",)
+_SIMPLE = ("a photo of a {}.",)
+_TIP = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
 _CSP = (
     "a close-up photo of the nice {}.",
     "a photo with the nice {}.",
@@ -51,20 +62,9 @@ PRESETS = {
         ("{}", "a nice photo of {}", "a good photo of {}", "a close-up photo of {}"),
         unit_first=False,
     ),
-    "openood_vlm": Prompts(("The nice {}.",), *_OPENOOD_NEGATIVES),
-    "openood_vlm_simple": Prompts(("a photo of a {}.",), *_OPENOOD_NEGATIVES),
-    "openood_vlm_tip": Prompts(
-        (
-            "itap of a {}.",
-            "a bad photo of the {}.",
-            "a origami {}.",
-            "a photo of the large {}.",
-            "a {} in a video game.",
-            "art of the {}.",
-            "a photo of the small {}.",
-        ),
-        *_OPENOOD_NEGATIVES,
-    ),
+    "openood_vlm": Prompts(("The nice {}.",), ("The nice {}.",), _OPENOOD_ADJECTIVE),
+    "openood_vlm_simple": Prompts(_SIMPLE, _SIMPLE, _OPENOOD_ADJECTIVE),
+    "openood_vlm_tip": Prompts(_TIP, _TIP, _OPENOOD_ADJECTIVE),
 }
 
 

@@ -18,6 +18,8 @@ def test_presets_have_one_place_for_the_word():
     assert prompts.fill(noun, ["dog", "{odd} 0}"]) == ["the nice dog", "the nice {odd} 0}"]
     assert prompts.fill(adjective, ["wet"]) == ["This is a wet photo"]
     assert len(prompts.make("openood_vlm_tip").labels) == 7
+    for name in ("openood_vlm", "openood_vlm_simple", "openood_vlm_tip"):  # one option for both
+        assert prompts.make(name).noun == prompts.make(name).labels
 
 
 def test_own_templates(tmp_path):

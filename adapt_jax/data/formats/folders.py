@@ -116,11 +116,11 @@ def listing(
     """The listing of image files.
 
     Args:
-      names: their paths, relative to `root`.
+      names: paths of the files, relative to `root`.
       root: folder in which they are.
-      labels, flaw, class_names: as in `Listing`.
+      labels, flaw, class_names: fields of `Listing`.
       cache_dir: folder in which their hashes are kept, see `files.cache_folder`.
-      passed: what was passed over, as in `Listing`.
+      passed: `passed_over` of `Listing`.
     """
     root = root.absolute()
 
