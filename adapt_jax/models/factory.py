@@ -49,7 +49,7 @@ def resnet(
           width: number of channels of the first stage, which each later stage doubles; or four
             numbers, one per stage.
           blocks: number of blocks per stage, four numbers or "2,2,2,2"; None for the published
-            depth.
+            depth. Zeros at the end leave the last stages out: (3, 3, 3, 0) has three.
           stem: first layers: "cifar" keeps the image's size and takes sides of at least 8;
             "imagenet" divides it by four, as pytorch/vision does, and takes sides of at least 32.
           head: last layers: "mlp" gives unit embeddings, "linear" gives logits.
@@ -76,8 +76,8 @@ def resnet(
         Raises:
           ValueError: a value out of its range.
         """
-        widths = _widths(width)
         depths = _blocks(blocks, default_blocks)
+        widths = _widths(width)[: len(depths)]
         checks.one_of(tuple(SMALLEST_IMAGE), stem=stem)
         checks.one_of(("mlp", "linear"), head=head)
         checks.one_of(("float32", "bfloat16"), dtype=dtype)
@@ -94,7 +94,7 @@ def resnet(
             checks.positive(feature_norm=feature_norm)
             if head != "linear":
                 raise InputError('feature_norm is for the classifier: it needs head="linear"')
-        frozen = stages.frozen(trainable, "head" if head == "mlp" else "fc")
+        frozen = stages.frozen(trainable, len(depths), "head" if head == "mlp" else "fc")
         encoder = partial(
             Encoder,
             block,
@@ -208,10 +208,11 @@ def _widths(width) -> tuple[int, ...]:
     if isinstance(width, (str, bytes)) or not isinstance(width, Sequence):
         checks.positive_int(width=width)
         return tuple(int(width) << stage for stage in range(4))
-    return _four("width", width)
+    return _positive("width", _four("width", width))
 
 
 def _blocks(blocks, default: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the stages there are: without the zeros at the end."""
     if blocks is None:
         return default
     if isinstance(blocks, str):
@@ -221,12 +222,19 @@ def _blocks(blocks, default: tuple[int, ...]) -> tuple[int, ...]:
             raise InputError(f'blocks must look like "2,2,2,2", got {blocks!r}') from None
     if not isinstance(blocks, Sequence):
         raise InputError(f"blocks must be four numbers, one per stage, got {blocks!r}")
-    return _four("blocks", blocks)
+    counts = _four("blocks", blocks)
+    while len(counts) > 1 and counts[-1] == 0:
+        counts = counts[:-1]
+    return _positive("blocks", counts)
 
 
-def _four(name: str, values: Sequence) -> tuple[int, ...]:
+def _four(name: str, values: Sequence) -> tuple:
     if len(values) != 4:
         raise InputError(f"{name} must be four numbers, one per stage, got {tuple(values)}")
+    return tuple(values)
+
+
+def _positive(name: str, values: tuple) -> tuple[int, ...]:
     for value in values:
         checks.positive_int(**{name: value})
     return tuple(map(int, values))

@@ -69,9 +69,9 @@ def _shortcut(block, x, train):
 
 
 class Encoder(nn.Module):
-    """Stem, four stages (the last three halve the image), global average.
+    """Stem, one to four stages (all but the first halve the image), global average.
 
-    block: BasicBlock or Bottleneck. widths: of the four stages; the stem has the first one's.
+    block: BasicBlock or Bottleneck. widths: of the stages; the stem has the first one's.
     blocks: per stage. remat: recompute each block in the backward pass instead of storing it.
     evaluating: stages whose batch normalisation uses its running statistics even in training.
     """

@@ -23,12 +23,13 @@ def of(path: tuple[str, ...]) -> str:
     return block[0] if block else STEM
 
 
-def frozen(trainable: str | Sequence[str], head: str) -> frozenset[str]:
+def frozen(trainable: str | Sequence[str], layers: int, head: str) -> frozenset[str]:
     """The stages that are left as they are when only those named in `trainable` train.
 
     Args:
       trainable: stages that train, as "layer4,head" or ("layer4", "head"); an empty value means
         that everything trains.
+      layers: number of stages between the stem and the head.
       head: name of the stage after the encoder, "head" (projection) or "fc" (classifier).
 
     Raises:
@@ -36,7 +37,7 @@ def frozen(trainable: str | Sequence[str], head: str) -> frozenset[str]:
     """
     parts = trainable.split(",") if isinstance(trainable, str) else trainable
     wanted = {part.strip() for part in parts} - {""}
-    stages = (*ENCODER, head)
+    stages = (*ENCODER[: layers + 1], head)
     for name in sorted(wanted - set(stages)):
         close = difflib.get_close_matches(name, stages, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""

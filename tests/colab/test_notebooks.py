@@ -50,7 +50,7 @@ SMALLER = """
 from adapt_jax.runtime.config_files import load_config
 def get_config():
     config = load_config({path!r})
-    config.model.width, config.model.blocks = 4, (1, 1, 1, 1)
+    config.model.width, config.model.blocks = 8, (1, 1, 0, 0)
     return config
 """
 

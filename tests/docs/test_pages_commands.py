@@ -17,8 +17,8 @@ from tests.e2e import small
 SHORTER = {
     "adapt_jax.train": (
         "--config.epochs=2",
-        "--config.model.width=4",
-        "--config.model.blocks=(1,1,1,1)",
+        "--config.model.width=8",
+        "--config.model.blocks=(1,1,0,0)",
     )
 }
 

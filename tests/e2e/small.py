@@ -7,8 +7,8 @@ from tests.commands import ROOT, Command
 
 CONFIG = ROOT / "configs" / "digits_adapt.py"
 SMALL = {
-    "model.width": 4,
-    "model.blocks": (1, 1, 1, 1),
+    "model.width": 8,
+    "model.blocks": (1, 1, 0, 0),
     "model.embedding_dim": 16,
     "batch_size": 64,
     "total_steps": 24,

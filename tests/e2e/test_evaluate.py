@@ -45,7 +45,7 @@ def test_every_detector_in_one_go(run):
     workdir, found = run
     scored = {r["detector"] for r in found["rows"]}
     assert scored | found["unfit"].keys() == set(detectors.names())
-    assert found["unfit"].keys() <= {"residual", "vim", "nnguide", "ash", "scale"}  # 32 features
+    assert found["unfit"].keys() <= {"residual", "vim", "nnguide", "ash", "scale"}  # 16 features
     assert {"odin", "iodin", "adascale", "msp", "klm", "mahalanobis", "relation"} <= scored
     assert found["seconds"].keys() == scored
     assert found["peak_memory_bytes"] > 1e8
@@ -165,7 +165,7 @@ def test_features_that_do_not_fit_are_refused(features, tmp_path):
         np.savez(folder / name, **arrays)
         return str(folder)
 
-    x, y = np.ones((4, 32), np.float32), np.zeros((4, 6), np.float32)
+    x, y = np.ones((4, 16), np.float32), np.zeros((4, 6), np.float32)
     for folder, words in (
         (broken("near/a.npz", feats=x), "no array 'features'"),
         (broken("near/a.npz", features=x[:, :5], logits=y), "5 dimensions"),
@@ -175,7 +175,7 @@ def test_features_that_do_not_fit_are_refused(features, tmp_path):
         (broken("b.npz", features=x, logits=y), "put OOD sets into near/"),
         (broken("far/digits6-9.npz", features=x, logits=y), "two sets are called"),
         (broken("head.npz", kernel=x, bias=y[0]), "expected kernel"),
-        (broken("head.npz", weight=np.ones((6, 32)), bias=y[0]), "does not make the logits"),
+        (broken("head.npz", weight=np.ones((6, 16)), bias=y[0]), "does not make the logits"),
         (broken("near/a.npz", features=x, logits=y, labels=np.array([0, 1, -1, 2])), "in row 2"),
         (str(tmp_path), "train.npz does not exist"),
     ):

@@ -19,7 +19,7 @@ CLASSIFIER = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
 def weights(tmp_path_factory):
     """A file in pytorch/vision's names that fits the small network, with a classifier, and it."""
     shapes = jax.eval_shape(
-        models.make("resnet18", width=4, blocks=(1, 1, 1, 1), head="linear", num_classes=6).init,
+        models.make("resnet18", width=8, blocks=(1, 1, 0, 0), head="linear", num_classes=6).init,
         jax.random.key(0),
     )
     rng, state = np.random.default_rng(0), {}
@@ -45,7 +45,7 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
     path, state = weights
     # A constant rate: that of the stopped run below must not depend on where it stops.
     rate = {"optimizer__schedule": "constant", "optimizer__warmup_epochs": 0}
-    started = {"model__pretrained": str(path), "model__trainable": "layer4,head"}
+    started = {"model__pretrained": str(path), "model__trainable": "layer2,head"}
     config = small.config(**CHOICES, **rate, **started)
     train.train(config, str(tmp_path / "whole"))
     told = " ".join(capsys.readouterr().out.split())
@@ -53,13 +53,13 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
     assert "ignored fc.bias, fc.weight" in told
     whole = final_state(tmp_path / "whole", config)
     encoder = whole.params["encoder"]
-    kernel = np.asarray(encoder["layer3_0"]["shortcut_conv"]["kernel"]).transpose(3, 2, 0, 1)
-    np.testing.assert_array_equal(kernel, state["layer3.0.downsample.0.weight"])
+    kernel = np.asarray(encoder["layer1_0"]["conv1"]["kernel"]).transpose(3, 2, 0, 1)
+    np.testing.assert_array_equal(kernel, state["layer1.0.conv1.weight"])
     np.testing.assert_array_equal(
         whole.batch_stats["encoder"]["bn1"]["var"], state["bn1.running_var"]
     )
-    trained = np.asarray(encoder["layer4_0"]["conv1"]["kernel"]).transpose(3, 2, 0, 1)
-    assert not np.array_equal(trained, state["layer4.0.conv1.weight"])
+    trained = np.asarray(encoder["layer2_0"]["conv1"]["kernel"]).transpose(3, 2, 0, 1)
+    assert not np.array_equal(trained, state["layer2.0.conv1.weight"])
 
     with monkeypatch.context() as patch:
         plan_of = derived.plan_of
@@ -85,7 +85,8 @@ def test_a_classifier_starts_from_the_file_too(weights, tmp_path):
     [
         ({"model__pretrained": "none.npz"}, "none.npz does not exist"),
         ({"model__pretrained": "w.pth"}, "is a pickle"),
-        ({"model__width": 8}, r"pretrained, .*bn1.bias is \(4,\), not \(8,\)"),
+        ({"model__width": 4}, r"pretrained, .*bn1.bias is \(8,\), not \(4,\)"),
+        ({"model__trainable": "layer3"}, "trainable names 'layer3'.*stages stem, layer1, layer2, "),
         ({"model__trainable": "layer7"}, "section model: trainable names 'layer7'"),
         ({"model__feature_norm": 0.1}, 'section model: feature_norm .* head="linear"'),
         ({"model__stem": "imagenet"}, "image_size must be at least 32"),

@@ -63,6 +63,17 @@ def test_flops_by_hand():
     assert model.flops_per_image(8, 8) == 2 * (by_stage + 16 * 5)
 
 
+def test_stages_at_the_end_can_be_left_out():
+    """Three stages of three basic blocks of 16, 32 and 64 channels have ResNet-20's 20 layers."""
+    model = models.make("resnet18", width=16, blocks=(3, 3, 3, 0), head="linear", num_classes=10)
+    params = jax.eval_shape(model.init, jax.random.key(0))["params"]
+    first, second, third = (9 * (6 * 16**2), 9 * (16 * 32 + 5 * 32**2), 9 * (32 * 64 + 5 * 64**2))
+    shortcuts = 16 * 32 + 32 * 64 + 2 * (32 + 64)
+    normalised = 2 * (16 + 6 * (16 + 32 + 64))
+    assert count(params["encoder"]) == 27 * 16 + first + second + third + shortcuts + normalised
+    assert model.feature_dim == params["fc"]["kernel"].shape[0] == 64
+
+
 def test_initial_distributions():
     variables = models.make("resnet18", width=32, embedding_dim=64).init(jax.random.key(3))
     encoder, head = variables["params"]["encoder"], variables["params"]["head"]
@@ -231,6 +242,7 @@ def test_eight_devices_train_as_one():
         ({"blocks": "2,2,x,2"}, "blocks must look like"),
         ({"blocks": 3}, "blocks must be four numbers"),
         ({"blocks": (2, 2, 0, 2)}, "blocks must be a positive integer"),
+        ({"blocks": (0, 0, 0, 0)}, "blocks must be a positive integer"),
         ({"head": "cosine"}, "head must be one of mlp, linear"),
         ({"head": "linear"}, "needs num_classes"),
         ({"head": "linear", "num_classes": 0}, "num_classes"),
