@@ -224,13 +224,15 @@ def images(name: str, role: str, s: Images, train: Images) -> list[Finding]:
             f"mean is {shift:.2f} training deviations away, deviation x {ratio:.2f}",
             "check how these images are made: they must come like the training images"
             if id_like
-            else "an easy set: brightness or contrast alone may tell it from ID",
+            else "an easy OOD set: a detector may tell it from ID by brightness or contrast alone",
         ),
         (
             odd and role != SHIFTED,
             WARN,
             f"{share:.0%} of images are grey, of training images {usual:.0%}",
-            "check how these images are made" if id_like else "an easy set: colour alone tells it",
+            "check how these images are made"
+            if id_like
+            else "an easy OOD set: a detector may tell it from ID by colour alone",
         ),
     )
 
