@@ -41,6 +41,7 @@ FIELDS = {
             "clip.path", "clip.revision", "clip.architecture", "clip.dtype",
             "class_names", "text_features",
             "prompts.preset", "prompts.labels", "prompts.noun", "prompts.adjective",
+            "learned_prompts.file", "learned_prompts.class_position",
             "corpus.place", "corpus.skip", "corpus.first", "corpus.lost_heads",
             "corpus.without_labels", "corpus.phrases",
             "negatives.percentile", "negatives.fraction", "negatives.count",

@@ -17,6 +17,10 @@ full_spectrum: whether the covariate-shifted ID sets (group "shifted") count as 
 text_features: an npz file of the text bank as --from_features reads it (`labels` (C, D),
   `negatives` (M, D)), instead of prompts, corpus and text tower; of learned prompts, for example.
 prompts.preset: whose templates, see `text_bank.prompts`; labels, noun, adjective replace one each.
+learned_prompts.file: a file of context vectors that CoOp, LAPT or NegPrompt learned, which take the
+  place of the words around class names, see `zero_shot.learned_prompts`. Negatives are chosen with
+  `prompts` first.
+learned_prompts.class_position: where names stand in a file of CoOp's: "end", "middle" or "front".
 corpus: candidate negatives, see `text_bank.corpus.load`; without_labels drops words spelled like an
   ID class; phrases makes "wet landscape" of the adjective "wet" (CSP).
 negatives.percentile: which quantile of its cosines with the ID labels ranks a word.
@@ -69,6 +73,7 @@ def default_config() -> ConfigDict:
             "full_spectrum": False,
             "text_features": "",
             "prompts": {"preset": "neglabel", "labels": "", "noun": "", "adjective": ""},
+            "learned_prompts": {"file": "", "class_position": "end"},
             "corpus": {
                 "place": "wordnet",
                 "skip": ",".join(SKIPPED),

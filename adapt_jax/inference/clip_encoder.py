@@ -67,14 +67,16 @@ class Encoder(NamedTuple):
         return unit(self._embed(run, count, batch_size, what, "images"), what)
 
     def texts(
-        self, sentences: Sequence[str], batch_size: int, what: str, raw: bool = False
+        self, sentences: Sequence[str] | np.ndarray, batch_size: int, what: str, raw: bool = False
     ) -> np.ndarray:
         """Sentences -> (N, D) float32 unit rows, or as the text tower gives them with `raw`.
+
+        Sentences may also be token ids (N, L).
 
         Raises:
           InputError: one is too long for the model; it is named.
         """
-        ids = self.model.tokenize(sentences)
+        ids = sentences if isinstance(sentences, np.ndarray) else self.model.tokenize(sentences)
         run = partial(clip.encode_texts, self.model, ids)
         rows = self._embed(run, len(ids), batch_size, what, "texts")
         return rows if raw else unit(rows, what)
@@ -102,7 +104,7 @@ class Encoder(NamedTuple):
         return processes.joined(rows, count)
 
     def texts_shared(
-        self, sentences: Sequence[str], batch_size: int, what: str, raw: bool = False
+        self, sentences: Sequence[str] | np.ndarray, batch_size: int, what: str, raw: bool = False
     ) -> np.ndarray:
         """`texts` where every process embeds its share of the sentences and returns all rows."""
         own = sentences[processes.share(len(sentences))]

@@ -1,6 +1,8 @@
 """Reading files of PyTorch tensors: `.npz`, `.safetensors` and, where asked to, checkpoints."""
 
 import pathlib
+import re
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,12 +17,15 @@ from adapt_jax.models import torch_files
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
 
 
-def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
+def read(
+    path: str, *, allow_pickle: bool = False, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, np.ndarray]:
     """The tensors of a weights file by name, in the file's own layouts and dtypes.
 
     Args:
       path: path of an `.npz` or `.safetensors` file.
       allow_pickle: whether to read PyTorch's own checkpoints, too, as `torch_files.read` does.
+      wanted: function of a tensor's name that says whether it is read.
 
     Raises:
       InputError: no such file, a pickle without `allow_pickle` (the message has both ways out) or
@@ -28,7 +33,7 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
         web page in its place, or a tensor that is not numeric or not finite.
     """
     file = pathlib.Path(path).expanduser()
-    kind = file.suffix.lower()
+    kind = re.sub(r"-\d+$", "", file.suffix.lower())  # Dassl: model.pth.tar-50
     refuse_stand_in(file)
     if kind in _PICKLES and not allow_pickle:
         target = file.with_suffix(".npz").name
@@ -43,8 +48,11 @@ def read(path: str, *, allow_pickle: bool = False) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is not a weights file we read; give a .npz or .safetensors file")
     if not file.is_file():
         raise InputError(f"the weights file {path} does not exist; give the path of one that does")
-    readers = {".npz": _npz, ".safetensors": _safetensors}
-    state = readers.get(kind, torch_files.read)(file)
+    if kind in _PICKLES:
+        state = torch_files.read(file, wanted)
+    else:
+        state = {".npz": _npz, ".safetensors": _safetensors}[kind](file)
+        state = {name: state[name] for name in state if wanted(name)}
     for name, value in state.items():
         if not jnp.issubdtype(value.dtype, jnp.number):
             raise InputError(f"{path}: tensor {name} is not numeric ({value.dtype})")

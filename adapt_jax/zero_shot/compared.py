@@ -7,7 +7,9 @@ import shutil
 from collections.abc import Iterable
 
 # Sections in which compared configs may differ; the images and classes have to be the same.
-OF_THE_METHOD = ("clip", "prompts", "corpus", "negatives", "preprocess", "stream", "seed")
+OF_THE_METHOD = (
+    *("clip", "prompts", "learned_prompts", "corpus", "negatives", "preprocess", "stream", "seed"),
+)
 _CACHES = ("text", "features")
 
 

@@ -48,7 +48,9 @@ class Prepared(NamedTuple):
         """How large the text bank is, in one line."""
         candidates, counts = self.words.candidates, self.words.counts
         numbers = [f"{counts[k]:,} of {len(words):,} {k}s" for k, words in candidates.items()]
-        names = len(self.words.class_names)
+        names, learned = len(self.words.class_names), self.words.learned
+        if learned is not None and learned.own is not None:
+            numbers = [f"{learned.negatives_of(names, 0):,} of {learned.file}"]
         if self.words.given is not None:
             numbers = [f"{len(self.words.given.bank.negatives):,} of {self.words.source}"]
         return f"text   {names:,} ID classes, negatives: {', '.join(numbers) or 'none'}"
@@ -98,6 +100,10 @@ def prepare(
     labelled = image_features.labelled(wanted.classes, wanted.suite, opened, print_line)
     words = text_features.words_of(wanted.candidates, labelled.class_names)
     negatives = sum(words.counts.values())
+    if wanted.learned is not None:
+        wanted.learned.check(encoder.model, len(words.class_names), negatives)
+        negatives = wanted.learned.negatives_of(len(words.class_names), negatives)
+        words = words._replace(learned=wanted.learned)
     if wanted.text_features:
         given = _given(wanted.text_features, labelled.class_names, encoder)
         words = words._replace(source=wanted.text_features, given=given)

@@ -16,7 +16,8 @@ from adapt_jax.core.registry import Spec
 from adapt_jax.data import streams, suites
 from adapt_jax.data.classes import Classes
 from adapt_jax.inference.clip_encoder import Source
-from adapt_jax.zero_shot import image_features, text_features
+from adapt_jax.zero_shot import image_features, learned_prompts, text_features
+from adapt_jax.zero_shot.learned_prompts import LearnedPrompts
 from adapt_jax.zero_shot_detectors import TextBank
 from adapt_jax.zero_shot_detectors import streams as streams_of_detectors
 
@@ -30,6 +31,7 @@ ELSEWHERE = dict.fromkeys(
         "test_data",
         "ood",
         "prompts",
+        "learned_prompts",
         "corpus",
         "negatives",
         "preprocess",
@@ -77,6 +79,7 @@ class Embedding(NamedTuple):
     suite: the ID test set and the sets to be told from it.
     classes: the ID classes, if a list names them.
     candidates: prompts, and the words that may become negatives.
+    learned: learned contexts in place of prompts; None for none.
     text_features: file of a text bank that was embedded elsewhere; "" for none.
     preprocessing: how images are cut.
     text_batch_size, image_batch_size: texts and images per pass over all devices.
@@ -86,6 +89,7 @@ class Embedding(NamedTuple):
     suite: suites.Suite
     classes: Classes | None
     candidates: text_features.Candidates
+    learned: LearnedPrompts | None
     text_features: str
     preprocessing: image_features.Preprocessing
     text_batch_size: int
@@ -151,12 +155,21 @@ def unused(config) -> Reasons:
         reasons["test_data"] = image_features.fixed_by(suite)
     if config.text_features:
         given = f"text_features is {config.text_features}, which holds the whole text bank"
-        reasons |= dict.fromkeys(("prompts", "corpus", "negatives"), given)
+        reasons |= dict.fromkeys(("prompts", "learned_prompts", "corpus", "negatives"), given)
     if suite.class_names:
         reasons["class_names"] = f"suite {suite.name} has them from {suite.class_names}"
     if pathlib.Path(config.clip.path).expanduser().exists():
         reasons["clip.revision"] = "clip.path is a file or folder here, which has no revisions"
     templates, negatives = config.prompts, config.negatives
+    wanted_any = negatives.fraction if negatives.count is None else negatives.count
+    learned = None if config.text_features else learned_prompts.read(**config.learned_prompts)
+    if learned is None:
+        reasons["learned_prompts.class_position"] = "there is no learned_prompts.file"
+    elif learned.own is not None:
+        own = f"{learned.file} has contexts for the labels and for negatives of every class"
+        reasons |= dict.fromkeys(("prompts", "corpus", "negatives"), own)
+    elif not (negatives.file or wanted_any):
+        reasons["prompts"] = f"labels have the contexts of {learned.file}, and no words are mined"
     chosen = ("percentile", "convention", "near_duplicate", "fraction", "count")
     if templates.labels and templates.noun and templates.adjective:
         reasons["prompts.preset"] = "prompts.labels, noun and adjective replace all it has"
@@ -165,7 +178,7 @@ def unused(config) -> Reasons:
     if negatives.file:
         wanted = ("corpus", *(f"negatives.{name}" for name in chosen))
         reasons |= dict.fromkeys(wanted, f"negatives.file is {negatives.file}: all its words")
-    elif not (negatives.fraction if negatives.count is None else negatives.count):
+    elif not wanted_any:
         ranked = (f"negatives.{name}" for name in chosen[:3])
         wanted = ("corpus", "prompts.noun", "prompts.adjective", *ranked)
         reasons |= dict.fromkeys(
@@ -187,6 +200,8 @@ def embedding(config, report_progress: Callable[[str], None] = lambda text: None
       InputError: names, words or sources that are not there or do not fit each other.
     """
     suite = image_features.suite(config.ood, config.test_data, config.full_spectrum)
+    learned = None if config.text_features else learned_prompts.read(**config.learned_prompts)
+    made_elsewhere = config.text_features or (learned is not None and learned.own is not None)
     plan = Embedding(
         clip=Source(**config.clip.to_dict()),
         suite=suite,
@@ -196,8 +211,9 @@ def embedding(config, report_progress: Callable[[str], None] = lambda text: None
         candidates=text_features.read_candidates(
             config.prompts.to_dict(), config.corpus.to_dict(), config.negatives.to_dict()
         )
-        if not config.text_features
+        if not made_elsewhere
         else text_features.NONE,
+        learned=learned,
         text_features=config.text_features,
         preprocessing=image_features.Preprocessing(**config.preprocess.to_dict()),
         text_batch_size=config.text_batch_size,

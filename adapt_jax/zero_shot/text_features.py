@@ -8,18 +8,21 @@ it; `negatives.csv` names the chosen words.
 import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from adapt_jax import clip
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.core.sheets import csv_text
 from adapt_jax.inference import feature_cache, zero_shot_files
 from adapt_jax.inference.clip_encoder import Encoder
 from adapt_jax.inference.zero_shot_files import Text
-from adapt_jax.runtime import processes
+from adapt_jax.runtime import processes, sharding
 from adapt_jax.text_bank import Corpus, corpus, phrases, prompts
+from adapt_jax.zero_shot.learned_prompts import LearnedPrompts
 from adapt_jax.zero_shot_detectors import TextBank, mine_negatives
 
 NOUN, ADJECTIVE = "noun", "adjective"
@@ -63,6 +66,7 @@ class Words(NamedTuple):
     counts: how many of each kind become negatives.
     mining: how they are chosen.
     source: where the candidates are from.
+    learned: learned contexts, which take the place of sentences once the negatives are chosen.
     given: a bank that was embedded elsewhere, in place of all of this but the names of the classes.
     """
 
@@ -72,7 +76,14 @@ class Words(NamedTuple):
     counts: dict[str, int]
     mining: Mining
     source: str = ""
+    learned: LearnedPrompts | None = None
     given: Text | None = None
+
+    def about_prompts(self) -> dict[str, Any]:
+        """The templates of sentences that are used, and where learned contexts are from."""
+        used = self.given is None and (self.learned is None or bool(self.candidates))
+        learned = {} if self.learned is None else self.learned.about()
+        return (self.prompts._asdict() if used else {}) | learned
 
     def about(self) -> dict[str, Any]:
         """Where the candidates are from, and how many there are of each kind."""
@@ -80,9 +91,9 @@ class Words(NamedTuple):
 
 
 class _Sentences(NamedTuple):
-    """What `feature_cache.cached` wants to know of a data set."""
+    """What `feature_cache.cached` wants to know of a data set: sentences, or token ids (N, L)."""
 
-    images: Sequence[str]
+    images: Sequence[str] | np.ndarray
     labels: None = None
 
 
@@ -186,8 +197,7 @@ def build(
 
     raw = not words.prompts.unit_first
 
-    def features(name: str, sentences: list[str]) -> np.ndarray:
-        text = "\0".join((encoder.fingerprint, *["raw"] * raw, *sentences))
+    def kept(name: str, text: str, sentences, encoder: Encoder, raw: bool) -> np.ndarray:
         key = hashlib.sha256(text.encode()).hexdigest()
 
         def run(sentences):
@@ -196,20 +206,32 @@ def build(
         path = feature_cache.path_of(folder, name, key)
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
 
+    def features(name: str, sentences: list[str]) -> np.ndarray:
+        text = "\0".join((encoder.fingerprint, *["raw"] * raw, *sentences))
+        return kept(name, text, sentences, encoder, raw)
+
+    def learned(name: str, model: clip.Model, ids: np.ndarray) -> np.ndarray:
+        assert words.learned is not None
+        ids_sha256 = hashlib.sha256(ids.tobytes()).hexdigest()
+        text = "\0".join((encoder.fingerprint, words.learned.sha256, ids_sha256, name))
+        larger = encoder._replace(model=model.placed(partial(sharding.replicate, encoder.mesh)))
+        return kept(name, text, ids, larger, False)
+
     def encode(name: str, templates: Sequence[str], entries: Sequence[str]) -> np.ndarray:
         each = (features(name, prompts.fill(template, entries)) for template in templates)
         return prompts.ensemble(each, words.prompts.unit_first)
 
-    labels = encode("labels", words.prompts.labels, words.class_names)
-    mined, rows, table = [], [np.zeros((0, labels.shape[1]), labels.dtype)], []
+    if words.learned is None or words.candidates:
+        labels = encode("labels", words.prompts.labels, words.class_names)
+    mined, rows, table = [], [], []
     templates = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
     settings = words.mining
     for kind, candidates in words.candidates.items():
         found = encode(f"{kind}s", templates[kind], candidates)
         encoder.report_progress(f"choosing {words.counts[kind]:,} of {len(found):,} {kind}s")
-        kept = np.arange(len(found))
+        chosen = np.arange(len(found))
         if not settings.file:
-            kept = mine_negatives(
+            chosen = mine_negatives(
                 found,
                 labels,
                 settings.percentile,
@@ -217,11 +239,18 @@ def build(
                 convention=settings.convention,
                 near_duplicate=settings.near_duplicate,
             )
-        names = [candidates[i] for i in kept]
+        names = [candidates[i] for i in chosen]
         mined += names
-        rows.append(found[kept])
-        table += _table(names, kind, found[kept], labels, words.class_names, settings)
-    text = Text(TextBank(labels, np.concatenate(rows)), words.class_names, tuple(mined))
+        rows.append(found[chosen])
+        table += _table(names, kind, found[chosen], labels, words.class_names, settings)
+    called = tuple(mined)
+    if words.learned is not None:
+        labels = learned("labels", *words.learned.of_labels(encoder.model, words.class_names))
+        prompted = words.learned.of_words(encoder.model, words.class_names, mined)
+        if prompted is not None:
+            rows, called = [learned("negatives", *prompted[:2])], prompted[2]
+    negatives = np.concatenate([labels[:0], *rows])
+    text = Text(TextBank(labels, negatives), words.class_names, called)
     if written and processes.is_main():
         zero_shot_files.save_text(pathlib.Path(workdir), text)
         lines = csv_text(table, ["word", "kind", "similarity", "nearest_label", "cosine"])

@@ -1,5 +1,6 @@
 """Fields that are set by hand and decide nothing are refused, in every job."""
 
+import numpy as np
 import pytest
 
 from adapt_jax import compare
@@ -89,6 +90,8 @@ def zero_shot(given, **overrides):
         ("corpus.place=embedded", {"negatives__file": "a.txt"}, "negatives.file is a.txt"),
         ("negatives.fraction=0.3", {"negatives__file": "a.txt"}, "all its words"),
         ("prompts.noun=a {}", {"text_features": "a.npz"}, "text_features is a.npz"),
+        ("learned_prompts.class_position=front", {}, "no learned_prompts.file"),
+        ("learned_prompts.file=a.npz", {"text_features": "a.npz"}, "text_features is a.npz"),
         ("stream.order=id_first", {"detectors": "mcm,csp"}, "no score depends on it with mcm, csp"),
         ("stream.batch_size=8", {"detectors": "neglabel?groups=9"}, "no score depends on it"),
     ],
@@ -96,6 +99,19 @@ def zero_shot(given, **overrides):
 def test_zero_shot_fields(given, overrides, words):
     with pytest.raises(InputError, match=words):
         zero_shot([given], **overrides)
+
+
+def test_fields_that_learned_prompts_replace(tmp_path):
+    file = str(tmp_path / "coop.npz")
+    np.savez(file, ctx=np.ones((2, 8)))
+    zero_shot(["prompts.labels=a {}"], learned_prompts__file=file)  # they rank the words
+    no_words = {"learned_prompts__file": file, "negatives__fraction": 0.0}
+    with pytest.raises(InputError, match="prompts.labels has no effect.*no words are mined"):
+        zero_shot(["prompts.labels=a {}"], **no_words)
+    np.savez(file, ctx_positive=np.ones((1, 2, 8)), ctx_negative=np.ones((3, 2, 8)))
+    for given in ("prompts.labels=a {}", "corpus.place=embedded", "negatives.count=3"):
+        with pytest.raises(InputError, match="has no effect here.*negatives of every class"):
+            zero_shot([given], learned_prompts__file=file)
 
 
 def test_zero_shot_fields_that_count():

@@ -311,6 +311,26 @@ def test_text_features_of_ones_own_take_the_place_of_the_text_tower(run, model, 
         job.zero_shot(config(model, text_features="/nowhere.npz"), str(workdir))
 
 
+def test_learned_prompts_take_the_place_of_words(run, model, tmp_path):
+    workdir, _ = run
+    rng, files = np.random.default_rng(0), [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    for file in files:
+        positive, negative = rng.normal(size=(1, 2, 16)), rng.normal(size=(3, 2, 16))
+        np.savez(file, ctx_positive=positive, ctx_negative=negative)
+    chosen = config(model, detectors="neglabel?groups=3", learned_prompts__file=files[0])
+    swept = plan.Sweep("learned_prompts.file", tuple(files), (0,))
+    found = job.zero_shot(chosen, str(workdir), sweep=swept)
+    assert (found["labels"], found["negatives"]) == (6, 18)
+    assert found["prompts"]["learned_sha256"] == file_sha256(files[0])
+    rows = json.loads((workdir / "sweep.json").read_text())["rows"]
+    auroc = {r["value"]: r["auroc"] for r in rows if r["ood"] == "china"}
+    (row,) = [r for r in found["rows"] if r["ood"] == "china"]
+    assert auroc[files[0]] == row["auroc"] != auroc[files[1]]
+    np.savez(files[0], ctx=rng.normal(size=(2, 24)))
+    with pytest.raises(InputError, match="width 24, and the text tower of this CLIP 16"):
+        job.zero_shot(chosen, str(workdir))
+
+
 def test_the_command_line(model, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")

@@ -189,6 +189,28 @@ def test_what_stands_for_pytorchs_names_cannot_be_changed(read):
     np.testing.assert_array_equal(read({"w": tensor()})["w"], np.arange(6).reshape(2, 3))
 
 
+def test_optimisers_and_schedules_are_left_out(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    optimiser = Raw(name("torch.optim.sgd", "SGD") + b")\x81")
+    for state in ({"lr": 1}, (None, {"step": 1}), {"__class__": 1, "__new__": tensor()}):
+        schedule = Raw(name("torch.optim.lr_scheduler", "StepLR") + b")\x81")
+        held = {**state, "optimizer": optimiser} if isinstance(state, dict) else state
+        schedule = Raw(schedule + pickled(held) + b"b")
+        found = read({"state_dict": {"w": tensor()}, "scheduler": schedule})
+        np.testing.assert_array_equal(found["w"], np.arange(6).reshape(2, 3))
+    made = call(name("collections", "defaultdict"), name("__builtin__", "dict"))
+    assert read({"model": {"w": tensor()}, "state": made}).keys() == {"w"}
+    for changed in (
+        Raw(name("torch.optim.sgd", "SGD") + pickled({"__new__": 1}) + b"b"),  # the class itself
+        Raw(optimiser + pickled("key") + pickled(1) + b"s"),
+        {"w": optimiser},
+    ):
+        with pytest.raises(InputError):
+            read({"changed": changed})
+    with pytest.raises(InputError, match=r"names 'torch\.optim\.lr_scheduler\.LambdaLR'"):
+        read({"w": tensor(), "x": Raw(name("torch.optim.lr_scheduler", "LambdaLR") + b")\x81")})
+
+
 @pytest.mark.parametrize(
     "choices",
     [
