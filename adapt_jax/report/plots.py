@@ -161,7 +161,7 @@ def draw_projection(
     Returns:
       The two components' shares of the variance.
     """
-    pick = _spread(len(embeddings), 2500)
+    pick = spread(len(embeddings), 2500)
     embeddings = np.asarray(embeddings, np.float64)[pick]
     fitted = embeddings
     if prototypes is not None:
@@ -178,7 +178,7 @@ def draw_projection(
 
     ax.axis("off")
     for marker, rows in ood.values():
-        rows = np.asarray(rows, np.float64)[_spread(len(rows), max(1, 1500 // len(ood)))]
+        rows = np.asarray(rows, np.float64)[spread(len(rows), max(1, 1500 // len(ood)))]
         ax.scatter(*((rows - center) @ axes).T, s=11, c="#8b929c", marker=marker, linewidths=0.7)
     id_colors = palette(None if labels is None else np.asarray(labels)[pick], len(embeddings))
     points = ((embeddings - center) @ axes).T
@@ -246,7 +246,7 @@ def _svg(fig: Figure) -> str:
     return svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
 
 
-def _spread(count: int, most: int) -> np.ndarray:
+def spread(count: int, most: int) -> np.ndarray:
     """At most `most` indices, evenly through the data (which may be sorted by class)."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 

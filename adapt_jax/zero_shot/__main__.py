@@ -10,7 +10,8 @@ see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors a
 --sweep=FIELD=V1,V2,... scores with each value of a config field, or with detectors.NAME of a
 hyper-parameter of the detectors, and writes one table and one figure, mean and deviation over
 --seeds=0,1,2: sweep.md, .csv, .json, .png and .svg. --orders=shuffled,id_first,ood_first is a sweep
-of stream.order, in files called orders.
+of stream.order, in files called orders. --proxies also draws where texts, images and AdaNeg's
+proxies lie: proxies.png and .svg.
 """
 
 from absl import flags
@@ -24,13 +25,15 @@ FEATURES = flags.DEFINE_string("from_features", "", "Folder of embeddings made e
 
 SWEEP = flags.DEFINE_string("sweep", "", "FIELD=V1,V2,...: values that are compared.")
 ORDERS = flags.DEFINE_list("orders", [], "Orders of streams that are compared.")
+PROXIES = flags.DEFINE_bool("proxies", False, "Also draw AdaNeg's proxies: proxies.png, .svg.")
 SEEDS = flags.DEFINE_list("seeds", [], "Seeds of these streams, 0 by default.")
 
 
 def main():
     """Runs a config, on images or on embeddings."""
     config = cli.required(CONFIG)
-    chosen = {"given": cli.given(), "sweep": variants.read(SWEEP.value, ORDERS.value, SEEDS.value)}
+    sweep = variants.read(SWEEP.value, ORDERS.value, SEEDS.value)
+    chosen = {"given": cli.given(), "sweep": sweep, "proxies": PROXIES.value}
     if FEATURES.value:
         job.from_features(config, FEATURES.value, WORKDIR.value, **chosen)
     else:

@@ -13,13 +13,10 @@ import pathlib
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from adapt_jax import profiling
 from adapt_jax.core import replacing
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import write_atomically
-from adapt_jax.core.sheets import csv_text
+from adapt_jax.core.registry import Spec
 from adapt_jax.data import suites
 from adapt_jax.data.set_names import ID
 from adapt_jax.inference import zero_shot_files
@@ -33,10 +30,12 @@ from adapt_jax.zero_shot import (
     feature_files,
     image_features,
     plan,
+    predictions,
     scoring,
     sweeps,
     variants,
 )
+from adapt_jax.zero_shot import proxies as proxy_picture
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot.plan import Sweep
 from adapt_jax.zero_shot.scoring import Task
@@ -51,8 +50,20 @@ class Sweeping(NamedTuple):
     task_of: Callable[[variants.Changed], Task]
 
 
+class Extras(NamedTuple):
+    """What is made beside the results: a sweep, and the picture of a detector's proxies."""
+
+    sweep: Sweeping | None
+    pictured: Spec | None
+
+
 def zero_shot(
-    config, workdir: str, *, given: Collection[str] = (), sweep: Sweep | None = None
+    config,
+    workdir: str,
+    *,
+    given: Collection[str] = (),
+    sweep: Sweep | None = None,
+    proxies: bool = False,
 ) -> dict:
     """Runs a config from words and images to results.
 
@@ -61,6 +72,7 @@ def zero_shot(
       workdir: folder for all files; results of an earlier run in it are used again.
       given: fields of the config that were set by hand, each of which must have an effect.
       sweep: values of a field that are compared in a table of their own.
+      proxies: whether the picture of the first detector's proxies is made that has some.
 
     Returns:
       What results.json holds.
@@ -76,6 +88,7 @@ def zero_shot(
             settings, wanted = plan.scoring(config), plan.embedding(config, printer)
             plan.refuse_unused(given, plan.unused(config), settings)
             changes = variants.of(config, sweep, elsewhere=False)
+            pictured = proxy_picture.spec_of(settings.specs) if proxies else None
             path = _prepare(workdir, held)
         report_progress = _begin(path, console, held)
         with processes.together():
@@ -108,7 +121,7 @@ def zero_shot(
             "clip": encode.model.source,
             **{name: getattr(encode.model, name) for name in ("logit_scale", "logit_bias")},
             "preprocess": {k: str(v) for k, v in ready.transform.keywords.items()},
-            "prompts": {} if ready.words.given else ready.words.prompts._asdict(),
+            "prompts": ready.words.about_prompts(),
             "corpus": ready.words.about(),
             "lists_sha256": lists,
             "label_rules": ready.rules,
@@ -126,9 +139,9 @@ def zero_shot(
                 return task._replace(settings=change.stream)
             return embedding.again(change, ready, wanted, path, report_progress)
 
-        made = sweep and Sweeping(sweep, changes, task_of)
+        extras = Extras(sweep and Sweeping(sweep, changes, task_of), pictured)
         return _finish(
-            settings, path, task, found.text, facts, record, console, report_progress, sweep=made
+            settings, path, task, found.text, facts, record, console, report_progress, extras
         )
 
 
@@ -139,6 +152,7 @@ def from_features(
     *,
     given: Collection[str] = (),
     sweep: Sweep | None = None,
+    proxies: bool = False,
 ) -> dict:
     """The same for embeddings that were made elsewhere.
 
@@ -148,6 +162,7 @@ def from_features(
       workdir: folder that results are written to.
       given: fields of the config that were set by hand, each of which must have an effect.
       sweep: values of a field that are compared in a table of their own.
+      proxies: whether the picture of the first detector's proxies is made that has some.
 
     Raises:
       InputError: a mistake in the config, or a file that is missing, damaged or does not fit.
@@ -158,6 +173,7 @@ def from_features(
             settings = plan.scoring(config)
             plan.refuse_unused(given, plan.ELSEWHERE, settings)
             changes = variants.of(config, sweep, elsewhere=True)
+            pictured = proxy_picture.spec_of(settings.specs) if proxies else None
             loaded = feature_files.load(folder, full_spectrum=config.full_spectrum)
             text, sets, groups, noise, label_rules = loaded
             scoring.check(
@@ -201,8 +217,9 @@ def from_features(
         ) as profile:
             settings = settings._replace(config={**settings.config, "ood": ood})
             made = sweep and Sweeping(sweep, changes, lambda c: task._replace(settings=c.stream))
+            extras = Extras(made, pictured)
             return _finish(
-                settings, path, task, text, facts, record, console, report_progress, profile, made
+                settings, path, task, text, facts, record, console, report_progress, extras, profile
             )
 
 
@@ -247,8 +264,8 @@ def _finish(
     record: Mapping,
     console,
     report_progress,
+    extras: Extras,
     profile=None,
-    sweep: Sweeping | None = None,
 ) -> dict:
     """Scores the sets and writes everything; returns what results.json holds."""
     task = scoring.mixed(task)
@@ -268,7 +285,7 @@ def _finish(
     if processes.is_main():
         with replacing.whole_folder(path / "predictions") as folder:
             for name, found in task.sets.items():
-                _save_predictions(folder / f"{name}.csv", found, text, *predicted[name])
+                predictions.write(folder / f"{name}.csv", found, text, *predicted[name])
         files = (zero_shot_files.TEXT, *record["embeddings"].values())
         zero_shot_files.write(path, record, files)
     evaluation = Evaluation(
@@ -279,7 +296,7 @@ def _finish(
             **facts,
             "labels": len(task.bank.labels),
             "negatives": len(task.bank.negatives),
-            **_accuracy(task, predicted),
+            **predictions.accuracy(task, predicted),
         },
         scored=scored,
         groups=task.groups,
@@ -289,31 +306,11 @@ def _finish(
         images_of=task.images_of,
     )
     content = publish.write(path, evaluation, console)
-    if sweep is not None:
+    if extras.pictured is not None:
+        proxy_picture.write(path, extras.pictured, task, report_progress, console)
+    if (sweep := extras.sweep) is not None:
         made = [Variant(c.value, c.specs, sweep.task_of(c)) for c in sweep.changes]
         rows = sweeps.run(made, sweep.asked.seeds, report_progress)
         if processes.is_main():
             sweeps.write(path, rows, sweep.asked, content["protocol"], console)
     return content
-
-
-def _accuracy(task: Task, predicted: Mapping) -> dict[str, float]:
-    """Share of the ID images whose nearest label is theirs; {} where labels are not known."""
-    labels = [task.sets[name].labels for name in task.own]
-    if any(label is None for label in labels):
-        return {}
-    nearest = np.concatenate([predicted[name][0] for name in task.own])
-    return {"id_accuracy": float(np.mean(nearest == np.concatenate(labels)))}
-
-
-def _save_predictions(
-    path: pathlib.Path, image_set: ImageSet, text: Text, classes, cosines
-) -> None:
-    """The ID label nearest to each image, whatever a detector thinks of it."""
-    columns = ("image", "class", "class_name", "cosine")
-    rows = (
-        (name, c, text.class_names[c], round(float(cosine), 6))
-        for name, c, cosine in zip(image_set.names, classes, cosines)
-    )
-    lines = csv_text((dict(zip(columns, row)) for row in rows), columns)
-    write_atomically(path, lines)

@@ -26,7 +26,8 @@ from adapt_jax.results.scoring import stream_key
 from adapt_jax.runtime import progress
 from adapt_jax.zero_shot.image_features import ImageSet
 from adapt_jax.zero_shot_detectors import TextBank
-from adapt_jax.zero_shot_detectors.streams import compiled, is_static, scores
+from adapt_jax.zero_shot_detectors.streams import compiled, is_static
+from adapt_jax.zero_shot_detectors.streams import run as run_stream
 
 _BLOCK = 512
 
@@ -109,7 +110,7 @@ def run(
 
 def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
-    detector, step = _made(spec.text)
+    detector, step = made(spec.text)
     if profile is not None:
         step = profile(step, step.lower)
     width = task.bank.labels.shape[1]
@@ -118,7 +119,7 @@ def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
 
     def seen(rows: np.ndarray, order: np.ndarray, what: str) -> np.ndarray:
         on_batch = progress.reporter(report_progress, f"{spec.text}: {what}", len(rows))
-        return scores(step, fresh(), rows, order, task.settings.batch_size, on_batch)
+        return run_stream(step, fresh(), rows, order, task.settings.batch_size, on_batch)[0]
 
     return scoring.Fitted(
         partial(_scores_of_sets if static else _scores_of_streams, task, seen),
@@ -128,7 +129,7 @@ def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
 
 
 @functools.cache
-def _made(text: str) -> tuple[Any, Any]:
+def made(text: str) -> tuple[Any, Any]:
     """The StreamDetector of a spec string and its compiled step, one for all streams."""
     detector: Any = zero_shot_detectors.make(text)
     return detector, compiled(detector.step)
@@ -146,14 +147,19 @@ def _scores_of_streams(task: Task, seen: Seen) -> dict[str, np.ndarray]:
     """A stream of its own for every OOD set, with all ID sets in it."""
     scores: dict[str, np.ndarray] = {}
     for other in task.others:
-        parts = {stream_key(own, other): task.sets[own].embeddings for own in task.own}
-        parts[other] = task.sets[other].embeddings
-        rows = np.concatenate(list(parts.values()))
-        count = len(rows) - len(parts[other])
-        order = streams.order(count, len(parts[other]), task.settings)
+        parts, rows, order = stream_of(task, other)
         ends = np.cumsum([len(part) for part in parts.values()])[:-1]
         scores |= dict(zip(parts, np.split(seen(rows, order, f"ID with {other}"), ends)))
     return scores
+
+
+def stream_of(task: Task, other: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """The images that come with an OOD set: by name, all of them (N, D), and their order (N,)."""
+    parts = {stream_key(own, other): task.sets[own].embeddings for own in task.own}
+    parts[other] = task.sets[other].embeddings
+    rows = np.concatenate(list(parts.values()))
+    count = len(rows) - len(parts[other])
+    return parts, rows, streams.order(count, len(parts[other]), task.settings)
 
 
 def classify(

@@ -173,7 +173,9 @@ def make(
             return adaptive, state
         return adaptive * static if score == "multiply" else adaptive + weight * static, state
 
-    return StreamDetector(init, step, Insight(logits_of, _remembers, _stored))
+    return StreamDetector(
+        init, step, Insight(logits_of, _remembers, _stored, partial(_proxies, beta=sharpness))
+    )
 
 
 def _remembers(state: AdaNegState) -> dict[str, jax.Array]:
@@ -188,6 +190,16 @@ def _remembers(state: AdaNegState) -> dict[str, jax.Array]:
 
 def _stored(state: AdaNegState, classes: jax.Array) -> jax.Array:
     return state.memory.images[classes]
+
+
+def _proxies(
+    state: AdaNegState, classes: jax.Array, images: jax.Array, beta: float
+) -> tuple[jax.Array, jax.Array]:
+    """Both kinds of proxies (K, D) of classes (K,), the second for images (K, D), built as such."""
+    rows = _rows(state, classes)
+    weight = jnp.exp(-beta * (1 - jnp.einsum("kld,kd->kl", rows, images)))
+    weighted = jnp.sum(weight[..., None] * rows, axis=1)  # free places are rows of zeros
+    return l2_normalize(jnp.sum(rows, axis=1)), l2_normalize(weighted)
 
 
 def _id_share(logits: jax.Array, labels: int, groups: jax.Array) -> jax.Array:
@@ -220,16 +232,8 @@ def _nearest(logits: jax.Array, labels: int, positives: jax.Array) -> tuple[jax.
 
 def refresh(state: AdaNegState, classes: jax.Array, written: jax.Array) -> AdaNegState:
     """Brings proxies or Gram matrices of the written classes up to date; classes, written (B,)."""
-    images = state.memory.images
-    own, others = (jnp.asarray(rows) for rows in state.bank)
-    labels = len(own)
-    text = jnp.where(
-        (classes < labels)[:, None],
-        own.at[classes].get(mode="clip"),
-        others.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
-    )
-    rows = jnp.concatenate([text[:, None], images[classes]], axis=1)  # (B, 1 + S, D)
-    target = jnp.where(written, classes, len(images))  # out of range: dropped
+    rows = _rows(state, classes)
+    target = jnp.where(written, classes, len(state.memory.images))  # out of range: dropped
     if state.proxies is not None:
         proxies = l2_normalize(jnp.sum(rows, axis=1))
         state = state._replace(proxies=state.proxies.at[target].set(proxies, mode="drop"))
@@ -237,6 +241,18 @@ def refresh(state: AdaNegState, classes: jax.Array, written: jax.Array) -> AdaNe
         gram = matmul(rows, rows.swapaxes(1, 2))
         state = state._replace(gram=state.gram.at[target].set(gram, mode="drop"))
     return state
+
+
+def _rows(state: AdaNegState, classes: jax.Array) -> jax.Array:
+    """The text and the places of classes (B,): (B, 1 + S, D)."""
+    own, others = (jnp.asarray(rows) for rows in state.bank)
+    labels = len(own)
+    text = jnp.where(
+        (classes < labels)[:, None],
+        own.at[classes].get(mode="clip"),
+        others.at[jnp.maximum(classes - labels, 0)].get(mode="clip"),
+    )
+    return jnp.concatenate([text[:, None], state.memory.images[classes]], axis=1)
 
 
 def _sample_cosines(

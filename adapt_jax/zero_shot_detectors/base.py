@@ -30,11 +30,15 @@ class Insight(NamedTuple):
     `remembers(state) -> {"what": ()}`: how much of what a stream has kept; {} where nothing is.
     `stored(state, classes (K,)) -> (K, S, D)`: embeddings of the images that are kept for classes,
     numbered as the logits are, zero where a place is free; None for detectors that keep none.
+    `proxies(state, classes (K,), images (K, D)) -> two (K, D)`: what stands for each class, unit
+    rows: its task-adaptive proxy, and its sample-adaptive one for that image; None for detectors
+    without proxies.
     """
 
     logits: Callable[[State, jax.Array], jax.Array]
     remembers: Callable[[State], dict[str, jax.Array]] = lambda state: {}
     stored: Callable[[State, jax.Array], jax.Array] | None = None
+    proxies: Callable[[State, jax.Array, jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
 
 class StreamDetector(NamedTuple):

@@ -6,6 +6,7 @@ Which images a stream has, and in what order, is in `data.streams`.
 from collections import deque
 from collections.abc import Callable
 from inspect import unwrap
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,15 +14,17 @@ import numpy as np
 _AHEAD = 2  # batches under way while the host prepares the next
 
 
-def scores(
+def run(
     step: Callable,
     state,
     images: np.ndarray,
     order: np.ndarray,
     batch_size: int,
     on_batch: Callable[[int], None] = lambda count: None,
-) -> np.ndarray:
-    """Scores (N,) of images (N, D), which are seen in `order`, in the order of `images`.
+) -> tuple[np.ndarray, Any]:
+    """Scores (N,) of images (N, D), which are seen in `order`, and the state they leave.
+
+    Scores come in the order of `images`.
 
     Args:
       step: step function of a detector, from `compiled`.
@@ -52,7 +55,7 @@ def scores(
             finish()
     while pending:
         finish()
-    return result
+    return result, state
 
 
 def compiled(step: Callable) -> Callable:

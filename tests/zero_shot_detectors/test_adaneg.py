@@ -62,6 +62,24 @@ def test_both_proxies_give_the_sum_of_their_scores():
     assert np.abs(found["task"] - found["sample"]).max() > 1e-3
 
 
+def test_proxies_that_are_built_have_the_cosines_that_are_scored():
+    rng = np.random.default_rng(4)
+    texts = data.bank(rng)
+    batches = [data.images(rng, texts, n).astype(np.float32) for n in (12, 9, 12)]
+    detector = zero_shot_detectors.make("adaneg", proxy="both", logit_scale=2.0, **SETTINGS)
+    _, state = run(detector, texts, batches, 12)
+    filled = np.asarray(state.memory.count)
+    classes = np.r_[np.flatnonzero(filled)[:5], np.flatnonzero(filled == 0)[:2]]
+    images = batches[0][: len(classes)]
+    task, sample = map(np.asarray, detector.insight.proxies(state, classes, images))
+    np.testing.assert_allclose(task, np.asarray(state.proxies)[classes], atol=1e-6)
+    logits = np.asarray(detector.insight.logits(state, images))  # of the sample-adaptive ones
+    cosines = np.einsum("kd,kd->k", sample, images)
+    np.testing.assert_allclose(2 * cosines, logits[classes, np.arange(len(classes))], atol=1e-5)
+    np.testing.assert_allclose(sample[5:], np.concatenate(texts)[classes[5:]], atol=1e-6)
+    assert np.abs(sample[:5] - task[:5]).max() > 1e-3
+
+
 def test_padding_and_the_last_state_do_not_matter():
     rng = np.random.default_rng(2)
     texts = data.bank(rng)

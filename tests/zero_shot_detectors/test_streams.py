@@ -26,7 +26,7 @@ def test_scores_come_back_in_the_order_of_the_images_and_padding_changes_nothing
     step = streams.compiled(detector.step)
     order = rng.permutation(10)
     told = []
-    got = streams.scores(step, detector.init(texts), rows, order, 4, told.append)
+    got, _ = streams.run(step, detector.init(texts), rows, order, 4, told.append)
     assert told == [4, 8, 10]
 
     expected, state = np.zeros(10, np.float32), detector.init(texts)
@@ -36,7 +36,7 @@ def test_scores_come_back_in_the_order_of_the_images_and_padding_changes_nothing
         expected[part] = values
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     assert (np.asarray(state.memory.count) > 0).any()
-    other = streams.scores(step, detector.init(texts), rows, order[::-1], 4)
+    other, _ = streams.run(step, detector.init(texts), rows, order[::-1], 4)
     assert np.abs(other - got).max() > 1e-4
 
 
