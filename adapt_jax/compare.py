@@ -4,10 +4,10 @@
         --seeds=0,1,2 --workdir=runs/compare [--set=epochs=5,model.width=8 ...]
 
 Every run has its folder, WORKDIR/<config>/seed<n>, as `adapt_jax.train` makes it, or
-`adapt_jax.zero_shot` of zero-shot configs. The same command goes on where it was stopped: finished
-runs are skipped, a stopped one resumes. Writes compare.md, .csv, .json, .png and .svg. With
---one_class=all every class of train_data is ID in turn, all others are OOD, and one table has the
-mean over the classes.
+`adapt_jax.zero_shot` of zero-shot configs (on embeddings made elsewhere with --from_features=DIR).
+The same command goes on where it was stopped: finished runs are skipped, a stopped one resumes.
+Writes compare.md, .csv, .json, .png and .svg. With --one_class=all every class of train_data is ID
+in turn, all others are OOD, and one table has the mean over the classes.
 """
 
 import copy
@@ -31,8 +31,8 @@ from adapt_jax.results import result_files
 from adapt_jax.runtime import cli, config_files, processes, terminal
 from adapt_jax.workdir import checkpoints, folders, trackers
 from adapt_jax.zero_shot import compared as zero_shot_runs
-from adapt_jax.zero_shot import job as zero_shot_job
-from adapt_jax.zero_shot import plan as zero_shot_plan
+from adapt_jax.zero_shot import plan
+from adapt_jax.zero_shot.compared import Features
 
 make_callable(__name__, "adapt_jax.compare:compare")
 
@@ -56,6 +56,7 @@ def compare(
     *,
     overrides: Sequence[str] = (),
     allow_different: bool = False,
+    from_features: str = "",
 ) -> dict:
     """Trains and evaluates every config with every seed and writes the comparison.
 
@@ -66,6 +67,8 @@ def compare(
       overrides: changes "key=value,..." of all configs, see `cli.override`.
       allow_different: whether to accept configs whose results differ by more than method and
         optimiser, or zero-shot configs by more than CLIP, words, detectors and stream.
+      from_features: folder of embeddings, see `zero_shot.feature_files`, that all zero-shot configs
+        are run on; "" for none.
 
     Returns:
       What compare.json holds.
@@ -77,18 +80,21 @@ def compare(
     console = terminal.console()
     config_by_name = _load(configs, overrides)
     _check_seeds(seeds)
-    differing = effects.between(config_by_name, Effect.NOTHING, but=("method", "seed"))
-    _check(config_by_name, overrides, allow_different)
+    features = zero_shot_runs.features(config_by_name.values(), from_features)
+    but = ("method", "seed", *(plan.ELSEWHERE if features else ()))
+    differing = effects.between(config_by_name, Effect.NOTHING, but=but)
+    _check(config_by_name, overrides, allow_different, features)
     path = folders.prepare(workdir)
     runs = _runs(path, config_by_name, seeds)
-    results = [result_files.finished(run.workdir, run.config.to_dict()) for run in runs]
+    finished = result_files.finished if features is None else features.finished
+    results = [finished(run.workdir, run.config.to_dict()) for run in runs]
     _check_unfinished([run for run, result in zip(runs, results) if result is None])
 
     if differing:
         console.print(
             f"note: the configs differ in {effects.described(differing)}", highlight=False
         )
-    _make(runs, results, console)
+    _make(runs, results, console, features)
 
     by_label: dict[str, list[dict]] = {}
     run_folders: dict[str, list[pathlib.Path]] = {}
@@ -140,7 +146,7 @@ def one_class(
     console = terminal.console()
     config_by_name = _load(configs, overrides)
     _check_seeds(seeds)
-    if _is_zero_shot(config_by_name):
+    if zero_shot_runs.are_zero_shot(config_by_name.values()):
         raise InputError("--one_class trains a network per class; give configs that are trained")
     for stem, config in config_by_name.items():
         if build.make_method(config, num_classes=2, num_images=None).label_kind == "labels":
@@ -177,10 +183,15 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
 
 
-def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_different: bool) -> None:
+def _check(
+    config_by_name: dict[str, Any],
+    overrides: Sequence[str],
+    allow_different: bool,
+    features: Features | None = None,
+) -> None:
     """Raises InputError if a config is wrong, or if they do not share one recipe."""
-    zero_shot = _is_zero_shot(config_by_name)
-    method = zero_shot_runs.OF_THE_METHOD if zero_shot else _OF_THE_METHOD
+    zero_shot = zero_shot_runs.are_zero_shot(config_by_name.values())
+    method = zero_shot_runs.may_differ(features) if zero_shot else _OF_THE_METHOD
     recipe = effects.between(config_by_name, Effect.RESULT, but=method)
     if recipe and not allow_different:
         raise InputError(
@@ -188,11 +199,7 @@ def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_diffe
             "example with --set=key=value, or give --allow_different"
         )
     if zero_shot:
-        for config in config_by_name.values():
-            settings = zero_shot_plan.scoring(config)
-            zero_shot_plan.embedding(config)
-            wanted = cli.overridden(overrides)
-            zero_shot_plan.refuse_unused(wanted, zero_shot_plan.unused(config), settings)
+        zero_shot_runs.check(config_by_name.values(), overrides, features)
         return
     for config in config_by_name.values():
         checks.check_config(config)
@@ -207,15 +214,17 @@ def _check(config_by_name: dict[str, Any], overrides: Sequence[str], allow_diffe
     config_unused.refuse(cli.overridden(overrides), everywhere, first.to_dict(), defaults)
 
 
-def _make(runs: Sequence[Run], results: list[dict | None], console) -> None:
+def _make(
+    runs: Sequence[Run], results: list[dict | None], console, features: Features | None = None
+) -> None:
     """Trains the runs that have no results yet, and puts theirs among the others."""
     for i, run in enumerate(runs):
         line = f"run {i + 1} of {len(runs)}: {run.label} seed {run.seed}"
         if results[i] is None:
             console.print(f"{line} in {run.workdir}", highlight=False)
             if "clip" in run.config:
-                zero_shot_runs.share(run.workdir, [r.workdir for r in runs if r is not run])
-                results[i] = zero_shot_job.zero_shot(run.config, str(run.workdir))
+                others = [r.workdir for r in runs if r is not run]
+                results[i] = zero_shot_runs.run(run.config, run.workdir, others, features)
             else:
                 results[i] = train(run.config, str(run.workdir), given=())
         else:
@@ -237,17 +246,6 @@ def _load(paths: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--configs has two files called {stem}; results go by that name")
         config_by_name[stem] = cli.override(config_files.load_config(path), overrides)
     return config_by_name
-
-
-def _is_zero_shot(config_by_name: dict[str, Any]) -> bool:
-    """Whether the configs are zero-shot ones; InputError if some are and some are not."""
-    kinds = {"clip" in config for config in config_by_name.values()}
-    if len(kinds) > 1:
-        raise InputError(
-            "--configs mixes zero-shot configs with configs that are trained; compare either kind "
-            "by itself"
-        )
-    return kinds.pop()
 
 
 def _stem(path: str) -> str:
@@ -301,6 +299,7 @@ if __name__ == "__main__":
     ALLOW = flags.DEFINE_bool(
         "allow_different", False, "Accept configs that differ in data, network or length."
     )
+    FEATURES = flags.DEFINE_string("from_features", "", "Embeddings for zero-shot configs.")
     ONE = flags.DEFINE_list(
         "one_class", None, "Each class in turn as ID, the others as OOD: all, or 0,1,3+5."
     )
@@ -310,7 +309,9 @@ if __name__ == "__main__":
         given = {"overrides": SET.value, "allow_different": ALLOW.value}
         chosen = (CONFIGS.value, _seeds(SEEDS.value), WORKDIR.value)
         if ONE.value is None:
-            compare(*chosen, **given)
+            compare(*chosen, **given, from_features=FEATURES.value)
+        elif FEATURES.value:
+            raise InputError("--from_features does not go with --one_class")
         else:
             classes = () if ONE.value == ["all"] else ONE.value
             one_class(chosen[0], classes, *chosen[1:], **given)

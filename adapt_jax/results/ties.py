@@ -123,8 +123,8 @@ def of_runs(
     said = sentences(find(scores, groups, metric))
     if adaptive:
         said.append(
-            "not tested, because their scores of ID images depend on the OOD set: "
-            f"{', '.join(adaptive)}"
+            "not tested, because their scores depend on the other images of the stream, which the "
+            f"tests take as independent: {', '.join(adaptive)}"
         )
     return said
 

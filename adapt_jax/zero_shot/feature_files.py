@@ -40,6 +40,10 @@ class Embeddings(NamedTuple):
     noise: ImageSet | None
     label_rules: dict[str, str]
 
+    def ood(self) -> str:
+        """The OOD sets, as a config says it."""
+        return ",".join(f"{group}/{name}" for name, group in self.groups.items())
+
     def sha256(self) -> str:
         """SHA-256 of all embeddings: what stands in for that of a network."""
         noise = () if self.noise is None else (self.noise,)

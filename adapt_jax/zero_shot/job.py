@@ -198,7 +198,6 @@ def from_features(
             "from_features": str(folder),
             "label_rules": label_rules,
         }
-        ood = ",".join(f"{group}/{name}" for name, group in groups.items())
         task = Task(text.bank, sets, groups, settings.stream, embedding.rows(noise))
         wanted = {ID: sets[ID]} if noise is None else {ID: sets[ID], NOISE: noise}
         kept = {name: image_features.kept(name, found, path) for name, found in wanted.items()}
@@ -215,7 +214,7 @@ def from_features(
             dtype="float32",
             images=settings.stream.batch_size,
         ) as profile:
-            settings = settings._replace(config={**settings.config, "ood": ood})
+            settings = settings._replace(config={**settings.config, "ood": loaded.ood()})
             made = sweep and Sweeping(sweep, changes, lambda c: task._replace(settings=c.stream))
             extras = Extras(made, pictured)
             return _finish(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import runpy
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from adapt_jax.zero_shot import job
 from tests import commands
 from tests.e2e import small
 from tests.zero_shot import tiny_clip
+from tests.zero_shot_detectors import data
 
 BATCH = 4
 # Every image is remembered, and nothing of the static score is left.
@@ -359,3 +361,47 @@ def test_zero_shot_configs_are_compared(tmp_path, monkeypatch):
     ):
         with pytest.raises(InputError, match=words):
             adapt_jax.compare(configs, [0], str(tmp_path / "out"), overrides=overrides)
+
+
+def test_zero_shot_configs_are_compared_on_embeddings(tmp_path, monkeypatch):
+    """Whatever they say of CLIP, words and images has no effect; other embeddings are noticed."""
+    rng = np.random.default_rng(0)
+    bank, folder = data.bank(rng), tmp_path / "embeddings"
+    (folder / "far").mkdir(parents=True)
+    np.savez(folder / "text.npz", labels=bank.labels, negatives=bank.negatives)
+    for name in ("id", "far/a"):
+        np.savez(folder / f"{name}.npz", embeddings=data.images(rng, bank, 30))
+    configs = []
+    for name, detectors in (("one", "mcm"), ("two", f"mcm,{ADAPTIVE}")):
+        configs.append(str(tmp_path / f"zs_{name}.py"))
+        pathlib.Path(configs[-1]).write_text(
+            "from adapt_jax.config import zero_shot\n"
+            "def get_config():\n    chosen = zero_shot.default_config()\n"
+            f"    chosen.detectors, chosen.clip.path = {detectors!r}, {name!r}\n"
+            f"    chosen.class_names, chosen.report = {name!r}, False\n"
+            "    chosen.stream.batch_size = 8\n    return chosen\n"
+        )
+
+    def run(**changes):
+        return adapt_jax.compare(
+            configs, [0, 1], str(tmp_path / "out"), from_features=str(folder), **changes
+        )
+
+    content = run()
+    assert list(content["differences"]) == ["detectors"]
+    rows = {(r["config"], r["detector"], r["ood"]): r for r in content["rows"]}
+    assert len(rows) == 3 * 2
+    assert rows["one", "mcm", "a"]["auroc"] == rows["two", "mcm", "a"]["auroc"]
+    assert rows["two", ADAPTIVE, "a"]["auroc_std"] > 0
+    assert content["ties"][-1].endswith(f"take as independent: {ADAPTIVE}")
+    made, inner = [], job.from_features
+    monkeypatch.setattr(job, "from_features", lambda *a, **k: made.append(a) or inner(*a, **k))
+    assert run()["rows"] == content["rows"]
+    assert not made
+    np.savez(folder / "far" / "a.npz", embeddings=data.images(rng, bank, 30))
+    assert run()["rows"] != content["rows"]
+    assert len(made) == 4
+    with pytest.raises(InputError, match="clip.path has no effect.*from_features"):
+        run(overrides=["clip.path=other"])
+    with pytest.raises(InputError, match="for zero-shot configs"):
+        adapt_jax.compare(["digits_adapt"], [0], str(tmp_path), from_features=str(folder))

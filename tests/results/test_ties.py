@@ -99,7 +99,9 @@ def test_other_images_and_missing_scores_are_named(runs):
     assert line == "differences were not tested: the folders of the runs hold no scores"
     (folder / "id.npz").unlink()  # as of a detector that adapts to a stream
     *tested, line = ties.of_runs(runs, rows)
-    assert line.endswith("depend on the OOD set: knn")
+    assert line.endswith(
+        "depend on the other images of the stream, which the tests take as independent: knn"
+    )
     assert [t.rpartition("(")[2] for t in tested] == ["over images and seeds; one pair)"] * 2
 
 
