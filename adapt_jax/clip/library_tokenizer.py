@@ -1,13 +1,14 @@
 """Tokenizers of CLIP's relatives, run by the libraries that made their files.
 
-`tokenizer.json` is read by huggingface/tokenizers and `spiece.model` by google/sentencepiece; both
-are optional (`pip install "adapt_jax[tokenizers]"`). What the files leave to a program is done as
-the classes of huggingface/transformers do it:
+`tokenizer.json` is read by huggingface/tokenizers, `spiece.model` and `sentencepiece.bpe.model` by
+google/sentencepiece; both are optional (`pip install "adapt_jax[tokenizers]"`). What the files
+leave to a program is done as the classes of huggingface/transformers do it:
 
 | rule | class, model | text before the tokenizer sees it |
 | --- | --- | --- |
 | canonical | SiglipTokenizer; SigLIP | lower case, no ASCII punctuation, single spaces |
 | lower | GemmaTokenizer, Siglip2Tokenizer; SigLIP 2 | lower case |
+| xlm_roberta | XLMRobertaTokenizer; AltCLIP's sentencepiece.bpe.model | unchanged |
 | as_is | another class | unchanged |
 """
 
@@ -23,7 +24,7 @@ import numpy as np
 
 from adapt_jax.core.errors import InputError
 
-RULES = ("canonical", "lower", "as_is")
+RULES = ("canonical", "lower", "xlm_roberta", "as_is")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how SentencePiece spells a space
 
@@ -99,7 +100,7 @@ class _Library(NamedTuple):
 def _library(file: pathlib.Path, sha256: str, rule: str) -> _Library:
     try:
         if file.suffix == ".model":
-            return _sentencepiece(file)
+            return _sentencepiece(file, rule)
         return _tokenizers(file, rule)
     except ModuleNotFoundError as e:
         raise InputError(
@@ -128,14 +129,16 @@ def _tokenizers(file, rule):
     return _Library(encode, tokenizer.token_to_id)
 
 
-def _sentencepiece(file):
-    """As `SiglipTokenizer` uses the library, which is always canonical."""
+def _sentencepiece(file, rule):
+    """As `SiglipTokenizer` uses the library, always canonical, or as `XLMRobertaTokenizer`."""
     from sentencepiece import SentencePieceProcessor
 
     try:
         processor = SentencePieceProcessor(model_file=str(file))
     except (OSError, RuntimeError) as e:
         raise InputError(f"{file} cannot be read by sentencepiece ({e}); fetch it again") from None
+    if rule == "xlm_roberta":
+        return _Library(lambda texts: [_fairseq(processor, text) for text in texts], lambda _: None)
     # The library drops a space in front, so that transformers puts another piece there.
     shield = processor.id_to_piece(processor.unk_id())
     hidden = len(processor.encode(shield))
@@ -149,3 +152,10 @@ def _sentencepiece(file):
         return found if processor.id_to_piece(found) == token else None
 
     return _Library(lambda texts: [encode(text) for text in texts], id_of)
+
+
+def _fairseq(processor, text: str) -> list[int]:
+    """Start, the text, end: in fairseq's numbers, in which four special tokens come first."""
+    start, end, unknown = 0, 2, 3
+    ids = processor.encode(text)
+    return [start, *(unknown if i == processor.unk_id() else i + 1 for i in ids), end]

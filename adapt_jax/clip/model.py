@@ -163,7 +163,7 @@ class Model:
         if not isinstance(self.architecture.text, TextTransformer):
             raise InputError(
                 f"CLIP from {self.source} has no tokenizer beside its weights; add its "
-                "tokenizer.json or spiece.model"
+                "tokenizer.json, spiece.model (SigLIP) or sentencepiece.bpe.model (AltCLIP)"
             )
         from adapt_jax.clip.tokenizer import tokenize  # needs ftfy and regex; the towers do not
 

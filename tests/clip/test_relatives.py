@@ -17,6 +17,7 @@ from adapt_jax.clip.model import shapes
 from adapt_jax.clip.weights.tokenizer_files import check_model
 from adapt_jax.core.errors import InputError
 from tests.clip import relatives
+from tests.conftest import GOLDEN
 
 LIBRARIES = {  # of the recorded tokenizers; GroupViT has CLIP's, and is recorded without
     "siglip_tiny": "sentencepiece",
@@ -114,6 +115,24 @@ def test_padding_does_not_count_for_altclip(recorded, tmp_path):
                for k in ("position_ids", "token_type_ids")}  # fmt: skip
     safetensors.numpy.save_file(hub | buffers, tmp_path / "model" / "model.safetensors")
     assert clip.load(tmp_path / "model").fingerprint() == model.fingerprint()
+
+
+def test_altclip_reads_the_sentencepiece_model_of_xlm_roberta(recorded, tmp_path):
+    pytest.importorskip("sentencepiece")
+    _, _, folder = recorded["altclip_tiny"]
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model/tokenizer.json").unlink()
+    alone = clip.load(tmp_path / "model")
+    with pytest.raises(InputError, match=r"no tokenizer.*sentencepiece\.bpe\.model \(AltCLIP\)"):
+        alone.tokenize(["a"])
+    with np.load(GOLDEN / "xlm_roberta_tokenizer.npz") as file:
+        content, texts, ids = file["model"].tobytes(), file["texts"].tolist(), file["input_ids"]
+    (tmp_path / "model/sentencepiece.bpe.model").write_bytes(content)
+    model = clip.load(tmp_path / "model")
+    np.testing.assert_array_equal(model.tokenize(texts)[:, : ids.shape[1]], ids)
+    assert model.fingerprint() != alone.fingerprint()
+    with pytest.raises(InputError, match="tokens, more than the 40 of the model"):
+        model.tokenize(["nice " * 40])
 
 
 def test_the_files_of_an_align(recorded, tmp_path):

@@ -10,7 +10,8 @@ from adapt_jax.clip.weights.tokenizer_files import CONFIG, read_object
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
 
-FILES = ("spiece.model",)  # beside those of CLIP's tokenizer
+_XLM_ROBERTA = "sentencepiece.bpe.model"
+FILES = ("spiece.model", _XLM_ROBERTA)  # beside those of CLIP's tokenizer
 # Classes of transformers whose models are trained on text in one form, whatever their files say.
 _CANONICAL = ("SiglipTokenizer", "SiglipTokenizerFast")
 _LOWER = ("Siglip2Tokenizer", "GemmaTokenizer", "GemmaTokenizerFast")
@@ -32,11 +33,11 @@ def read(
     """
     if isinstance(text, SiglipText):
         return _siglip(folder, text, pad_token_id)
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        return None
-    context, pad = text.context_length, (text.pad_token_id,)
-    return LibraryTokenizer(file, file_sha256(file), context, "as_is", pad)
+    for name, rule in (("tokenizer.json", "as_is"), (_XLM_ROBERTA, "xlm_roberta")):
+        if (file := folder / name).is_file():
+            context, pad = text.context_length, (text.pad_token_id,)
+            return LibraryTokenizer(file, file_sha256(file), context, rule, pad)
+    return None
 
 
 def _siglip(folder: pathlib.Path, text: SiglipText, pad_token_id: int) -> LibraryTokenizer | None:
