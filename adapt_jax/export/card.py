@@ -63,7 +63,7 @@ When it was exported, on {scorer["checked_on"]}, its scores and the package's di
 
 ## Images
 
-{_cutting(size, data["resize"], data.get("filter", "BILINEAR").lower())}
+{_cutting(size, data["resize"], data.get("filter", "BILINEAR").lower(), data.get("stretch", False))}
 Normalisation (mean {_numbers(data["mean"])}, deviation {_numbers(data["std"])}, of pixels as
 fractions of 255) is part of the network. `score.py` does all of it.
 
@@ -119,7 +119,7 @@ def _length(card: Mapping[str, Any]) -> str:
     return f", after {card['step']:,} steps" if card["step"] else ""
 
 
-def _cutting(size: int, resize: int | str | None, filter: str) -> str:
+def _cutting(size: int, resize: int | str | None, filter: str, stretched: bool) -> str:
     begin = "8-bit RGB (alpha dropped, 16-bit grey scaled to 8 bits, EXIF orientation applied).\n"
     if resize == "stretch":
         return f"{begin}Both sides are resized to {size} (Pillow, {filter})."
@@ -129,6 +129,8 @@ def _cutting(size: int, resize: int | str | None, filter: str) -> str:
             f"{begin}An image of {size} x {size} is left as it is; otherwise the shorter side is "
             f"resized to {size} (Pillow, {filter}) {cut}"
         )
+    if stretched:
+        return f"{begin}Both sides are resized to {resize} (Pillow, {filter}) {cut}"
     return f"{begin}The shorter side is resized to {resize} (Pillow, {filter}) {cut}"
 
 

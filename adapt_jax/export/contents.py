@@ -182,11 +182,6 @@ def _data(ready: ZeroShotPipeline) -> dict[str, Any]:
     model, record = ready.model, ready.record
     assert model is not None
     rule = VARIANTS[record["preprocess"]["variant"]]
-    if rule.stretch:
-        raise InputError(
-            f"images of this model are cut as preprocess.variant {record['preprocess']['variant']} "
-            "does, which an export cannot; use predict with the run itself"
-        )
     return {
         "class_names": list(ready.text.class_names),
         "negatives": len(ready.text.bank.negatives),
@@ -199,6 +194,7 @@ def _data(ready: ZeroShotPipeline) -> dict[str, Any]:
             "filter": rule.filter.name,
             "rgb_first": rule.rgb_first,
             "floor_crop": rule.floor_crop,
+            "stretch": rule.stretch,
         },
         "preprocess": record["preprocess"],
         "clip": {
@@ -214,7 +210,8 @@ def _data(ready: ZeroShotPipeline) -> dict[str, Any]:
 def _cutting(data: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
     names = ("image_size", "resize", "mean", "std")
     lists = {"evaluation_lists_sha256": evaluation.get("lists_sha256", "")}
-    resampling = {"filter": data["cut"]["filter"]} if "cut" in data else {}
+    cut = data.get("cut", {})
+    resampling = {name: cut[name] for name in ("filter", "stretch") if name in cut}
     return {name: data[name] for name in names} | resampling | lists
 
 

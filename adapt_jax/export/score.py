@@ -144,6 +144,7 @@ def read(path: str) -> np.ndarray:
         short, (width, height) = resize or size, image.size
         long = int(short * max(width, height) / min(width, height))
         scaled = (short, long) if width <= height else (long, short)
+        scaled = (short, short) if rule.get("stretch") else scaled  # ALIGN
         image = image.resize(scaled, resampling)
         offsets = ((length - size) / 2 for length in image.size)
         left, top = (int(x) if rule["floor_crop"] else round(x) for x in offsets)

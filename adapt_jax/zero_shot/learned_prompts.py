@@ -15,7 +15,7 @@ network around the prompt learner. What else a prompt learner has (CoCoOp's netw
 prompts) would change the prompts, so such a file is refused.
 """
 
-import pathlib
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +24,6 @@ import numpy as np
 from adapt_jax import clip
 from adapt_jax.clip import learned_context
 from adapt_jax.core.errors import InputError
-from adapt_jax.core.files import file_sha256
 from adapt_jax.core.named import listed
 from adapt_jax.models import read_weights
 
@@ -38,7 +37,7 @@ _KINDS = "; it has to hold ctx (CoOp), ctx and ood_ctx (LAPT) or ctx_positive an
 class LearnedPrompts(NamedTuple):
     """Contexts of n vectors, W wide.
 
-    file: where they are from. sha256: of that file.
+    file: where they are from. sha256: of all of them.
     labels: of the ID classes: (n, W) for all or (C, n, W) for each.
     words: of mined negatives: (n, W) or (M, n, W); None where these have ordinary prompts.
     own: of negatives made of the class names: (J, n, W) or (C, J, n, W); None where words are.
@@ -187,9 +186,12 @@ def _checked(file: str, found: dict[str, np.ndarray], position: str) -> LearnedP
             f"{', '.join(f'{name} {shape}' for name, shape in shapes.items())}"
         )
     labels = found[_POSITIVE][..., 0, :, :] if negprompt else found[_LABELS]
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(f"{name} {shapes[name]} ".encode() + found[name].tobytes())
     return LearnedPrompts(
         file,
-        file_sha256(pathlib.Path(file).expanduser()),
+        digest.hexdigest(),
         labels,
         found.get(_WORDS),
         found.get(_NEGATIVE),

@@ -16,7 +16,7 @@ from adapt_jax.inference import zero_shot_files
 from adapt_jax.results import result_rows
 from adapt_jax.results.scores import load_scores
 from adapt_jax.runtime import sharding
-from adapt_jax.zero_shot import image_features, job, plan
+from adapt_jax.zero_shot import image_features, job, learned_prompts, plan
 from tests import commands
 from tests.e2e import small
 from tests.zero_shot import tiny_clip
@@ -321,7 +321,9 @@ def test_learned_prompts_take_the_place_of_words(run, model, tmp_path):
     swept = plan.Sweep("learned_prompts.file", tuple(files), (0,))
     found = job.zero_shot(chosen, str(workdir), sweep=swept)
     assert (found["labels"], found["negatives"]) == (6, 18)
-    assert found["prompts"]["learned_sha256"] == file_sha256(files[0])
+    sha256 = learned_prompts.read(files[0], "end").sha256
+    assert found["prompts"]["learned_sha256"] == sha256
+    assert found["prompts"]["learned_sha256"] != learned_prompts.read(files[1], "end").sha256
     rows = json.loads((workdir / "sweep.json").read_text())["rows"]
     auroc = {r["value"]: r["auroc"] for r in rows if r["ood"] == "china"}
     (row,) = [r for r in found["rows"] if r["ood"] == "china"]

@@ -80,11 +80,11 @@ def test_folders_are_walked_as_predict_walks_them(script, tmp_path):
         script["expanded"]([str(empty)])
 
 
-# ALIGN is not exported: its images are squashed, then cropped.
-@pytest.mark.parametrize("variant", [name for name, rule in VARIANTS.items() if not rule.stretch])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_images_are_cut_as_clip_wants_them(read, tmp_path, monkeypatch, variant):
     rng, rule = np.random.default_rng(0), VARIANTS[variant]
-    cut = {"filter": rule.filter.name, "rgb_first": rule.rgb_first, "floor_crop": rule.floor_crop}
+    cut = {"filter": rule.filter.name}
+    cut |= {name: getattr(rule, name) for name in ("rgb_first", "floor_crop", "stretch")}
     data = {"image_size": 16, "resize": "stretch" if rule.squash else 19, "cut": cut}
     monkeypatch.setitem(read.__globals__, "DATA", data)
     photo = Image.fromarray(rng.integers(0, 256, (21, 37, 3), np.uint8))
