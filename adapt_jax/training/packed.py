@@ -1,4 +1,4 @@
-"""Many arrays as one vector, so that what is done to each of them is one operation.
+"""Many arrays as one or two vectors, so that what is done to each of them is one operation.
 
 The update and the check that everything is finite touch each of a hundred small arrays: as many
 kernels on an accelerator, whose launches cost more than their work. Inside the loop over steps the
@@ -6,7 +6,6 @@ state is packed; outside it is a tree of arrays, as checkpoints hold it.
 """
 
 import dataclasses
-import itertools
 import math
 from typing import Any
 
@@ -19,32 +18,44 @@ from adapt_jax.training.train_state import TrainState
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """A tree of arrays of one dtype as a pytree with one leaf, which optimisers work on as it is.
+    """A tree of arrays of one dtype as a pytree of few leaves, which optimisers work on as it is.
 
-    vector (N,): the arrays one after the other. structure, shapes: of the tree.
+    vectors: arrays one after the other, (N,); under True those of fewer than two dimensions.
+    structure, shapes: of the tree.
     """
 
-    vector: jax.Array
+    vectors: dict[bool, jax.Array]
     structure: Any = dataclasses.field(metadata={"static": True})
     shapes: tuple[tuple[int, ...], ...] = dataclasses.field(metadata={"static": True})
 
 
+def _small(shape: tuple[int, ...]) -> bool:
+    # XLA for GPUs reads a part of a short vector where it is needed, but copies that of a long one.
+    return len(shape) < 2
+
+
 def pack(tree: Any) -> Any:
-    """The tree as one vector; as it is where its arrays are of several dtypes, or none."""
+    """The tree as one vector or two; as it is where its arrays are of several dtypes, or none."""
     leaves, structure = jax.tree.flatten(tree)
     if len({leaf.dtype for leaf in leaves}) != 1:
         return tree
-    vector = jnp.concatenate([leaf.ravel() for leaf in leaves])
-    return Packed(vector, structure, tuple(leaf.shape for leaf in leaves))
+    groups: dict[bool, list[jax.Array]] = {}
+    for leaf in leaves:
+        groups.setdefault(_small(leaf.shape), []).append(leaf.ravel())
+    vectors = {kind: jnp.concatenate(group) for kind, group in groups.items()}
+    return Packed(vectors, structure, tuple(leaf.shape for leaf in leaves))
 
 
 def unpack(tree: Any) -> Any:
     """The tree that was packed; any other tree as it is."""
     if not isinstance(tree, Packed):
         return tree
-    ends = list(itertools.accumulate(map(math.prod, tree.shapes)))
-    parts = jnp.split(tree.vector, ends[:-1])
-    leaves = [part.reshape(shape) for part, shape in zip(parts, tree.shapes, strict=True)]
+    leaves, start = [], dict.fromkeys(tree.vectors, 0)
+    for shape in tree.shapes:
+        kind = _small(shape)
+        end = start[kind] + math.prod(shape)
+        leaves.append(jax.lax.slice(tree.vectors[kind], (start[kind],), (end,)).reshape(shape))
+        start[kind] = end
     return jax.tree.unflatten(tree.structure, leaves)
 
 

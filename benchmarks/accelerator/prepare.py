@@ -3,9 +3,10 @@
     python -m benchmarks.accelerator --prepare=DIR \
         --images=cifar10_train=npz:cifar10_train.npz --images=mnist=npz:mnist_test.npz ...
 
-DIR/part1/site holds the packages that the CUDA image of such a machine lacks, unpacked for Python
-3.12; DIR/part*/NAME_*.npz the images, each a lossless WebP file, which `unpack` turns into the
-arrays that the training rows read. Every part that is there is used.
+DIR/part1/site holds packages for Python 3.12 that an image with CUDA, JAX and PyTorch lacks; the
+machine itself has the others of requirements.txt, except for TFDS, which is not needed, and pytest
+for the recorded cases. DIR/part*/NAME_*.npz hold the images, each a lossless WebP file, which
+`unpack` turns into the arrays that the training rows read. Every part that is there is used.
 """
 
 import concurrent.futures

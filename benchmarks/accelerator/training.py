@@ -61,7 +61,10 @@ def speed(job: Job, name: str) -> None:
     if case.host:
         return _from_files(job, name, config, case)
     run = _Run(config, case)
-    _note(job, name, run, [run.seconds(case.steps) for _ in range(1 + rounds)][1:])
+    seconds = [run.seconds(case.steps) for _ in range(1 + rounds)][1:]
+    memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+    peak = {"peak memory, GiB": memory / 2**30}
+    _note(job, name, config, seconds, run.timing.seconds, **peak)
     _phases(job, name, run)
     # Not before: both would choose their kernels by timing them on a device that is busy.
     if case.peer and (peer := _peer(job, config, case)):
@@ -122,9 +125,9 @@ class _Run:
         return float(value)
 
 
-def _note(job: Job, name: str, run: _Run, seconds: list[float]) -> None:
-    config, middle = run.config, statistics.median(seconds)
-    memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+def _note(job: Job, name: str, config, seconds: list[float], compiled: float, **more) -> None:
+    """One row of the table: of steps that took `seconds`, and `more` that is known."""
+    middle = statistics.median(seconds)
     job.note(
         "training",
         name,
@@ -135,8 +138,8 @@ def _note(job: Job, name: str, run: _Run, seconds: list[float]) -> None:
             "least": 1e3 * min(seconds),
             "most": 1e3 * max(seconds),
             "images/s": config.batch_size / middle,
-            "peak memory, GiB": memory / 2**30,
-            "compiled in, s": run.timing.seconds,
+            "compiled in, s": compiled,
+            **more,
         },
     )
 
@@ -204,21 +207,8 @@ def _from_files(job: Job, name: str, config, case: Case) -> None:
             waits.append(float(metrics["input_wait"].sum()) / 2)
     finally:
         feed.close()
-    middle = statistics.median(took[1:])
-    job.note(
-        "training",
-        name,
-        **{
-            "images x views": f"{config.batch_size} x {config.views}",
-            "type": derived.compute_dtype(config.model.dtype),
-            "ms a step": 1e3 * middle,
-            "least": 1e3 * min(took[1:]),
-            "most": 1e3 * max(took[1:]),
-            "images/s": config.batch_size / middle,
-            "compiled in, s": feed.compiled.seconds,
-            "waiting for images, ms": 1e3 * statistics.median(waits[1:]),
-        },
-    )
+    waiting = {"waiting for images, ms": 1e3 * statistics.median(waits[1:])}
+    _note(job, name, config, took[1:], feed.compiled.seconds, **waiting)
 
 
 def _make_jpegs(root: pathlib.Path, count: int, side: int) -> None:

@@ -1,4 +1,4 @@
-"""States whose arrays are one vector: the same steps, the same trees before and after."""
+"""States whose arrays are one or two vectors: the same steps, the same trees before and after."""
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,11 @@ from tests.training import test_train_step as steps
 
 def test_packing_is_undone_exactly():
     tree = {"a": jnp.arange(6.0).reshape(2, 3), "b": {"c": jnp.array(7.0)}, "d": jnp.zeros((0,))}
-    vector = packed.pack(tree)
-    np.testing.assert_array_equal(vector.vector, [0, 1, 2, 3, 4, 5, 7])
-    back = packed.unpack(vector)
+    tree["e"], tree["f"] = jnp.ones((1, 2)), jnp.array([8.0, 9.0])
+    together = packed.pack(tree)
+    np.testing.assert_array_equal(together.vectors[True], [7, 8, 9])
+    np.testing.assert_array_equal(together.vectors[False], [0, 1, 2, 3, 4, 5, 1, 1])
+    back = packed.unpack(together)
     assert jax.tree.structure(back) == jax.tree.structure(tree)
     jax.tree.map(np.testing.assert_array_equal, back, tree)
     assert packed.unpack(tree) is tree
@@ -30,6 +32,7 @@ def test_a_packed_state_takes_the_same_step():
     images, labels = steps.data(4)
     state, _ = step(state, images, labels)  # so that there is a momentum
     together = packed.pack_state(state)
+    assert isinstance(together.params, packed.Packed)
     assert len(jax.tree.leaves(together.opt_state)) == 1
     expected, metrics = step(state, images, labels)
     found, same = step(together, images, labels)
