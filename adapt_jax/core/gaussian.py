@@ -16,7 +16,7 @@ from adapt_jax.core.arrays import NORM_FLOOR, matmul, working_dtype
 from adapt_jax.core.errors import InputError
 
 EPS = float(np.finfo(np.float64).eps)  # 2.2e-16
-_HOST_ROWS = 8192  # rows held in float64 at a time
+_HOST_ROWS = 2048  # rows held in float64 at a time
 _SHORTLIST = 4
 
 
@@ -48,43 +48,93 @@ def gaussians(means: np.ndarray, center: np.ndarray, whiten: np.ndarray, dtype) 
     return Gaussians(jnp.asarray(center), jnp.asarray(whiten, dtype), jnp.asarray(whitened, dtype))
 
 
-def pooled(features, labels, num_classes: int, where: str, normalize: bool = False) -> Gaussians:
-    """A Gaussian per class, all with the covariance around their own means, divisor N.
+class Moments(NamedTuple):
+    """Counts (C,), means (C, D) and the scatter (D, D) of the rows around their means, float64.
+
+    A class without a row has a mean of zeros.
+    """
+
+    counts: np.ndarray
+    means: np.ndarray
+    scatter: np.ndarray
+
+    def around(self, point: np.ndarray) -> np.ndarray:
+        """The scatter (D, D) of all rows around a point (D,): a sum of squares, nothing cancels."""
+        away = (self.means - point) * np.sqrt(self.counts)[:, None]
+        return self.scatter + away.T @ away
+
+    def constant(self) -> bool:
+        """Whether the rows equal their means up to the rounding of a block's sum."""
+        square = self.counts @ np.sum(self.means**2, axis=1)
+        return bool(np.trace(self.scatter) <= _HOST_ROWS * EPS**2 * square)
+
+    def together(self) -> "Moments":
+        """The same of all rows as one class."""
+        mean = self.counts / self.counts.sum() @ self.means
+        return Moments(self.counts.sum(keepdims=True), mean[None], self.around(mean))
+
+
+def moments(features, labels, num_classes: int, normalize: bool = False) -> Moments:
+    """Means and scatter of (unit) rows, in one pass.
+
+    What a block holds of a class is centred on its own mean; the differences between these means
+    are added to the product (Chan et al. 1979). So the scatter keeps its digits however far apart
+    the classes are.
 
     Args:
       features: array (N, D).
-      labels: integers (N,) in 0..C-1; zeros with C = 1 give one Gaussian for everything.
+      labels: integers (N,) in 0..C-1; zeros with C = 1 take all rows together.
       num_classes: number of classes C.
-      where: detector and step ("rmds.fit"), for the error message.
       normalize: whether to scale rows to unit length first.
+    """
+    scatter, product = np.zeros((2, features.shape[1], features.shape[1]))
+    parts = []
+    for rows, pieces in _float64_blocks(features, labels, normalize):
+        for label, where in pieces:
+            piece = rows[where]
+            mean = _sum(piece) / len(piece)
+            piece -= mean
+            parts.append((label, len(piece), mean))
+        scatter += np.matmul(rows.T, rows, out=product)  # symmetric: NumPy does half the work
+    label, size, mean = map(np.array, zip(*parts, strict=True))
+    sums = np.zeros((num_classes, features.shape[1]))
+    np.add.at(sums, label, size[:, None] * mean)
+    counts = np.bincount(labels, minlength=num_classes)
+    means = sums / np.maximum(counts, 1)[:, None]
+    return Moments(counts, means, Moments(size, mean - means[label], scatter).around(0.0))
+
+
+def pooled(of: Moments, where: str, dtype) -> Gaussians:
+    """A Gaussian per class, all with the covariance around their own means, divisor N.
+
+    Args:
+      of: moments of the training features.
+      where: detector and step ("rmds.fit"), for the error message.
+      dtype: dtype of these features.
 
     Raises:
       InputError: the covariance is zero.
     """
-    means = class_means(features, labels, num_classes, normalize)
-    cov = covariance(features, means, labels, normalize)
-    return _gaussians(features, labels, means, cov, where)
+    return _gaussians(of, of.scatter / of.counts.sum(), of.constant(), where, dtype)
 
 
-def total(features, labels, num_classes: int, where: str, normalize: bool = False) -> Gaussians:
+def total(of: Moments, where: str, dtype) -> Gaussians:
     """A Gaussian per class, all with the covariance around the mean of all rows, divisor N - 1.
 
     Arguments and errors as in `pooled`; N is at least 2.
     """
-    means = class_means(features, labels, num_classes, normalize)
-    center = np.bincount(labels, minlength=num_classes) / len(labels) @ means
-    cov = covariance(features, center[None], np.zeros_like(labels), normalize, ddof=1)
-    return _gaussians(features, labels, means, cov, where)
+    one = of.together()
+    return _gaussians(of, one.scatter / (one.counts[0] - 1), one.constant(), where, dtype)
 
 
-def _gaussians(features, labels, means, cov, where: str) -> Gaussians:
+def _gaussians(of: Moments, cov: np.ndarray, constant: bool, where: str, dtype) -> Gaussians:
     """Refuses a covariance of zero, which would divide by rounding."""
-    share = np.bincount(labels, minlength=len(means)) / len(labels)
-    if np.trace(cov) <= len(cov) * EPS**2 * (share @ np.sum(means**2, axis=1)):
+    if constant:
         raise InputError(
             f"{where}: the covariance is zero: all features around each mean are identical"
         )
-    return gaussians(means, share @ means, whitening(cov), working_dtype(features.dtype))
+    center = of.together().means[0]
+    return gaussians(of.means, center, whitening(cov), working_dtype(dtype))
 
 
 def nearest_squared_distance(rows: jax.Array, model: Gaussians) -> jax.Array:
@@ -107,39 +157,18 @@ def class_means(features, labels, num_classes: int, normalize: bool = False) -> 
 
     The mean of unit rows is not scaled back to unit length. A class without a row gives zeros.
     """
-    total = np.zeros((num_classes, features.shape[1]))
-    for part, rows in _float64_blocks(features, normalize):
-        order = np.argsort(labels[part], kind="stable")
-        present, starts = np.unique(labels[part][order], return_index=True)
-        total[present] += np.add.reduceat(rows[order], starts, axis=0)
+    sums = np.zeros((num_classes, features.shape[1]))
+    for rows, pieces in _float64_blocks(features, labels, normalize):
+        for label, where in pieces:
+            sums[label] += _sum(rows[where])
     count = np.bincount(labels, minlength=num_classes)
-    return total / np.maximum(count, 1)[:, None]
+    return sums / np.maximum(count, 1)[:, None]
 
 
 def class_directions(features, labels, num_classes: int) -> np.ndarray:
     """The means of each class's unit rows, scaled to unit length: (C, D) float64; zeros stay so."""
     means = class_means(features, labels, num_classes, normalize=True)
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), NORM_FLOOR)
-
-
-def covariance(
-    features, means: np.ndarray, labels, normalize: bool = False, ddof: int = 0
-) -> np.ndarray:
-    """Covariance of the (unit) rows around their means: (D, D) float64, divisor N - ddof.
-
-    Args:
-      features: array (N, D).
-      means: class means (C, D), float64.
-      labels: integers (N,), the mean that each row is compared with; zeros with C = 1 give the
-        total covariance.
-      normalize: whether to scale rows to unit length first.
-      ddof: 0 for the biased estimate, 1 for that of numpy.cov.
-    """
-    scatter = np.zeros((features.shape[1],) * 2)
-    for part, rows in _float64_blocks(features, normalize):
-        centred = rows - means[labels[part]]
-        scatter += centred.T @ centred  # a symmetric product: NumPy does half the work
-    return scatter / (len(features) - ddof)
 
 
 def whitening(cov: np.ndarray, cutoff: float | None = None) -> np.ndarray:
@@ -156,12 +185,27 @@ def whitening(cov: np.ndarray, cutoff: float | None = None) -> np.ndarray:
     return vectors[:, keep] / np.sqrt(values[keep])
 
 
-def _float64_blocks(features, normalize: bool) -> Iterator[tuple[slice, np.ndarray]]:
-    """(Unit) rows in float64, a block at a time: N x D doubles may not fit beside the features."""
-    for start in range(0, len(features), _HOST_ROWS):
-        part = slice(start, start + _HOST_ROWS)
-        rows = np.asarray(features[part], np.float64)
+def _sum(rows: np.ndarray) -> np.ndarray:
+    return np.ones(len(rows)) @ rows
+
+
+def _float64_blocks(
+    features, labels, normalize: bool
+) -> Iterator[tuple[np.ndarray, list[tuple[int, slice]]]]:
+    """(Unit) rows in float64, class by class, a block that fits in the cache at a time.
+
+    Yields:
+      rows (B, D), the same memory each time; the label and the place of each class among them.
+    """
+    order = np.argsort(labels, kind="stable")
+    memory = np.empty((min(_HOST_ROWS, len(order)), features.shape[1]))
+    for start in range(0, len(order), _HOST_ROWS):
+        part = order[start : start + _HOST_ROWS]
+        rows = memory[: len(part)]
+        rows[:] = features[part]
         if normalize:
-            norm = np.linalg.norm(rows, axis=1, keepdims=True)
-            rows = rows / np.maximum(norm, NORM_FLOOR)
-        yield part, rows
+            norm = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+            rows *= 1 / np.maximum(norm, NORM_FLOOR)[:, None]
+        present, starts = np.unique(labels[part], return_index=True)
+        ends = [*starts[1:], len(part)]
+        yield rows, [(c, slice(i, j)) for c, i, j in zip(present, starts, ends)]

@@ -44,11 +44,11 @@ def make(*, normalize: bool = True, covariance: Covariance = "total") -> Detecto
     def fit(train: Outputs, val=None, head=None) -> gaussian.Gaussians:
         features = features_of(train, "mahalanobis.fit")
         labels, classes = labels_of(train, "mahalanobis.fit")
-        if covariance == "within":
-            return gaussian.pooled(features, labels, classes, "mahalanobis.fit", normalize)
-        if len(features) < 2:
+        if covariance == "total" and len(features) < 2:
             raise InputError("mahalanobis.fit: a covariance needs at least 2 training images")
-        return gaussian.total(features, labels, classes, "mahalanobis.fit", normalize)
+        of = gaussian.moments(features, labels, classes, normalize)
+        shared = gaussian.pooled if covariance == "within" else gaussian.total
+        return shared(of, "mahalanobis.fit", features.dtype)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "mahalanobis.score", width=len(state.center))

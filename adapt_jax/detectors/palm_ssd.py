@@ -37,10 +37,10 @@ def make() -> Detector:
     def fit(train: Outputs, val=None, head=None) -> gaussian.Gaussians:
         features = features_of(train, "palm_ssd.fit")
         one = np.zeros(len(features), np.int64)
-        mean = gaussian.class_means(features, one, 1, normalize=True)
-        cov = gaussian.covariance(features, mean, one, normalize=True)
-        mean, deviation = mean[0], np.sqrt(np.diag(cov))
-        if deviation @ deviation <= len(cov) * gaussian.EPS**2 * (mean @ mean):
+        of = gaussian.moments(features, one, 1, normalize=True)
+        mean, cov = of.means[0], of.scatter / len(features)
+        deviation = np.sqrt(np.diag(cov))
+        if of.constant():
             raise InputError("palm_ssd.fit: all training features point in the same direction")
         scale = 1.0 / (deviation + _FLOOR)
         # cov(x') = S cov S, and x' - mu = S (x - mu - mu / S): centre and scale fold into one map.

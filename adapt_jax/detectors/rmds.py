@@ -44,10 +44,10 @@ def make(*, normalize: bool = False) -> Detector:
     def fit(train: Outputs, val=None, head=None) -> Relative:
         features = features_of(train, "rmds.fit")
         labels, classes = labels_of(train, "rmds.fit")
-        one = np.zeros_like(labels)
+        of = gaussian.moments(features, labels, classes, normalize)
         return Relative(
-            gaussian.pooled(features, labels, classes, "rmds.fit", normalize),
-            gaussian.pooled(features, one, 1, "rmds.fit", normalize),
+            gaussian.pooled(of, "rmds.fit", features.dtype),
+            gaussian.pooled(of.together(), "rmds.fit", features.dtype),
         )
 
     def score(state: Relative, outputs: Outputs) -> np.ndarray:

@@ -37,7 +37,8 @@ def make(*, per_class: bool = False) -> Detector:
         labels, count = np.zeros(len(features), np.int64), 1
         if per_class:
             labels, count = labels_of(train, "ssd.fit")
-        return gaussian.pooled(features, labels, count, "ssd.fit", normalize=True)
+        of = gaussian.moments(features, labels, count, normalize=True)
+        return gaussian.pooled(of, "ssd.fit", features.dtype)
 
     def score(state: gaussian.Gaussians, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "ssd.score", width=len(state.center))

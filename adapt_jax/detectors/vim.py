@@ -117,11 +117,12 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
     kernel, bias = (np.asarray(x, np.float64) for x in head)
     origin = -np.linalg.lstsq(kernel.T, bias, rcond=None)[0]
     one = np.zeros(len(features), np.int64)
-    values, vectors = np.linalg.eigh(gaussian.covariance(features, origin[None], one))  # ascending
+    of = gaussian.moments(features, one, 1)
+    values, vectors = np.linalg.eigh(of.around(origin) / len(features))  # ascending
     rank = int(np.count_nonzero(values > width * gaussian.EPS * max(values[-1], 0.0)))
     basis = vectors[:, : width - dim]
     dtype = working_dtype(features.dtype)
-    center = gaussian.class_means(features, one, 1)[0].astype(dtype)
+    center = of.means[0].astype(dtype)
     offset = (center.astype(np.float64) - origin) @ basis
     return Complement(*(jnp.asarray(x, dtype) for x in (center, basis, offset))), rank
 

@@ -25,12 +25,26 @@ def test_class_means_and_covariances_match_numpy(monkeypatch):
     for c in range(4):
         np.testing.assert_allclose(means[c], features[labels == c].mean(0), rtol=1e-12)
     assert not means[4].any()
-    zeros = np.zeros_like(labels)
-    total = gaussian.covariance(features, features.mean(0)[None], zeros, ddof=1)
-    np.testing.assert_allclose(total, np.cov(features.T), rtol=1e-11, atol=1e-13)
-    within = gaussian.covariance(features, means, labels)
+    of = gaussian.moments(features, labels, 5)
+    np.testing.assert_array_equal(of.counts, np.bincount(labels, minlength=5))
+    np.testing.assert_allclose(of.means, means, rtol=1e-12)
     centred = features - means[labels]
-    np.testing.assert_allclose(within, centred.T @ centred / 300, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(of.scatter, centred.T @ centred, rtol=1e-11, atol=1e-11)
+    one = of.together()
+    np.testing.assert_allclose(one.means, features.mean(0)[None], rtol=1e-12)
+    np.testing.assert_allclose(one.scatter / 299, np.cov(features.T), rtol=1e-11, atol=1e-13)
+    point = np.arange(7.0)
+    expected = (features - point).T @ (features - point)
+    np.testing.assert_allclose(of.around(point), expected, rtol=1e-11)
+
+
+def test_the_scatter_of_classes_far_apart_keeps_its_digits(monkeypatch):
+    """The scatter of all rows less that of the means would be off by a part in a thousand."""
+    monkeypatch.setattr(gaussian, "_HOST_ROWS", 37)
+    features, labels = _data()
+    far = features + 1e6 * np.arange(4.0)[labels][:, None]
+    close, expected = gaussian.moments(far, labels, 4), gaussian.moments(features, labels, 4)
+    np.testing.assert_allclose(close.scatter, expected.scatter, rtol=1e-7, atol=1e-6)
 
 
 def test_normalize_uses_unit_rows():
@@ -39,12 +53,9 @@ def test_normalize_uses_unit_rows():
     scaled = features * np.linspace(1, 9, 300)[:, None]
     means = gaussian.class_means(scaled, labels, 4, normalize=True)
     np.testing.assert_allclose(means, gaussian.class_means(unit, labels, 4), rtol=1e-12)
-    np.testing.assert_allclose(
-        gaussian.covariance(scaled, means, labels, normalize=True),
-        gaussian.covariance(unit, means, labels),
-        rtol=1e-10,
-        atol=1e-15,
-    )
+    of, expected = gaussian.moments(scaled, labels, 4, True), gaussian.moments(unit, labels, 4)
+    np.testing.assert_allclose(of.means, means, rtol=1e-12)
+    np.testing.assert_allclose(of.scatter, expected.scatter, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("rank", [1, 4, 7])
@@ -72,8 +83,8 @@ def _oracle(rows, means, precision):
 
 def test_nearest_squared_distance_is_the_quadratic_form():
     features, labels = _data(classes=9, d=6)
-    means = gaussian.class_means(features, labels, 9)
-    cov = gaussian.covariance(features, means, labels)
+    of = gaussian.moments(features, labels, 9)
+    means, cov = of.means, of.scatter / len(features)
     model = gaussian.gaussians(means, features.mean(0), gaussian.whitening(cov), np.float32)
     rows = features.astype(np.float32)
     expected = _oracle(rows, means, np.linalg.inv(cov))
@@ -98,8 +109,8 @@ def test_collapsed_classes_far_apart_keep_their_digits():
 
 def test_float64_stays_float64(x64):
     features, labels = _data()
-    means = gaussian.class_means(features, labels, 4)
-    cov = gaussian.covariance(features, means, labels)
+    of = gaussian.moments(features, labels, 4)
+    means, cov = of.means, of.scatter / len(features)
     model = gaussian.gaussians(means, features.mean(0), gaussian.whitening(cov), np.float64)
     got = gaussian.nearest_squared_distance(jnp.asarray(features), model)
     assert got.dtype == jnp.float64
@@ -108,10 +119,11 @@ def test_float64_stays_float64(x64):
 
 def test_pooled_is_the_covariance_around_each_mean():
     features, labels = _data()
-    model = gaussian.pooled(features.astype(np.float32), labels, 4, "here")
+    of = gaussian.moments(features.astype(np.float32), labels, 4)
+    model = gaussian.pooled(of, "here", np.float32)
     means = np.stack([features[labels == c].mean(0) for c in range(4)])
     precision = np.linalg.inv(np.cov((features - means[labels]).T, bias=True))
     got = gaussian.nearest_squared_distance(jnp.asarray(features, jnp.float32), model)
     np.testing.assert_allclose(got, _oracle(features, means, precision), rtol=1e-3)
     with pytest.raises(InputError, match="here: the covariance is zero: .* are identical"):
-        gaussian.pooled(means[labels], labels, 4, "here")
+        gaussian.pooled(gaussian.moments(means[labels], labels, 4), "here", np.float32)
