@@ -32,7 +32,6 @@ from adapt_jax.zero_shot_detectors.ring import Ring
 
 Proxy = Literal["task", "sample", "both"]
 Score = Literal["combine", "adaptive", "static", "multiply"]
-_BLOCK = 512  # classes scored at a time: their similarities stay in a CPU's cache
 
 
 class AdaNegState(NamedTuple):
@@ -274,8 +273,18 @@ def _sample_cosines(
     Returns:
       (C, B).
     """
+    found = partial(_sample_cosines_in_blocks, beta=beta)
+    return jax.lax.platform_dependent(
+        cosine, memory, gram, images, cpu=partial(found, most=128), default=partial(found, most=512)
+    )
+
+
+def _sample_cosines_in_blocks(
+    cosine: jax.Array, memory: Memory, gram: jax.Array, images: jax.Array, beta: float, most: int
+) -> jax.Array:
+    """The same, `most` classes at a time: on a CPU as many as leave their products in its cache."""
     total, slots, width = memory.images.shape
-    block = min(_BLOCK, total)
+    block = min(most, total)
     occupied = memory.count > 0
     order = jnp.argsort(~occupied)  # classes to visit come first
 
