@@ -96,12 +96,13 @@ def moments(features, labels, num_classes: int, normalize: bool = False) -> Mome
             piece -= mean
             parts.append((label, len(piece), mean))
         scatter += np.matmul(rows.T, rows, out=product)  # symmetric: NumPy does half the work
-    label, size, mean = map(np.array, zip(*parts, strict=True))
+    present, sizes, centers = map(np.array, zip(*parts, strict=True))
     sums = np.zeros((num_classes, features.shape[1]))
-    np.add.at(sums, label, size[:, None] * mean)
+    np.add.at(sums, present, sizes[:, None] * centers)
     counts = np.bincount(labels, minlength=num_classes)
     means = sums / np.maximum(counts, 1)[:, None]
-    return Moments(counts, means, Moments(size, mean - means[label], scatter).around(0.0))
+    scatter = Moments(sizes, centers - means[present], scatter).around(np.zeros(len(scatter)))
+    return Moments(counts, means, scatter)
 
 
 def pooled(of: Moments, where: str, dtype) -> Gaussians:

@@ -1,7 +1,7 @@
 """Detectors on the outputs of a network: their inputs, fitting and scoring."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +11,11 @@ from adapt_jax.core.registry import Spec
 from adapt_jax.data.set_names import ID, VAL, id_side
 from adapt_jax.detectors import Detector, Head, ImageDetector, Outputs
 from adapt_jax.detectors.fitting import fitting
+from adapt_jax.evaluate.together import OnImages, fit_on_images, together
 from adapt_jax.results import scoring
 from adapt_jax.results.scored import Scored
 
 NO_CLASSIFIER = "needs a network with a classifier"
-OnImages = Callable[[Callable], Callable[..., np.ndarray]]
 
 
 class Task(NamedTuple):
@@ -26,7 +26,7 @@ class Task(NamedTuple):
       that only a hyper-parameter search may see; the others are named in `groups`.
     groups: group of every OOD set; those of group "shifted" belong to the ID side.
     on_images: function of (network, pixels) -> function of (name of a set, limit) -> values; None
-      where there are outputs but no images.
+      where there are outputs but no images. The values may be a tree of arrays.
     """
 
     train: Outputs
@@ -50,10 +50,7 @@ def fit(detector: Detector | ImageDetector, task: Task) -> Callable[[str], np.nd
             raise InputError(NO_CLASSIFIER)
         if task.on_images is None:
             raise InputError("needs images and the network, there are only its outputs")
-        measured = None
-        if detector.measure is not None:
-            measured = task.on_images(detector.measure)(VAL, detector.maximum_val)
-        return task.on_images(partial(detector.score, detector.fit(measured)))
+        return task.on_images(fit_on_images(detector, task.on_images))
     state = detector.fit(task.train, val=task.sets.get(VAL), head=task.head)
     return lambda name: detector.score(state, task.sets[name])
 
@@ -101,11 +98,21 @@ def run(
     """
     wrong = errors(task) if selective else {}
 
+    @functools.cache
+    def shared() -> Mapping[str, Callable[[str], np.ndarray]]:
+        if choose or task.head is None or task.on_images is None:
+            return {}
+        made = {spec.text: spec.make() for spec in specs}
+        on_images = {text: d for text, d in made.items() if isinstance(d, ImageDetector)}
+        return together(on_images, task.on_images)
+
     def fitted(spec: Spec) -> scoring.Fitted:
         searched = choose(spec, task) if choose else None
         best = searched["chosen"] if searched else {}
         adapted = {} if searched else _fitting(spec, task)
-        score = fit(spec.make(**best, **adapted), task)
+        detector = spec.make(**best, **adapted)
+        one_of_many = isinstance(detector, ImageDetector) and shared().get(spec.text)
+        score = one_of_many or fit(detector, task)
         return scoring.Fitted(
             lambda: {name: score(name) for name in (ID, *task.groups)},
             fields={"searched": best} if searched else {},

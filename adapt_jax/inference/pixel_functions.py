@@ -11,6 +11,8 @@ from adapt_jax.detectors import Head, Network
 from adapt_jax.models.base import Model
 from adapt_jax.runtime import sharding
 
+_IN_CACHE = 64  # images for which the outputs of a layer stay in the cache of a CPU
+
 
 def make(
     model: Model,
@@ -22,9 +24,9 @@ def make(
 ) -> Callable[[Callable], Callable[..., np.ndarray]]:
     """Builds `on_images(function)(name, limit=None)`.
 
-    `function(network, pixels (B, H, W, 3)) -> (B,)` is jitted once and run over the named set's
-    images (`limit` of them, drawn at random) in padded batches, sharded over the mesh; every image
-    counts once.
+    `function(network, pixels (B, H, W, 3)) -> (B,)`, or a tree of such arrays, is jitted once and
+    run over the named set's images (`limit` of them, drawn at random) in padded batches, sharded
+    over the mesh; every image counts once.
 
     Args:
       model: the network, run in evaluation mode, with a linear classifier; computing in float32,
@@ -32,9 +34,12 @@ def make(
       variables: the network's parameters and statistics.
       mean_std: channel means and deviations that pixels are normalised with, on the scale 0..1.
       mesh: the devices the batch is split over.
-      batch_size: number of images per call over all devices.
+      batch_size: number of images per call over all devices; on a CPU at most 64 for each, what
+        fits in its cache.
       images: images (N, H, W, 3) uint8, by name of the set.
     """
+    if mesh.devices.flat[0].platform == "cpu":
+        batch_size = min(batch_size, _IN_CACHE * mesh.size)
     batch_size = -(-batch_size // mesh.size) * mesh.size
     normalize = augment.make_normalize(*mean_std)
     std = jnp.asarray(mean_std[1], jnp.float32)
@@ -61,8 +66,9 @@ def make(
                 missing = batch_size - len(batch)
                 padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))
                 values = call(variables, sharding.shard_batch(mesh, padded))
-                parts.append(np.asarray(values)[: len(batch)])
-            return np.concatenate(parts)
+                count = len(batch)
+                parts.append(jax.tree.map(lambda x, count=count: np.asarray(x)[:count], values))
+            return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
         return over
 

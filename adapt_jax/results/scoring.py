@@ -21,7 +21,7 @@ from adapt_jax.results.scored import Scored, reasons
 from adapt_jax.runtime import processes
 
 # Arithmetic that fails, and memory that is full.
-_FAILURES = (np.linalg.LinAlgError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
+FAILURES = (np.linalg.LinAlgError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
 
 
 class Fitted(NamedTuple):
@@ -87,7 +87,7 @@ def run(
             scores = fitted.score()
             ended = time.perf_counter()
             rows = _rows(spec.text, fitted, scores, groups, resamples)
-        except (InputError, *_FAILURES) as e:  # one failure must not lose the others' results
+        except (InputError, *FAILURES) as e:  # one failure must not lose the others' results
             processes.leave_if_lost(e)
             reason = str(e) if isinstance(e, InputError) else f"{type(e).__name__}: {e}"
             (done.failed if spec.named else done.unfit)[spec.text] = reason.splitlines()[0]
