@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from adapt_jax import methods
 from adapt_jax.models import torch_names
 from adapt_jax.models.base import Model, ModelOutputs
 from adapt_jax.training import optimizers, schedules, train_state
 from adapt_jax.training.parts import Parts
-from benchmarks.parity import augmentation, checkout, compare, ours
+from benchmarks.parity import augmentation, checkout, compare, independent, ours
 
 PROGRAM = '''
 """Softmax regression by SGD with Nesterov momentum, in NumPy; imports what nobody needs."""
@@ -137,10 +138,32 @@ def test_what_one_side_lacks_is_refused(theirs):
         compare.compare({"weights": {"w": np.zeros(2)}}, {"weights": theirs}, 1e-8)
 
 
-def test_where_the_losses_part_is_shown():
-    ours_losses = {"loss": np.zeros(20)}
+def test_losses_are_compared_in_tenths_of_the_steps():
     theirs = {"loss": np.where(np.arange(20) < 15, 1e-15, 0.5)}
-    assert compare.growth(ours_losses, theirs) == [1e-15] * 7 + [0.5] * 3
+    rows = compare.compare(compare.tenths({"loss": np.zeros(20)}), compare.tenths(theirs), 1e-8)
+    assert [row.difference for row in rows] == [1e-15] * 7 + [0.5] * 3
+    assert rows[0].what == "losses, steps 1 to 2"
+    assert rows[9].what == "losses, steps 19 to 20"
+    assert len(compare.tenths({"loss": np.zeros(3)})) == 3
+
+
+@pytest.mark.parametrize(
+    ("control", "agrees"), [(None, False), (1e-3, False), (0.02, True), (np.inf, False)]
+)
+def test_ten_times_the_difference_of_the_control_is_allowed(control, agrees):
+    row = compare.Row("losses", 0.1, 5.0, 1e-8, control)
+    assert row.agrees is agrees
+    assert ("10 x control" in compare.table([row])) is agrees
+
+
+def test_a_nudge_changes_every_weight_by_its_relative_size():
+    weights = {"w": np.array([[1.0, -3.0], [0.5, 1e-5]]), "b": np.zeros(2)}
+    found = compare.nudged(weights, 1e-14)
+    change = np.abs(found["w"] - weights["w"]) / np.abs(weights["w"])
+    np.testing.assert_allclose(change, 1e-14, rtol=0.05)
+    np.testing.assert_array_equal(found["b"], 0)
+    with pytest.raises(ValueError, match="below 2.2e-16"):
+        compare.nudged(weights, 1e-16)
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone."])
@@ -186,3 +209,31 @@ def test_equal_augmentations_are_not_told_apart_and_others_are():
     assert found[0].name == "mean of R, relative"
     assert found[0].p < 1e-6
     assert len(augmentation.table(found).splitlines()) == 19
+
+
+def test_independent_runs_are_compared_row_by_row():
+    rng = np.random.default_rng(0)
+    official, mine = (
+        [{"loss": x, "AUROC": y} for x, y in zip(rng.normal(5, 1, n), rng.normal(mean, 1, n))]
+        for n, mean in ((9, 60), (8, 63))
+    )
+    lines = independent.table(official, mine).splitlines()
+    assert lines[0] == "| | official, 9 runs | ours, 8 runs | p (Welch) | p (Holm) |"
+    raw = []
+    for line, name in zip(lines[2:], ("loss", "AUROC"), strict=True):
+        a, b = (np.array([run[name] for run in runs]) for runs in (official, mine))
+        variances = a.var(ddof=1) / 9, b.var(ddof=1) / 8
+        t = (a.mean() - b.mean()) / np.sqrt(sum(variances))
+        freedom = sum(variances) ** 2 / (variances[0] ** 2 / 8 + variances[1] ** 2 / 7)
+        raw.append(2 * stats.t.sf(abs(t), freedom))
+        assert line.split(" | ")[1] == f"{a.mean():.2f} ± {a.std(ddof=1):.2f}"
+        assert line.split(" | ")[3] == f"{raw[-1]:.3f}"
+    assert raw[0] > 0.05 > raw[1]
+
+
+def test_figures_of_a_run_are_its_last_epoch_and_percent():
+    metrics = {"AUROC": {"maha mnist": np.array(0.75)}, "FPR95": {"maha mnist": np.array(0.5)}}
+    found = independent.figures(np.array([9.0, 9, 3, 5]), metrics, 2)
+    assert found == {
+        "loss of the last epoch": 4.0, "AUROC, maha mnist": 75.0, "FPR95, maha mnist": 50.0
+    }  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from adapt_jax.models.torch_names import OFFICIAL, Layout
 from benchmarks.parity.ours import Batch, Sets
@@ -117,6 +118,19 @@ def views(batch: Batch) -> tuple[list, Any]:
     channels_first = np.moveaxis(batch.views, -1, 2)  # (B, V, 3, S, S)
     split = [torch.tensor(channels_first[:, v]) for v in range(channels_first.shape[1])]
     return split, torch.tensor(batch.labels, dtype=torch.int64)
+
+
+class Augmented:
+    """Images (N, S, S, 3) uint8 as the data set of a loader: augmented tensors, and the label."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Any], Any]):
+        self.images, self.labels, self.transform = images, labels, transform
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i: int):
+        return self.transform(Image.fromarray(self.images[i])), int(self.labels[i])
 
 
 class Recorder:
