@@ -25,6 +25,11 @@ from benchmarks.parity.programs import MODULES, base, open_program
 STEPS = 1e-8  # relative, after all steps, in float64
 FORWARD = 1e-5  # relative, in float32
 SWAPPED = {"AUROC": 1e-5, "FPR95": 1e-9}
+CONTROLS = {
+    "nudge": "the official program from weights changed by {:.0e}",
+    "order": "the official program with the images of every batch in the order of their classes",
+    "none": "left out",
+}
 SAME = 0.05  # level of the tests of augmentation, corrected for their number
 
 
@@ -46,27 +51,29 @@ def trained(program: base.Program, options: argparse.Namespace, images: data.Dat
     start = ours.to_torch(ours.variables_of(state), program.layout)
     with checkout.on_cpu(double=True):
 
-        def official(weights):
+        def official(weights, batches):
             network, record, prototypes = program.train(
-                config, weights, ours.prototypes(state), epochs, ours.Batch(plain, labels)
+                config, weights, ours.prototypes(state), batches, ours.Batch(plain, labels)
             )
             return network, record, _groups(record, base.weights(network), prototypes)
 
-        network, record, theirs = official(start)
-        if options.nudge:
-            *_, control = official(compare.nudged(start, options.nudge))
+        network, record, theirs = official(start, epochs)
+        if options.control == "nudge":
+            *_, control = official(compare.nudged(start, options.nudge), epochs)
+        elif options.control == "order":
+            *_, control = official(start, [list(map(ours.by_class, epoch)) for epoch in epochs])
     end, said = ours.train(parts, state, epochs)
     weights = ours.to_torch(ours.variables_of(end), program.layout)
     mine = _groups({k: said[k] for k in record}, weights, ours.prototypes(end))
     rows = compare.compare(mine, theirs, STEPS)
-    if options.nudge:
+    if options.control != "none":
         apart = compare.compare(control, theirs, STEPS)
         rows = [row._replace(control=c.difference) for row, c in zip(rows, apart)]
     steps = sum(map(len, epochs))
     described = (
         f"{steps} steps in {config.epochs} epochs of {len(images.images)} images, "
         f"{config.batch_size} x {config.views} a step, ResNet-18 of width {options.width}, "
-        f"float64; the control is the official program from weights changed by {options.nudge:.0e}"
+        f"float64; the control is {CONTROLS[options.control].format(options.nudge)}"
     )
     return rows, end, network, described
 
@@ -239,7 +246,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=64, help="images of a step, two views")
     parser.add_argument("--epochs", type=int, default=12, help="epochs of the steps")
     parser.add_argument("--width", type=int, default=8, help="channels of the first stage")
-    parser.add_argument("--nudge", type=float, default=1e-15, help="of the control, 0 for none")
+    parser.add_argument("--control", choices=CONTROLS, default="nudge", help="of the steps")
+    parser.add_argument("--nudge", type=float, default=1e-15, help="relative, of its weights")
     parser.add_argument("--steps_only", action="store_true", help="leave the other parts out")
     parser.add_argument("--seed", type=int, default=0, help="of the official augmentation")
     return parser.parse_args()

@@ -35,8 +35,8 @@ class Ours:
         self.parts = ours.parts_of(config, len(train.images))
         self.step = jax.jit(train_step.make_step(self.parts))
 
-    def run(self, seed: int, pixels):
-        """Trains from a seed -> the losses of all steps, the features of every array of pixels."""
+    def run(self, seed: int, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Trains from a seed -> the losses of all steps, the features (N, F) of `pixels`."""
         images, labels = self.train.images, np.asarray(self.train.labels, np.int32)
         state = train_state.create(jax.random.key(seed), self.parts, images.shape[1:])
         rng, losses, size = np.random.default_rng(seed), [], self.config.batch_size
@@ -46,7 +46,7 @@ class Ours:
                 chosen = order[first : first + size]
                 state, said = self.step(state, images[chosen], labels[chosen])
                 losses.append(said["loss"])
-        found = [ours.outputs(self.parts, ours.variables_of(state), x)["features"] for x in pixels]
+        found = ours.outputs(self.parts, ours.variables_of(state), pixels)["features"]
         return np.array(losses, np.float64), found
 
     def evaluate(self, sets: ours.Sets) -> base.Metrics:
@@ -62,14 +62,13 @@ class Official:
     def __init__(self, program: base.Program, config, train: data.Dataset):
         self.program, self.config, self.train = program, config, train
 
-    def run(self, seed: int, pixels):
+    def run(self, seed: int, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `Ours.run`."""
         with checkout.on_cpu(double=False):
             network, record = self.program.train_alone(
                 self.config, self.train.images, self.train.labels, seed
             )
-            layout = self.program.layout
-            found = [base.outputs(network, layout, x)["features"] for x in pixels]
+            found = base.outputs(network, self.program.layout, pixels)["features"]
         return record["loss"], found
 
     def evaluate(self, sets: ours.Sets) -> base.Metrics:
@@ -121,7 +120,9 @@ def main() -> None:
     train, test = _first(options.train, options.images), _first(options.test, options.known)
     named = dict(entry.split("=", 1) for entry in options.ood.split(","))
     ood = {name: _first(source, options.unknown) for name, source in named.items()}
-    pixels = [ours.normalized(config, s.images) for s in (train, test, *ood.values())]
+    images = [s.images for s in (train, test, *ood.values())]
+    pixels = ours.normalized(config, np.concatenate(images))
+    ends = np.cumsum([len(part) for part in images])[:-1]
     end = time.monotonic() + 60 * options.minutes
     sides = [Official(program, config, train), Ours(program, config, train)]
     steps = -(-len(train.images) // config.batch_size)
@@ -130,13 +131,17 @@ def main() -> None:
             file = out / f"{side.name}_{seed}.npz"
             if file.exists() or time.monotonic() > end:
                 continue
-            started = time.monotonic()
+            started = time.process_time()
             losses, features = side.run(seed, pixels)
+            features = np.split(features, ends)
             sets = ours.Sets(features[0], train.labels, features[1], dict(zip(ood, features[2:])))
             found = figures(losses, side.evaluate(sets), steps)
             arrays = dict(zip(["train", "test", *ood], features))
             np.savez(file, losses=losses, names=list(found), values=list(found.values()), **arrays)
-            print(f"{file.name}: {time.monotonic() - started:.0f} s, {found}", flush=True)
+            print(
+                f"{file.name}: {time.process_time() - started:.0f} s of one core, {found}",
+                flush=True,
+            )
     runs = {side.name: [_read(f) for f in sorted(out.glob(f"{side.name}_*"))] for side in sides}
     print(
         f"\n{options.epochs} epochs of {len(train.images)} images, {config.batch_size} x "

@@ -211,6 +211,13 @@ def test_equal_augmentations_are_not_told_apart_and_others_are():
     assert len(augmentation.table(found).splitlines()) == 19
 
 
+def test_a_batch_by_class_keeps_its_order_within_a_class():
+    batch = ours.Batch(np.arange(10.0).reshape(5, 2, 1, 1, 1), np.array([2, 0, 2, 1, 0]))
+    found = ours.by_class(batch)
+    np.testing.assert_array_equal(found.labels, [0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(found.views[:, 0].ravel(), [2, 8, 6, 0, 4])
+
+
 def test_independent_runs_are_compared_row_by_row():
     rng = np.random.default_rng(0)
     official, mine = (
