@@ -34,8 +34,8 @@ def together(detectors: Mapping[str, ImageDetector], on_images: OnImages) -> Map
     """The scores of several detectors, computed together when the first of them is asked for.
 
     Args:
-      detectors: by name; who cannot be fitted is left out.
-      on_images: see `evaluate.scoring.Task`.
+      detectors: detectors by name; those that cannot be fitted are left out.
+      on_images: function that runs others over the images, see `evaluate.scoring.Task`.
     """
     scores: dict[str, OfBatch] = {}
     for name, detector in detectors.items():
