@@ -10,6 +10,7 @@ import pytest
 from adapt_jax import train
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import suites
+from adapt_jax.data.protocols import base
 from adapt_jax.doctor import job
 from adapt_jax.doctor.findings import FAIL, OK, WARN
 from adapt_jax.results import result_files
@@ -115,7 +116,7 @@ def test_counts_of_a_suite(run, monkeypatch, photos, status):
     sets = [("near/digits6-9", "digits?classes=6-9", None), ("far/grey_photos", "photos:grey", 800)]
     sets += [("far/photos", "photos:colour", photos), ("id_train", "digits:train", 9999)]
     sets += [("id_test", "digits:test?classes=0-5", 359)]
-    monkeypatch.setitem(suites.SUITES, "small", suites._suite("small", sets))
+    monkeypatch.setitem(suites.SUITES, "small", base.make("small", sets))
     edit_results(run, config=result_files.read(run)["config"] | {"ood": "small"})
     assert "counts" in found(run, status)
 

@@ -25,6 +25,7 @@ from tests.commands import ROOT
 from tests.e2e import small
 
 FILE = pathlib.Path(__file__).parents[2] / "golden" / "resnet_tiny.pth"
+FITTING = {"model__width": 4, "model__blocks": (1, 1, 1, 1)}
 FITS = "model.name=resnet18 model.stem=cifar"
 
 
@@ -66,7 +67,7 @@ def known(server, tmp_path, monkeypatch):
 
 
 def test_a_name_is_fetched_once_verified_and_converted(known, server):
-    config = small.config(model__pretrained="tiny", model__allow_pickle=False)
+    config = small.config(**FITTING, model__pretrained="tiny", model__allow_pickle=False)
     said = []
     pretrained.fetch("tiny", said.append)
     assert said[0].startswith("fetching tiny from 127.0.0.1")
@@ -115,7 +116,7 @@ def test_what_cannot_be_had_names_the_page_and_the_place(known, name, message):
 def test_a_file_put_there_by_hand_is_taken(known):
     known.mkdir(parents=True)
     (known / "own.pth").write_bytes(FILE.read_bytes())
-    pretrained.check(small.config(model__pretrained="own"))
+    pretrained.check(small.config(**FITTING, model__pretrained="own"))
 
 
 def test_files_are_no_names():
