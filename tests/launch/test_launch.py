@@ -65,12 +65,13 @@ class Machine:
 
     def python_got(self):
         """The arguments of the one call of python, and its environment."""
-        deadline = time.monotonic() + 10
-        while not pathlib.Path(f"{self.called}.env").exists() and time.monotonic() < deadline:
+        deadline, env = time.monotonic() + 10, pathlib.Path(f"{self.called}.env")
+        last = "\nCUDA_VISIBLE_DEVICES="
+        while not (env.exists() and last in env.read_text()) and time.monotonic() < deadline:
             time.sleep(0.01)
         name, *arguments = self.called.read_text().split("\0")[:-1]
         assert name == "python"
-        lines = pathlib.Path(f"{self.called}.env").read_text().splitlines()
+        lines = env.read_text().splitlines()
         return arguments, dict(line.split("=", 1) for line in lines)
 
 
