@@ -66,7 +66,7 @@ def local(place: str | os.PathLike, *, write: bool = False) -> Path:
                 if write:
                     probe = _remote(address) / f".writable{jax.process_index()}{files.TEMPORARY}"
                     probe.write_text("")
-                    probe.unlink()
+                    probe.unlink(missing_ok=True)
             except ImportError:
                 raise InputError(
                     f"{scheme}:// is read by {_SCHEMES[scheme]}, which is not installed: "

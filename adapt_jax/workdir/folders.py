@@ -35,7 +35,7 @@ def prepare(workdir: str | os.PathLike | None, *, bucket: bool = False) -> pathl
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable{os.getpid()}{socket.gethostname()}{TEMPORARY}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # the first process may have removed what is unfinished
     except OSError as e:
         raise InputError(
             f"--workdir {path} cannot be written ({e.strerror}); choose another folder"

@@ -176,6 +176,15 @@ def test_again_gives_up(machine):
     assert exits(machine, [75] * 9) == (75, 4)
 
 
+@pytest.fixture
+def _heard():
+    """What a shell starts in the background ignores SIGINT, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heard")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_reaches_the_command_and_ends_it(sent, machine):
     """The command saves on it, which takes a while, and is not started again."""
