@@ -5,8 +5,9 @@ Clarke-Pearson 1988, in the midrank form of Sun and Xu 2014). For FPR95 the imag
 the same draw for every run. How far they vary with the training seed is seen from several runs.
 Both are combined as for readers and cases (Obuchowski and Rockette 1995): runs share images, so
 the mean over S runs has the covariance of two different runs, plus 1/S of the variance between
-runs, which is at least what images alone give it. Degrees of freedom are Satterthwaite's. With a
-single run of a method nothing is known about its seeds, and the test is about the images only.
+runs, which is at least what images alone give it. Degrees of freedom are Satterthwaite's, of what
+few runs show: where images decide, their number is large. With a single run of a method nothing is
+known about its seeds, and the test is about the images only.
 """
 
 from collections.abc import Sequence
@@ -160,7 +161,8 @@ def difference(
     if several:
         noise, between = zip(*(_between_runs(side, estimate) for side in sides))
         variance = max(variance - sum(noise), 0.0) + sum(between)
-        spread = sum(b**2 / (len(side) - 1) for b, side in zip(between, sides))
+        few = [b > n for b, n in zip(between, noise)]  # otherwise many images say how much it is
+        spread = sum(f * b**2 / (len(side) - 1) for f, b, side in zip(few, between, sides))
         freedom = variance**2 / spread if spread else np.inf
     error = float(np.sqrt(variance))
     margin = error * stats.t.isf(LEVEL / 2, freedom)

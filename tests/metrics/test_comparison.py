@@ -108,9 +108,13 @@ def test_variation_over_images_is_what_runs_share():
     # What each run has of its own is averaged, and is the least that runs can differ by.
     alone = comparison.difference(comparison.Estimate(values, np.eye(4)), [0, 1], [2, 3])
     assert alone.error == pytest.approx(np.sqrt(1 / 2 + 1 / 2))
+    p_value = 2 * stats.norm.sf(0.1)  # images decide: no two runs limit the degrees of freedom
+    assert alone.p_value == pytest.approx(p_value)
     apart = comparison.Estimate(np.array([5, -5, 0.8, 0.8]), np.eye(4))  # variance 50 of two runs
     found = comparison.difference(apart, [0, 1], [2, 3])
     assert found.error == pytest.approx(np.sqrt(50 / 2 + 1 / 2))
+    freedom = (50 / 2 + 1 / 2) ** 2 / (50 / 2) ** 2  # of the first side, whose runs decide
+    assert found.p_value == pytest.approx(2 * stats.t.sf(0.8 / found.error, freedom))
 
 
 def test_the_same_ranking_does_not_differ():
