@@ -45,7 +45,7 @@ def _own_caches(tmp_path_factory):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(os.environ.get("MC","0.1")))
 
 
 @pytest.fixture(scope="session")
