@@ -35,6 +35,7 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 def pytest_collection_finish():
     """What was imported stays: the garbage collector need not go through it again and again."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # tracing makes many objects that live on
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +46,7 @@ def _own_caches(tmp_path_factory):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(os.environ.get("MC","0.1")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture(scope="session")
