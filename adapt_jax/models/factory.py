@@ -112,7 +112,13 @@ def resnet(
         )
         network = Network(encoder, **outputs)
         traced = partial(
-            _traced, block, widths, depths, stem, network.embedding_dim, network.num_classes
+            _traced,
+            block,  # type: ignore[arg-type]  # hashable, as all classes
+            widths,
+            depths,
+            stem,
+            network.embedding_dim,
+            network.num_classes,
         )
         return _pure(
             name, network, traced, block.expansion * widths[-1], dtype, SMALLEST_IMAGE[stem], frozen

@@ -1,7 +1,6 @@
 """CCL against NT-Xent, SupCon and a float64 oracle of its own equations."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
