@@ -35,6 +35,7 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 def pytest_collection_finish():
     """What was imported stays: the garbage collector need not go through it again and again."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # tracing makes many objects that live on
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -90,6 +90,15 @@ def _norms(rows: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
 
 
+def on_device(values: Array | float, dtype=None) -> jax.Array:
+    """A copy of values of the host on the device, in `dtype` if one is given.
+
+    The host converts: on the device, each shape would be a program to compile.
+    """
+    with np.errstate(over="ignore"):  # infinite, as the device says
+        return jax.device_put(np.asarray(values, dtype), may_alias=False)
+
+
 def to_host(tree):
     """A tree of device arrays as NumPy arrays."""
     return jax.tree.map(np.asarray, tree)

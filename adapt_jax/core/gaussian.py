@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import NORM_FLOOR, matmul, working_dtype
+from adapt_jax.core.arrays import NORM_FLOOR, matmul, on_device, working_dtype
 from adapt_jax.core.errors import InputError
 
 EPS = float(np.finfo(np.float64).eps)  # 2.2e-16
@@ -45,7 +45,7 @@ def gaussians(means: np.ndarray, center: np.ndarray, whiten: np.ndarray, dtype) 
     center = np.asarray(center, dtype)
     # Relative to the rounded centre, which is the one the features will be taken from.
     whitened = (means - center.astype(np.float64)) @ whiten
-    return Gaussians(jnp.asarray(center), jnp.asarray(whiten, dtype), jnp.asarray(whitened, dtype))
+    return Gaussians(*(on_device(x, dtype) for x in (center, whiten, whitened)))
 
 
 class Moments(NamedTuple):

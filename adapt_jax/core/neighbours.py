@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from adapt_jax.core.arrays import matmul, unit_rows, working_dtype
+from adapt_jax.core.arrays import matmul, on_device, unit_rows, working_dtype
 
 BANK_BLOCK = 5000
 
@@ -51,7 +51,7 @@ def make_bank(
     total = sum(prepared(rows[i : i + block]).sum(axis=0, dtype=np.float64) for i in starts)
     center = (total / len(rows)).astype(dtype)
     blocks = in_blocks(rows, lambda part, _: prepared(part) - center, block, mesh)
-    return Bank(jnp.asarray(center), blocks, _half_square(blocks, len(rows)))
+    return Bank(on_device(center), blocks, _half_square(blocks, len(rows)))
 
 
 def in_blocks(
@@ -76,6 +76,8 @@ def in_blocks(
         return function(rows[part], part)
 
     if mesh is None:
+        if blocks == 1:
+            return on_device(one(0)[None], dtype)
         result = jnp.zeros((blocks, block, width), dtype)
         for index in range(blocks):
             result = _put(result, one(index), index).block_until_ready()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import Array, traced, working_dtype
+from adapt_jax.core.arrays import Array, on_device, traced, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors.base import Detector, Outputs
@@ -48,7 +48,7 @@ def make(*, centered: bool = True) -> Detector:
         if centered:
             center = gaussian.class_means(features, np.zeros(len(features), np.int64), 1)[0]
         dtype = working_dtype(features.dtype)
-        return Boundaries(jnp.asarray(center, dtype), jnp.asarray(_slopes(kernel), dtype))
+        return Boundaries(on_device(center, dtype), on_device(_slopes(kernel), dtype))
 
     def score(state: Boundaries, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "fdbd.score", width=len(state.center))

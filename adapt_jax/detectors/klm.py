@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.arrays import matmul, on_device, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import logits_of, val_of
@@ -54,7 +54,7 @@ def make() -> Detector:
         counts = np.bincount(predicted, minlength=len(sums))
         log_means = np.log(np.maximum(sums / np.maximum(counts, 1)[:, None], _TINY))
         log_means[counts == 0] = 0.0
-        return Typical(jnp.asarray(log_means, dtype), jnp.asarray(counts == 0))
+        return Typical(on_device(log_means, dtype), on_device(counts == 0))
 
     def score(state: Typical, outputs: Outputs) -> np.ndarray:
         logits = logits_of(outputs, "klm.score", classes=len(state.unseen))

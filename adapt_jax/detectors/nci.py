@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize, working_dtype
+from adapt_jax.core.arrays import l2_normalize, on_device, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import non_negative
 from adapt_jax.detectors.base import Detector, Outputs
@@ -45,7 +45,7 @@ def make(*, alpha: float = 1e-4) -> Detector:
         kernel = head_of(head, "nci.fit", features.shape[1]).kernel
         center = gaussian.class_means(features, np.zeros(len(features), np.int64), 1)[0]
         dtype = working_dtype(features.dtype)
-        return Weights(jnp.asarray(center, dtype), jnp.asarray(kernel.T, dtype))
+        return Weights(on_device(center, dtype), on_device(kernel.T, dtype))
 
     def score(state: Weights, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "nci.score", width=len(state.center))

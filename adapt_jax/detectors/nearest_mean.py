@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize, matmul, working_dtype
+from adapt_jax.core.arrays import l2_normalize, matmul, on_device, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.detectors.base import Detector, Outputs
 from adapt_jax.detectors.checks import features_of, labels_of
@@ -24,7 +24,7 @@ def make() -> Detector:
         features = features_of(train, "nearest_mean.fit")
         labels, classes = labels_of(train, "nearest_mean.fit")
         directions = gaussian.class_directions(features, labels, classes)
-        return jnp.asarray(directions, working_dtype(features.dtype))
+        return on_device(directions, working_dtype(features.dtype))
 
     def score(state: jax.Array, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "nearest_mean.score", width=state.shape[1])

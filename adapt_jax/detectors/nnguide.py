@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import l2_normalize, unit_rows
+from adapt_jax.core.arrays import l2_normalize, on_device, unit_rows
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import one_of, positive_int
 from adapt_jax.core.errors import InputError
@@ -87,7 +87,7 @@ def make(
         rows = in_blocks(features, lambda part, where: unit_rows(part) * energy[where])
         penalty = np.zeros(rows.shape[:2], rows.dtype)
         penalty.reshape(-1)[size:] = np.inf
-        return Guide(rows, jnp.asarray(penalty))
+        return Guide(rows, on_device(penalty))
 
     def score(state: Guide, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "nnguide.score", width=state.rows.shape[-1])

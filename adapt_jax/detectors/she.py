@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import l2_normalize, working_dtype
+from adapt_jax.core.arrays import l2_normalize, on_device, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import one_of
 from adapt_jax.core.errors import InputError
@@ -54,7 +54,7 @@ def make(*, metric: Metric = "inner_product") -> Detector:
         # The misclassified go to a class of their own, which saves a copy of the rest.
         group = np.where(correct, labels, classes)
         patterns = gaussian.class_means(features, group, classes + 1)[:classes]
-        return jnp.asarray(patterns, working_dtype(features.dtype))
+        return on_device(patterns, working_dtype(features.dtype))
 
     def score(state: jax.Array, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "she.score", width=state.shape[1])

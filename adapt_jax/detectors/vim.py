@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import gaussian
-from adapt_jax.core.arrays import matmul, working_dtype
+from adapt_jax.core.arrays import matmul, on_device, working_dtype
 from adapt_jax.core.blocks import map_rows
 from adapt_jax.core.checks import positive_int
 from adapt_jax.core.errors import InputError
@@ -65,11 +65,11 @@ def make(*, dim: int = 256) -> Detector:
         if dim >= rank:
             raise _too_few(rank, dim, rank - 1, "training", "vim.fit")
         dtype = complement.center.dtype
-        head = Head(jnp.asarray(head.kernel, dtype), jnp.asarray(head.bias, dtype))
-        model = Vim(complement, head, jnp.zeros((), dtype))
+        head = Head(on_device(head.kernel, dtype), on_device(head.bias, dtype))
+        model = Vim(complement, head, on_device(0, dtype))
         terms = map_rows(lambda rows: _terms(rows, model)[1], features, _BLOCK)
         largest, residual = terms.mean(axis=0, dtype=np.float64)
-        return model._replace(alpha=jnp.asarray(largest / residual, dtype))
+        return model._replace(alpha=on_device(largest / residual, dtype))
 
     def score(state: Vim, outputs: Outputs) -> np.ndarray:
         features = features_of(outputs, "vim.score", width=len(state.complement.center))
@@ -124,7 +124,7 @@ def _complement(features, head: Head, dim: int, where: str) -> tuple[Complement,
     dtype = working_dtype(features.dtype)
     center = of.means[0].astype(dtype)
     offset = (center.astype(np.float64) - origin) @ basis
-    return Complement(*(jnp.asarray(x, dtype) for x in (center, basis, offset))), rank
+    return Complement(*(on_device(x, dtype) for x in (center, basis, offset))), rank
 
 
 def _too_few(rank: int, dim: int, most: int, which: str, where: str) -> InputError:

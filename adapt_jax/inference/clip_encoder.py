@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -114,13 +114,18 @@ class Encoder(NamedTuple):
 
     def _embed(self, run, count: int, batch_size: int, what: str, kind: str) -> np.ndarray:
         devices = self.mesh.size
-        gather = jax.jit(lambda x: x, out_shardings=sharding.replicated(self.mesh))
         return run(
             batch_size=-(-batch_size // devices) * devices,
             put=partial(sharding.shard_batch, self.mesh),
-            get=lambda out: np.asarray(gather(out)),
+            get=lambda out: np.asarray(_gathering(self.mesh)(out)),
             progress=progress.reporter(self.report_progress, f"CLIP: {what}", count, kind),
         )
+
+
+@cache
+def _gathering(mesh: Mesh) -> Callable[[jax.Array], jax.Array]:
+    """Puts whole arrays on every device; one program for all calls."""
+    return jax.jit(lambda x: x, out_shardings=sharding.replicated(mesh))
 
 
 def _each(batch_size: int) -> int:

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import jax
@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from adapt_jax.core import checks, generator
 from adapt_jax.core.errors import InputError
 from adapt_jax.models import stages
-from adapt_jax.models.base import Model
+from adapt_jax.models.base import Model, Variables
 from adapt_jax.models.conv import Backward
 from adapt_jax.models.initialize import initialize
 from adapt_jax.models.layers import Conv, Linear
@@ -111,16 +111,53 @@ def resnet(
             else {"num_classes": num_classes, "feature_norm": feature_norm}
         )
         network = Network(encoder, **outputs)
+        traced = partial(
+            _traced,
+            block,  # type: ignore[arg-type]  # hashable, as all classes
+            widths,
+            depths,
+            stem,
+            network.embedding_dim,
+            network.num_classes,
+        )
         return _pure(
-            name, network, block.expansion * widths[-1], dtype, SMALLEST_IMAGE[stem], frozen
+            name, network, traced, block.expansion * widths[-1], dtype, SMALLEST_IMAGE[stem], frozen
         )
 
     return make
 
 
+@lru_cache(maxsize=32)
+def _traced(
+    block, widths, depths, stem, embedding_dim, num_classes, image_shape
+) -> tuple[Variables, int]:
+    """The variables' shapes and the FLOPs of one image, from one trace without arithmetic.
+
+    They do not depend on how the network is computed or on what trains. Tracing takes long: hence
+    the cache.
+    """
+    network = Network(
+        partial(Encoder, block, widths, depths, stem=stem),
+        embedding_dim=embedding_dim,
+        num_classes=num_classes,
+    )
+    keep = lambda module, _: isinstance(module, (Conv, Linear))  # noqa: E731
+    init = partial(network.init, train=False, mutable=True, capture_intermediates=keep)
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    variables = jax.eval_shape(init, generator.key(0), image)
+    outputs = flatten_dict(variables.pop("intermediates"))
+    params = flatten_dict(variables["params"])
+    flops = sum(
+        2 * math.prod(out.shape[1:-1]) * math.prod(params[*path[:-1], "kernel"].shape)
+        for path, (out,) in outputs.items()
+    )
+    return variables, flops
+
+
 def _pure(
     name: str,
     network: Network,
+    traced: Callable[[tuple[int, ...]], tuple[Variables, int]],
     feature_dim: int,
     dtype: str,
     smallest_image: int,
@@ -128,17 +165,13 @@ def _pure(
 ) -> Model:
     """Hides the module behind functions of plain dicts."""
 
-    def shapes(image_shape):
-        image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-        return jax.eval_shape(partial(network.init, train=False), generator.key(0), image)
-
     def init(key, image_shape=(32, 32, 3), param_dtype=jnp.float32):
         if len(image_shape) != 3 or min(image_shape[:2]) < smallest_image or image_shape[2] < 1:
             raise InputError(
                 f"image_shape must be (height, width, channels) with sides of at least "
                 f"{smallest_image}, got {tuple(image_shape)}"
             )
-        return initialize(key, shapes(image_shape), param_dtype)
+        return initialize(key, traced(tuple(image_shape))[0], param_dtype)
 
     def trainable(params):
         return jax.tree.map(operator.not_, stages.select(params, frozen))
@@ -168,22 +201,7 @@ def _pure(
         return outputs, updated["batch_stats"] if train else variables["batch_stats"]
 
     def flops_per_image(height, width):
-        variables = shapes((height, width, 3))
-        image = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
-
-        def products(variables, image):
-            keep = lambda module, _: isinstance(module, (Conv, Linear))  # noqa: E731
-            _, seen = network.apply(
-                variables, image, False, capture_intermediates=keep, mutable=["intermediates"]
-            )
-            return seen["intermediates"]
-
-        outputs = flatten_dict(jax.eval_shape(products, variables, image))
-        params = flatten_dict(variables["params"])
-        return sum(
-            2 * math.prod(out.shape[1:-1]) * math.prod(params[*path[:-1], "kernel"].shape)
-            for path, (out,) in outputs.items()
-        )
+        return traced((height, width, 3))[1]
 
     def classifier(variables):
         if network.num_classes is None:

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.core.arrays import l2_normalize
+from adapt_jax.core.arrays import unit_rows
 from adapt_jax.core.errors import InputError
 
 
@@ -112,9 +111,8 @@ def ensemble(features: Iterable[np.ndarray], unit_first: bool = True) -> np.ndar
       unit_first: whether each feature is scaled to unit length first, as in almost all CLIP
         programs; CSP averages the outputs of the text tower.
     """
-    parts = (l2_normalize(jnp.asarray(part)) if unit_first else part for part in features)
-    total: Any = functools.reduce(operator.add, parts)
-    return np.asarray(l2_normalize(total))
+    parts = (unit_rows(part) if unit_first else part for part in map(np.asarray, features))
+    return unit_rows(functools.reduce(operator.add, parts))
 
 
 def _templates(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapt_jax.core import grouping
-from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, matmul
+from adapt_jax.core.arrays import NORM_FLOOR, l2_normalize, matmul, on_device
 from adapt_jax.core.checks import fraction, non_negative, one_of, positive, positive_int
 from adapt_jax.zero_shot_detectors import id_share_window
 from adapt_jax.zero_shot_detectors.base import (
@@ -108,14 +108,14 @@ def make(
         square = np.sum(texts * texts, axis=1)
         proxies = gram = None
         if proxy != "sample":
-            proxies = jnp.array(texts / np.sqrt(square)[:, None])
+            proxies = on_device(texts / np.sqrt(square)[:, None])
         if proxy != "task":
             products = np.zeros((len(texts), 1 + slots, 1 + slots), texts.dtype)
             products[:, 0, 0] = square
-            gram = jnp.array(products)
+            gram = on_device(products)
         return AdaNegState(
             bank=bank,
-            groups=jnp.array(grouping.split(len(bank.negatives), groups, group_seed)),
+            groups=on_device(grouping.split(len(bank.negatives), groups, group_seed)),
             memory=empty(len(texts), slots, texts.shape[1], texts.dtype),
             proxies=proxies,
             gram=gram,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adapt_jax.core.arrays import Array, checked_unit_rows, matmul, working_dtype
+from adapt_jax.core.arrays import Array, checked_unit_rows, matmul, on_device, working_dtype
 from adapt_jax.core.errors import InputError
 
 State = Any  # a pytree of arrays
@@ -85,7 +85,7 @@ def bank_of(bank: TextBank, where: str, groups: int = 0) -> TextBank:
         )
     dtype = working_dtype(jnp.promote_types(labels.dtype, negatives.dtype))
     # Copies: a state may be donated, and the bank is the caller's.
-    return TextBank(jnp.array(labels, dtype), jnp.array(negatives, dtype))
+    return TextBank(on_device(labels, dtype), on_device(negatives, dtype))
 
 
 def cosines(rows: Array, others: Array) -> jax.Array:

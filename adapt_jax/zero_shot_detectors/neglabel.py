@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from adapt_jax.core import grouping
+from adapt_jax.core.arrays import on_device
 from adapt_jax.core.checks import positive, positive_int
 from adapt_jax.zero_shot_detectors.base import (
     Insight,
@@ -55,7 +56,7 @@ def make(
     def init(bank: TextBank) -> NegLabelState:
         bank = bank_of(bank, "neglabel.init", groups)
         return NegLabelState(
-            bank, jnp.array(grouping.split(len(bank.negatives), groups, group_seed))
+            bank, on_device(grouping.split(len(bank.negatives), groups, group_seed))
         )
 
     def logits(state: NegLabelState, images: jax.Array) -> list[jax.Array]:

@@ -22,15 +22,25 @@ def close_gradient(ours, wanted, rtol=2e-5):
     np.testing.assert_allclose(ours, wanted, atol=rtol * max(np.abs(wanted).max(), 1e-30))
 
 
-def loss_and_gradients(method, features, labels, state, *named):
-    """The loss with its state and metrics, and gradients of it and of the metrics named."""
+def loss_and_gradients(method, *named):
+    """(features, labels, state) -> the loss, its state and metrics; gradients of it and `named`.
 
-    def parts(f):
-        total, (new, metrics) = method.loss(f, labels, state)
-        return (total, *(metrics[name] for name in named)), (total, new, metrics)
+    One program for all gradients, which is called once for each.
+    """
 
-    gradients, found = jax.jit(jax.jacrev(parts, has_aux=True))(jnp.asarray(features))
-    return *found, *gradients
+    def one_of(features, labels, state, which):
+        total, (new, metrics) = method.loss(features, labels, state)
+        parts = jnp.stack([total, *(metrics[name] for name in named)])
+        return which @ parts, (total, new, metrics)
+
+    gradient = jax.jit(jax.grad(one_of, has_aux=True))
+
+    def run(*given):
+        rows = np.eye(1 + len(named), dtype=np.float32)
+        gradients, found = zip(*(gradient(*given, which) for which in rows), strict=True)
+        return *found[0], *gradients
+
+    return run
 
 
 def palm_from(case):
@@ -45,8 +55,8 @@ def palm_from(case):
         proto_momentum=float(case["hp_proto_m"]),
         lambda_pcon=float(case["hp_lambda_pcon"]),
     )
-    state = method.init(jax.random.key(0))
-    return method, state._replace(prototypes=jnp.asarray(protos).reshape(state.prototypes.shape))
+    state = jax.eval_shape(method.init, jax.random.key(0))
+    return method, state._replace(prototypes=protos.reshape(state.prototypes.shape))
 
 
 @pytest.mark.parametrize(
@@ -63,9 +73,9 @@ def palm_from(case):
 def test_palm_step(golden, name):
     case = golden(name)
     method, state = palm_from(case)
-    features, labels = jnp.swapaxes(jnp.asarray(case["features"]), 0, 1), case["labels"]
-    total, new, metrics, grad, contrast = loss_and_gradients(
-        method, features, labels, state, "proto_contra"
+    features, labels = np.swapaxes(case["features"], 0, 1), case["labels"]
+    total, new, metrics, grad, contrast = loss_and_gradients(method, "proto_contra")(
+        features, labels, state
     )
     wanted = recorded(case, "loss_total")
     np.testing.assert_allclose(total, wanted, atol=1e-5, rtol=1e-6)
@@ -85,7 +95,7 @@ def test_palm_trajectory(golden):
     method, state = palm_from(case)
     loss = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
     for t in range(20):
-        features = jnp.swapaxes(jnp.asarray(case["features"][t]), 0, 1)
+        features = np.swapaxes(case["features"][t], 0, 1)
         (total, (state, _)), grad = loss(features, case["labels"][t], state)
         np.testing.assert_allclose(total, case["loss_total_f64"][t], atol=1e-5)
         protos = state.prototypes.reshape(case["protos_in"].shape)
@@ -102,8 +112,8 @@ def cider_from(case):
         proto_momentum=float(case["hp_proto_m"]),
         weight=float(case["hp_w"]),
     )
-    state = method.init(jax.random.key(0))
-    return method, state._replace(prototypes=jnp.asarray(case["prototypes_in"]))
+    state = jax.eval_shape(method.init, jax.random.key(0))
+    return method, state._replace(prototypes=case["prototypes_in"])
 
 
 def cider_steps(case):
@@ -118,21 +128,16 @@ def cider_steps(case):
 def test_cider(golden, name):
     case = golden(name)
     method, state = cider_from(case)
-    loss = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
+    loss = loss_and_gradients(method, "dispersion", "compactness")
     steps = cider_steps(case)
     for t, (features, labels) in enumerate(steps):
-        before = state
-        (_, (state, metrics)), grad = loss(jnp.asarray(features), labels, state)
+        _, state, metrics, grad, dispersion, compactness = loss(features, labels, state)
         at = (t,) if len(steps) > 1 else ()
         np.testing.assert_allclose(metrics["dispersion"], case["loss_dis_f64"][at], atol=1e-5)
         np.testing.assert_allclose(metrics["compactness"], case["loss_comp_f64"][at], atol=1e-5)
         wanted = case["prototypes_out_f64"][at]
         np.testing.assert_allclose(state.prototypes, wanted, atol=2e-6)
     close_gradient(grad.reshape(case["grad_total"].shape), case["grad_total_f64"])
-
-    *_, dispersion, compactness = loss_and_gradients(
-        method, features, labels, before, "dispersion", "compactness"
-    )
     close_gradient(dispersion.reshape(case["grad_dis"].shape), case["grad_dis"])
     close_gradient(compactness.reshape(case["grad_comp"].shape), case["grad_comp"])
 
@@ -141,8 +146,8 @@ def test_cider_class_means(golden):
     from adapt_jax.methods import cider
 
     case = golden("cider_step")
-    start = cider.class_means(
-        jnp.asarray(case["init_features"]), jnp.asarray(case["init_labels"]), int(case["hp_C"])
+    start = jax.jit(cider.class_means, static_argnums=2)(
+        case["init_features"], case["init_labels"], int(case["hp_C"])
     )
     np.testing.assert_allclose(start.prototypes, case["prototypes_in"], atol=1e-6)
 
@@ -158,7 +163,7 @@ def test_supcon(golden, name, suffix):
         contrast_mode=str(case["hp_contrast_mode"]),
         use_labels=not suffix,
     )
-    features = jnp.swapaxes(jnp.asarray(case["features"]), 0, 1)
+    features = np.swapaxes(case["features"], 0, 1)
     value, grad = jax.jit(jax.value_and_grad(lambda f: method.loss(f, case["labels"], ())[0]))(
         features
     )
@@ -173,7 +178,7 @@ def test_reweightood(golden, name):
     method = methods.make(
         "reweightood", temperature=temperature, m_b=m_b, c_b=c_b, m_w=m_w, c_w=c_w
     )
-    rows, labels = jnp.asarray(case[f"{name}__feat"]), jnp.asarray(case[f"{name}__labels"])
+    rows, labels = case[f"{name}__feat"], case[f"{name}__labels"]
 
     def loss(raw):  # one "view" of 2B rows: the pairs do not depend on which view a row is
         return method.loss(l2_normalize(raw)[None], labels, ())

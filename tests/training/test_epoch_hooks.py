@@ -30,7 +30,8 @@ def untrained_embeddings(train_set, parts, state, config_mean_std):
     mean, std = config_mean_std
     images = (train_set.images / 255.0 - np.asarray(mean)) / np.asarray(std)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    outputs, _ = parts.model.apply(variables, jnp.asarray(images, parts.dtype), train=False)
+    apply = jax.jit(parts.model.apply, static_argnames="train")
+    outputs, _ = apply(variables, images.astype(parts.dtype), train=False)
     return outputs.embeddings
 
 
@@ -39,7 +40,8 @@ def test_cider_starts_from_class_means_at_step_zero_only():
     new = hook(state, 0)
     mean_std = derived.mean_std(small.config(), train_set)
     embeddings = untrained_embeddings(train_set, parts, state, mean_std)
-    wanted = cider.class_means(embeddings, jnp.asarray(train_set.labels), 6)
+    class_means = jax.jit(cider.class_means, static_argnums=2)
+    wanted = class_means(embeddings, train_set.labels, 6)
     np.testing.assert_allclose(new.method_state.prototypes, wanted.prototypes, atol=1e-5)
     for step in (1, 3):  # the middle of an epoch, and the beginning of the second
         assert hook(state, step) is state

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
 
 from adapt_jax.clip.architecture import Architecture
 from adapt_jax.clip.library_tokenizer import LibraryTokenizer
@@ -83,7 +82,7 @@ def load(
         params = names.read(tensors, shapes(configuration))
     except InputError as e:
         raise InputError(f"CLIP from {source}: {e}") from None
-    params = jax.tree.map(jnp.asarray, params)
+    params = jax.device_put(params)
     return Model(configuration, params, dtype, source, guess, tokenizer)
 
 
