@@ -20,7 +20,7 @@ BATCH, VIEWS, WIDTH, DIM = 16, 2, 4, 8
 @pytest.fixture(scope="module")
 def config():
     config = default_config("adapt")
-    config.model.name, config.model.width, config.model.blocks = "resnet18", WIDTH, (1, 1, 1, 1)
+    config.model.name, config.model.width, config.model.blocks = "resnet18", WIDTH, (1, 1, 0, 0)
     config.model.embedding_dim, config.image_size, config.batch_size = DIM, 8, BATCH
     return config
 
@@ -35,8 +35,8 @@ def payload(program, *sources):
 
 
 def channels():
-    """Of every batch normalisation: the stem's, two in each block, one in three shortcuts."""
-    widths = [WIDTH * 2**stage for stage in range(4)]
+    """Of every batch normalisation: the stem's, two in each block, one in a shortcut."""
+    widths = [WIDTH * 2**stage for stage in range(2)]
     return WIDTH + sum(2 * w for w in widths) + sum(widths[1:])
 
 

@@ -51,7 +51,10 @@ def test_training_fields(given, overrides, words):
         ("test_data=digits:train", {}),
         ("test_data=digits:train", {"ood": "tfds_cifar10"}),
         ("val_data=digits:train,ood_val_data=photos", {"search": True}),
-        ("augment.hue=0.3,model.embedding_dim=64,batch_size=32", {}),
+        (
+            "augment.hue=0.3,model.embedding_dim=64,batch_size=32",
+            {"augment__jitter_probability": 0.8},
+        ),
         ("model.frozen_batch_norm=True,epochs=500", {}),  # the defaults
         ("prefetch=3", {}),
         ("ood_val_data=", {}),

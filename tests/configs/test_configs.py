@@ -36,8 +36,8 @@ def shrink(chosen):
     chosen.ood = "near/others=digits?classes=3-9"
     chosen.image_size, chosen.batch_size = SIDE, 16
     chosen.model.name, chosen.model.stem, chosen.model.pretrained = "resnet18", "cifar", ""
-    chosen.model.width, chosen.model.blocks, chosen.model.embedding_dim = 8, (1, 1, 0, 0), 8
-    chosen.model.trainable = chosen.model.trainable.replace("layer4", "layer2")
+    chosen.model.width, chosen.model.blocks, chosen.model.embedding_dim = 4, (1, 0, 0, 0), 8
+    chosen.model.trainable = chosen.model.trainable.replace("layer4", "layer1")
     chosen.augment.jitter_probability = chosen.augment.grayscale = 0.0
     return chosen
 

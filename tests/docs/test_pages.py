@@ -32,7 +32,7 @@ def reader(folder, monkeypatch):
     monkeypatch.chdir(folder)
     load = config_files.load_config
     tiny = [f"{key}={value}" for key, value in small.SMALL.items() if key != "model.blocks"]
-    shrunk = lambda name: cli.override(load(name), [*tiny, "model.blocks=(1,1,0,0)"])  # noqa: E731
+    shrunk = lambda name: cli.override(load(name), [*tiny, "model.blocks=(1,0,0,0)"])  # noqa: E731
     monkeypatch.setattr(adapt_jax, "load_config", shrunk, raising=False)
     monkeypatch.setattr(config_files, "load_config", shrunk)
     every = sharding.make_mesh

@@ -110,6 +110,9 @@ def test_training_beats_the_untrained_network(tmp_path):
         "log_every": 100,
         "checkpoint_every": 100,
         "linear_probe": True,
+        "model__blocks": (1, 1, 0, 0),
+        "augment__jitter_probability": 0.8,
+        "augment__grayscale": 0.2,
     }
     found = {
         steps: train.train(small.config(**chosen, total_steps=steps), str(tmp_path / str(steps)))

@@ -37,6 +37,7 @@ def run(tmp_path_factory):
         ood=OOD,
         detectors="all",
         bootstrap=20,
+        model__blocks=(1, 1, 0, 0),
     )
     return workdir, train.train(config, str(workdir))
 

@@ -1,17 +1,27 @@
 """Runs that start from PyTorch weights and train a part of the network."""
 
+import os
+import signal
+
 import jax
 import numpy as np
 import pytest
 
 from adapt_jax import models, train
 from adapt_jax.core.errors import InputError
-from adapt_jax.experiment import checks, derived, record
+from adapt_jax.experiment import checks, record
 from adapt_jax.inference.restore import restore
 from adapt_jax.models.torch_names import Layout, torch_name
+from adapt_jax.workdir import logbook
 from tests.e2e import small
 
-CHOICES = {"ood": "", "total_steps": 6, "log_every": 2, "checkpoint_every": 3}
+CHOICES = {
+    "model__blocks": (1, 1, 0, 0),
+    "ood": "",
+    "total_steps": 6,
+    "log_every": 2,
+    "checkpoint_every": 3,
+}
 CLASSIFIER = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
 
 
@@ -43,10 +53,8 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
     weights, tmp_path, capsys, monkeypatch
 ):
     path, state = weights
-    # A constant rate: that of the stopped run below must not depend on where it stops.
-    rate = {"optimizer__schedule": "constant", "optimizer__warmup_epochs": 0}
     started = {"model__pretrained": str(path), "model__trainable": "layer2,head"}
-    config = small.config(**CHOICES, **rate, **started)
+    config = small.config(**CHOICES, **started)
     train.train(config, str(tmp_path / "whole"))
     told = " ".join(capsys.readouterr().out.split())
     assert "head starts untrained" in told
@@ -62,9 +70,17 @@ def test_frozen_stages_keep_the_files_weights_and_a_resumed_run_equals_a_whole_o
     assert not np.array_equal(trained, state["layer2.0.conv1.weight"])
 
     with monkeypatch.context() as patch:
-        plan_of = derived.plan_of
-        patch.setattr(derived, "plan_of", lambda *a: plan_of(*a)._replace(total_steps=3))
-        train.train(config, str(tmp_path / "parts"))
+        record_values = logbook.Logbook.record
+
+        def record_then_interrupt(self, step, values):
+            record_values(self, step, values)
+            if step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)  # saved after the next step
+
+        patch.setattr(logbook.Logbook, "record", record_then_interrupt)
+        with pytest.raises(SystemExit):
+            train.train(config, str(tmp_path / "parts"))
+    assert 0 < logbook.read(tmp_path / "parts")[-1]["step"] < 6
     train.train(config, str(tmp_path / "parts"))
     parts = final_state(tmp_path / "parts", config)
     for a, b in zip(whole[:5], parts[:5], strict=True):

@@ -100,7 +100,7 @@ def test_the_trajectory_does_not_depend_on_where_dispatches_end(finished, tmp_pa
     assert_same(final_state(tmp_path / "other"), whole)
 
 
-STEPWISE = {"log_every": 1, "checkpoint_every": 3, "ood": ""}
+STEPWISE = {"log_every": 1, "checkpoint_every": 6, "ood": ""}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_kill_and_resume_is_bit_identical(unbroken, tmp_path):
     env = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = small.arguments(tmp_path, **STEPWISE)
     victim = commands.Command(*command, env=env)
-    kill_at(4, victim, tmp_path)  # step 4 is taken once step 3 has been saved
+    kill_at(7, victim, tmp_path)  # step 7 is taken once step 6 has been saved
     again = commands.run(*command, env=env)
     assert again.returncode == 0, again.stderr
     assert "resuming at step" in again.stdout
@@ -149,7 +149,7 @@ def test_a_run_in_a_bucket_goes_on_on_another_machine(unbroken, tmp_path, monkey
         first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
         victim = commands.Command(*command, env=env | {"ADAPT_JAX_CACHE": first})
         copy = pathlib.Path(first, "buckets", folder_name(address))
-        kill_at(4, victim, copy)
+        kill_at(7, victim, copy)
         again = commands.run(
             *command,
             "--config.ood=near/digits6-9=digits?classes=6-9",
@@ -214,7 +214,8 @@ def test_a_lost_run_stops_and_says_so(tmp_path):
 @pytest.mark.usefixtures("x64")
 def test_eight_devices_follow_the_same_trajectory(tmp_path, monkeypatch):
     """In float64 8 devices agree up to rounding; float32 would diverge chaotically."""
-    chosen = {"model__dtype": "float64", "total_steps": 10, "ood": ""}
+    chosen = {"model__dtype": "float64", "total_steps": 5, "log_every": 1, "ood": ""}
+    chosen |= {"model__width": 4, "batch_size": 16}
     train.train(small.config(**chosen), str(tmp_path / "one"))
     one = final_state(tmp_path / "one", **chosen)
     monkeypatch.setattr(sharding, "make_mesh", lambda devices=None: mesh_of(jax.devices()))

@@ -28,7 +28,8 @@ NAMES = ["nnx_batchnorm", "linen", "function"]
 
 
 def spec(name):
-    return f"examples.own_networks.{name}:make"
+    """It is trained on fewer images than by default."""
+    return f"examples.own_networks.{name}:make?batch=32"
 
 
 @pytest.fixture(scope="module")

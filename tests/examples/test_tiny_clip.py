@@ -1,5 +1,6 @@
 """The little CLIP learns, comes back from its folder, and never sees what is held out."""
 
+import dataclasses
 import re
 
 import jax
@@ -14,6 +15,17 @@ from examples.tiny_clip import caption_data, digits_clip
 
 TEXTS = clip.tokenize(["zero", "a zebra", "the nice star", "something plain"])
 SETTINGS = digits_clip.Settings(seed=3, steps=20, batch_size=24, pictures=4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow():
+    """Towers of one block each, which compile sooner."""
+    whole = digits_clip.ARCHITECTURE
+    vision, text = (dataclasses.replace(t, layers=1) for t in (whole.vision, whole.text))
+    shallow = dataclasses.replace(whole, vision=vision, text=text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits_clip, "ARCHITECTURE", shallow)
+        yield
 
 
 @pytest.fixture(scope="module")
