@@ -193,7 +193,7 @@ def test_a_signal_reaches_the_command_and_ends_it(sent, machine):
         "#!/usr/bin/env bash\n"
         "save() { sleep 0.3; echo saved; exit $((128 + $1)); }\n"
         "trap 'save 15' TERM; trap 'save 2' INT\n"
-        "echo started; while :; do sleep 0.1; done\n",
+        "echo started; for ((i = 0; i < 600; i++)); do sleep 0.1; done\n",  # ends in any case
     )
     started = subprocess.Popen(
         [str(LAUNCH / "again.sh"), "--pause=0", "--", "job"],
