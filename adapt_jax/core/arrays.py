@@ -93,10 +93,11 @@ def _norms(rows: np.ndarray) -> np.ndarray:
 def on_device(values: Array | float, dtype=None) -> jax.Array:
     """A copy of values of the host on the device, in `dtype` if one is given.
 
-    The host converts: on the device, each shape would be a program to compile.
+    The host converts and copies: on the device, each shape would be a program to compile, and on a
+    CPU `device_put` may take an array's own memory, which is the caller's, whatever `may_alias`.
     """
     with np.errstate(over="ignore"):  # infinite, as the device says
-        return jax.device_put(np.asarray(values, dtype), may_alias=False)
+        return jax.device_put(np.array(values, dtype))
 
 
 def to_host(tree):

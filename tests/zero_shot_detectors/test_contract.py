@@ -58,6 +58,27 @@ def test_static_scores_in_double_precision(name, x64):
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mcm", "neglabel?groups=2", "adaneg?groups=2"])
+def test_a_bank_stays_the_callers(name):
+    """Arrays that begin where a CPU device could take them as they are: at 64 bytes."""
+
+    def aligned(rows):
+        room = np.empty(rows.size + 16, np.float32)
+        start = -room.ctypes.data % 64 // 4
+        copy = room[start : start + rows.size].reshape(rows.shape)
+        copy[:] = rows
+        return copy
+
+    rows = np.eye(24, dtype=np.float32)
+    mine = TextBank(aligned(rows[:8]), aligned(rows[8:]))
+    detector = zero_shot_detectors.make(name)
+    state = detector.init(mine)
+    expected = jax.tree.map(np.array, state)
+    for array in mine:
+        array[:] = 7
+    jax.tree.map(np.testing.assert_array_equal, state, expected)
+
+
 def test_permutations_are_those_of_torch():
     recorded = [6044, 2890, 9399, 1917, 4919, 1729]
     assert grouping.torch_permutation(10_000, 0)[:6].tolist() == recorded
