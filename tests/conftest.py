@@ -8,6 +8,7 @@ compiles as users' programs are compiled:
     XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true"
 """
 
+import atexit
 import gc
 import os
 import pathlib
@@ -38,15 +39,29 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 20)  # tracing makes many objects that live on
 
 
+def pytest_sessionfinish():
+    """What is left is not gone through once more, and a worker of xdist is not taken apart."""
+    gc.freeze()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        atexit.register(os._exit, 0)  # before JAX's own, which clears every cache for ten seconds
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_caches(tmp_path_factory):
-    """Decoded images and compiled programs of one test run; child processes share them."""
-    folder = tmp_path_factory.getbasetemp().parent / "adapt_jax_cache"
-    os.environ["ADAPT_JAX_CACHE"] = str(folder)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+def _own_caches(tmp_path_factory, pytestconfig):
+    """Decoded images of one test run; compiled programs of all of them, in .pytest_cache.
+
+    Child processes share them. `--cache-clear` begins anew.
+    """
+    images = tmp_path_factory.getbasetemp().parent / "adapt_jax_cache"
+    kept = getattr(pytestconfig, "cache", None)  # None with -p no:cacheprovider
+    programs = kept.mkdir("xla") if kept else images / "xla"
+    os.environ["ADAPT_JAX_CACHE"] = str(images)
+    for name, value in {
+        "jax_compilation_cache_dir": str(programs),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")

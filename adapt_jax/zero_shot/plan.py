@@ -128,10 +128,11 @@ def refuse_unused(given: Collection[str], reasons: Reasons, settings: Scoring) -
       reasons: fields that decide nothing where the embeddings are from.
       settings: how they are scored.
     """
-    if all(map(is_static, settings.specs)):
+    ordering = ("stream.order", "stream.batch_size")
+    if set(ordering) & set(given) and all(map(is_static, settings.specs)):
         names = ", ".join(spec.text for spec in settings.specs)
         why = f"no score depends on it with {names}; add a detector that adapts, such as adaneg"
-        reasons = {**reasons, **dict.fromkeys(("stream.order", "stream.batch_size"), why)}
+        reasons = {**reasons, **dict.fromkeys(ordering, why)}
     values, defaults = settings.config, zero_shot_config.default_config().to_dict()
     unused_fields.refuse(given, reasons, values, defaults)
 

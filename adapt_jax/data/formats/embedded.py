@@ -3,6 +3,8 @@
 What `make demo` and the tests use where nothing can be downloaded.
 """
 
+import functools
+
 import numpy as np
 from PIL import Image
 
@@ -27,17 +29,23 @@ def open_digits(source: Source, image_size: int, cache_dir=None) -> Listing:
     `digits:test` is every third image of each class, `digits:train` the others. The 13 writers
     occur on both sides.
     """
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    labels = data.target.astype(np.int32)
-    grey = np.rint(data.images * (255 / 16)).astype(np.uint8)  # 0..16 -> 0..255
+    grey, labels = _digits()
     one_hot = labels[:, None] == np.arange(10)
     rank = (np.cumsum(one_hot, axis=0) * one_hot).sum(axis=1) - 1  # k-th image of its class
     keep = {"": rank >= 0, "train": rank % 3 != 2, "test": rank % 3 == 2}[source.place]
     pixels = np.repeat(grey[keep, :, :, None], 3, axis=3)
     names = tuple(f"digits[{i}]" for i in np.flatnonzero(keep))
     return Listing(names, labels[keep], tuple("0123456789"), pixels.__getitem__, pixels=pixels)
+
+
+@functools.cache  # a run opens several parts, and reading the text file takes half a second
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """All images (1797, 8, 8) uint8 and their labels (1797,) int32."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = np.rint(data.images * (255 / 16)).astype(np.uint8)  # 0..16 -> 0..255
+    return grey, data.target.astype(np.int32)
 
 
 def open_photos(source: Source, image_size: int, cache_dir=None) -> Listing:
