@@ -13,17 +13,20 @@ import sys
 import warnings
 
 import jax
+import sklearn.datasets  # noqa: F401 - so that no child has to
+import tensorboardX  # noqa: F401
 
 import adapt_jax.compare
 import adapt_jax.doctor.job
 import adapt_jax.evaluate.features
 import adapt_jax.export.job
-import adapt_jax.zero_shot.job  # noqa: F401 - everything above is here to have been imported
+import adapt_jax.zero_shot.job  # noqa: F401 - all these are here to have been imported
 
 
 def serve() -> dict:
     """Answers requests; returns, in the process of a command only, what that command is."""
     running = set()
+    gc.set_threshold(50_000, 20, 20)  # as in conftest.py
     gc.freeze()  # or every child would go through what was imported, and have its own copy of it
     for line in sys.stdin:
         request = json.loads(line)
@@ -46,7 +49,7 @@ def serve() -> dict:
 def become(request: dict) -> None:
     """Runs the command in this process, which is new."""
     os.setsid()
-    for descriptor, path in enumerate((os.devnull, request["stdout"], request["stderr"])):
+    for descriptor, path in enumerate((request["stdin"], request["stdout"], request["stderr"])):
         opened = os.open(path, os.O_WRONLY if descriptor else os.O_RDONLY)
         os.dup2(opened, descriptor)
         os.close(opened)

@@ -23,17 +23,20 @@ class Command:
         *arguments: str,
         env: dict[str, str] | None = None,
         cwd: pathlib.Path = ROOT,
+        stdin: str | pathlib.Path = os.devnull,
     ):
-        """Starts `python -m module arguments...` in a folder, the project's root by default."""
+        """Starts `python -m module arguments...` in a folder, the project's root by default.
+
+        It reads standard input from the file `stdin`, which may be a named pipe.
+        """
         self.returncode, self._files = None, []
         for _ in ("stdout", "stderr"):
             self._files.append(tempfile.NamedTemporaryFile("r"))  # noqa: SIM115
         names = dict(zip(("stdout", "stderr"), (file.name for file in self._files)))
         words = [str(word) for word in arguments]
         env = dict(os.environ if env is None else env)
-        self.pid = _ask(
-            {"module": module, "arguments": words, "env": env, "cwd": str(cwd), **names}
-        )
+        places = {"cwd": str(cwd), "stdin": str(stdin), **names}
+        self.pid = _ask({"module": module, "arguments": words, "env": env, **places})
 
     def poll(self) -> int | None:
         """Its exit code, minus a signal's number if that ended it; None while it runs."""

@@ -3,6 +3,7 @@
 import jax
 import pytest
 
+from adapt_jax.report import publish
 from adapt_jax.runtime import sharding
 
 
@@ -14,3 +15,9 @@ def _one_device():
             sharding, "make_mesh", lambda devices=None: every(devices or jax.devices()[:1])
         )
         yield
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Evaluations leave report.html out: drawing it takes longer than some of them."""
+    monkeypatch.setattr(publish.page, "write", lambda *_: None)

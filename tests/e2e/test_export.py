@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
     )
     train.train(config, str(folder / "classifier"))
     config = small.config(total_steps=0, ood=OOD, detectors="mahalanobis,knn?k=5")
-    train.train(config, str(folder / "prototypes"))
+    assert train.train(config, str(folder / "prototypes"))["step"] == 0
     return folder
 
 
