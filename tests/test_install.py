@@ -82,7 +82,8 @@ def test_help_that_nobody_reads_on_is_no_traceback(tmp_path):
 
 
 def test_a_name_takes_overrides_and_mistakes_are_one_sentence(tmp_path):
-    wrong = run("adapt_jax", "train", "--config=digits_adapt", "--config.epoch=3", cwd=tmp_path)
+    words = "train", "--config=digits_adapt", "--config.epoch=3"
+    wrong = commands.run("adapt_jax.__main__", *words, cwd=tmp_path)
     assert wrong.returncode == 2
     assert "no field 'epoch' (did you mean 'epochs'?)" in wrong.stderr
     assert commands.run("adapt_jax.train", "--version", cwd=tmp_path).returncode == 0

@@ -351,9 +351,10 @@ def test_the_command_line(model, tmp_path):
 
 def test_two_processes_give_the_scores_of_one(run, model, tmp_path):
     one, _ = run
-    job.zero_shot(config(model), str(one))  # other tests may have changed its scores
+    both = config(model, detectors=f"mcm,{ADAPTIVE}")
+    job.zero_shot(both, str(one))  # other tests may have changed its scores
     file, workdir = tmp_path / "mine.py", tmp_path / "run"
-    chosen = config(model).to_json()
+    chosen = both.to_json()
     file.write_text(
         "import json\nfrom ml_collections import ConfigDict\n"
         f"def get_config():\n    return ConfigDict(json.loads({chosen!r}))\n"

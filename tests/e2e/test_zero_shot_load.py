@@ -5,8 +5,7 @@ import os
 import pathlib
 import runpy
 import signal
-import subprocess
-import sys
+import time
 
 import numpy as np
 import pytest
@@ -27,7 +26,6 @@ from adapt_jax.results.scores import load_scores, path_of, save_scores
 from adapt_jax.workdir import bundle
 from adapt_jax.zero_shot import job
 from tests import commands
-from tests.e2e import small
 from tests.zero_shot import tiny_clip
 from tests.zero_shot_detectors import data
 
@@ -173,18 +171,20 @@ def test_a_killed_stream_gives_the_scores_of_one_that_was_not(run, files, tmp_pa
     assert whole.returncode == 0, whole.stderr
     assert "30 images seen; remembers" in whole.stderr
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "adapt_jax.predict", *arguments, f"--stream={folder}"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=small.ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    ) as process:  # fmt: skip
-        process.stdin.write("".join(f"{f}\n" for f in files[:8]))
-        process.stdin.flush()
-        first = [json.loads(process.stdout.readline()) for _ in range(8)]
-        process.stdin.write("".join(f"{f}\n" for f in files[8:16]))  # some of it may be seen
-        process.stdin.flush()
-        process.send_signal(signal.SIGKILL)
+    os.mkfifo(pipe := tmp_path / "names")
+    process = commands.Command("adapt_jax.predict", *arguments, f"--stream={folder}", stdin=pipe)
+    with pipe.open("w") as names:
+        names.write("".join(f"{f}\n" for f in files[:8]))
+        names.flush()
+        while (said := process.written()[0]).count("\n") < 8:
+            assert process.poll() is None, process.written()
+            time.sleep(0.01)
+        names.write("".join(f"{f}\n" for f in files[8:16]))  # some of it may be seen
+        names.flush()
+        process.kill()
+    process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
+    first = printed(said)[:8]
     with adapt_jax.load(run, ADAPTIVE).stream(folder) as stream:
         seen = stream.seen
     assert seen in (8, 12, 16)

@@ -1,6 +1,7 @@
 """The little CLIP learns, comes back from its folder, and never sees what is held out."""
 
 import dataclasses
+import functools
 import re
 
 import jax
@@ -19,12 +20,13 @@ SETTINGS = digits_clip.Settings(seed=3, steps=20, batch_size=24, pictures=4)
 
 @pytest.fixture(scope="module", autouse=True)
 def _shallow():
-    """Towers of one block each, which compile sooner."""
+    """Towers of one block each, and one program for all that train with the same settings."""
     whole = digits_clip.ARCHITECTURE
     vision, text = (dataclasses.replace(t, layers=1) for t in (whole.vision, whole.text))
     shallow = dataclasses.replace(whole, vision=vision, text=text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits_clip, "ARCHITECTURE", shallow)
+        patch.setattr(digits_clip, "make_step", functools.cache(digits_clip.make_step))
         yield
 
 
