@@ -17,8 +17,10 @@ from tests.e2e import small
 SHORTER = {
     "adapt_jax.train": (
         "--config.epochs=2",
-        "--config.model.width=8",
-        "--config.model.blocks=(1,1,0,0)",
+        "--config.model.width=4",
+        "--config.model.blocks=(1,0,0,0)",
+        "--config.augment.jitter_probability=0.0",
+        "--config.augment.grayscale=0.0",
     )
 }
 
