@@ -1,8 +1,13 @@
 """Runs of tests use one device; the tests of sharding ask for more themselves."""
 
+import json
+
 import jax
 import pytest
 
+from adapt_jax import train
+from adapt_jax.config import effects
+from adapt_jax.config.diff import flatten
 from adapt_jax.report import publish
 from adapt_jax.runtime import sharding
 
@@ -21,3 +26,25 @@ def _one_device():
 def no_page(monkeypatch):
     """Evaluations leave report.html out: drawing it takes longer than some of them."""
     monkeypatch.setattr(publish.page, "write", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def one_program():
+    """Runs in this process that take the same steps, whatever their seed, share what is compiled.
+
+    The tests of commands compile it anew whenever a run is started or resumed.
+    """
+    kept, compiled = {}, train._compiled_feed
+
+    def once(experiment, *others):
+        fields = flatten(experiment.config.to_dict())
+        steps = {k: v for k, v in fields.items() if effects.effect(k) == effects.Effect.TRAJECTORY}
+        besides = experiment.plan.longest_dispatch, experiment.data.train.content_sha256
+        key = json.dumps([steps | {"seed": None}, besides, str(experiment.mesh)], default=str)
+        if key not in kept:
+            kept[key] = compiled(experiment, *others)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_compiled_feed", once)
+        yield

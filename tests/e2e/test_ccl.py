@@ -15,6 +15,8 @@ from adapt_jax.inference.restore import restore
 from adapt_jax.workdir import logbook
 from tests.e2e import small
 
+pytestmark = pytest.mark.usefixtures("one_program")
+
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory):

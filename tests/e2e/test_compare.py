@@ -20,6 +20,8 @@ CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("palm"
 SMALL = small.SMALL | {"total_steps": 4, "checkpoint_every": 2, "log_every": 2}
 SET = [f"{key}={value}".replace(" ", "") for key, value in SMALL.items()]
 
+pytestmark = pytest.mark.usefixtures("one_program")
+
 
 def run(workdir, **changes):
     chosen = {"configs": CONFIGS, "seeds": [0, 1], "overrides": SET} | changes

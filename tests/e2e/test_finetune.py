@@ -22,6 +22,7 @@ CHOICES = {
     "log_every": 2,
     "checkpoint_every": 3,
 }
+pytestmark = pytest.mark.usefixtures("one_program")
 CLASSIFIER = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
 
 

@@ -26,6 +26,8 @@ from tests import commands
 from tests.e2e import small
 from tests.workdir import bucket_server
 
+pytestmark = pytest.mark.usefixtures("one_program")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
