@@ -37,7 +37,7 @@ def run(tmp_path_factory):
         ood=OOD,
         detectors="all",
         bootstrap=20,
-        model__blocks=(1, 1, 0, 0),
+        model__width=16,
     )
     return workdir, train.train(config, str(workdir))
 
@@ -122,6 +122,7 @@ def test_features_from_elsewhere_give_the_same_rows(run, features, tmp_path):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_what_a_detector_is_called_stays_in_the_folder_of_scores(features, tmp_path, monkeypatch):
     hostile = "knn?k=5#/../../../outside"
     with pytest.raises(InputError, match="k"):
@@ -135,6 +136,7 @@ def test_what_a_detector_is_called_stays_in_the_folder_of_scores(features, tmp_p
     assert load_scores(path_of(tmp_path / "out", hostile, "grey")).scores.size
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_full_disk_leaves_the_results_there_were(features, tmp_path, monkeypatch):
     out = tmp_path / "out"
     from_features.evaluate_features(str(features), str(out), detectors="msp")

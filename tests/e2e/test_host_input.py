@@ -63,14 +63,9 @@ def chosen(folder, **overrides):
         "augment__grayscale": 0.0,
         "total_steps": STEPS,
         "log_every": 1,
-        "checkpoint_every": 4,
+        "checkpoint_every": 8,
         **overrides,
     }
-
-
-def final_state(workdir, **overrides):
-    config = small.config(**overrides)
-    return restore(record.make(config, checks.load_data(config)), workdir)
 
 
 def assert_same(a, b):
@@ -109,7 +104,7 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
         return Command(*small.arguments(workdir, **chosen(folder, **overrides)), env=env)
 
     unbroken, running = start(whole), start(broken, input_workers=2, prefetch=3)
-    until(lambda: len(logbook.read(broken)) >= 6, running)
+    until(lambda: len(logbook.read(broken)) >= 10, running)
     its_workers = children(running.pid)
     running.kill()
     out, _ = running.communicate(timeout=60)
@@ -123,15 +118,19 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
     running = start(broken, input_workers=1)
     until(lambda: len(logbook.read(broken)) >= reached, running)
     running.send_signal(signal.SIGTERM)
-    running.communicate()
+    out, _ = running.communicate(timeout=60)
     assert running.returncode == 128 + signal.SIGTERM
-    assert reached <= len(logbook.read(broken)) < STEPS
+    assert "the same command resumes" in out
+    assert reached <= (saved := len(logbook.read(broken))) < STEPS
+    assert (broken / "checkpoints" / str(saved) / "commit_success.txt").exists()
     running = start(broken)
     for process in (running, unbroken):
         assert process.communicate()[1] == ""
         assert process.returncode == 0
     assert all(0 <= r["input_wait"] <= 1 for r in logbook.read(whole))
-    assert_same(*(final_state(place, **chosen(folder)) for place in (whole, broken)))
+    config = small.config(**chosen(folder))
+    experiment = record.make(config, checks.load_data(config))
+    assert_same(*(restore(experiment, place) for place in (whole, broken)))
     losses = [[r["loss"] for r in logbook.read(place)] for place in (whole, broken)]
     assert losses[0] == losses[1]
 
