@@ -50,24 +50,55 @@ SMALLER = """
 from adapt_jax.runtime.config_files import load_config
 def get_config():
     config = load_config({path!r})
-    config.model.width, config.model.blocks = 8, (1, 0, 0, 0)
+    config.model.width, config.model.blocks = 4, (1, 0, 0, 0)
     config.augment.jitter_probability = config.augment.grayscale = 0.0
     config.train_data, config.batch_size = "digits:train?classes=0-5&limit=120", 24
     config.ood = "near/digits6-9=digits:test?classes=6-9,far/photos=photos:colour?limit=60"
     config.log_every = 5
     return config
 """
+ANOTHER_METHOD = """
+smaller = get_config
+def get_config():
+    from adapt_jax.config.defaults import method_params
+    config = smaller()
+    config.method = dict(name="supcon", params=method_params("supcon"))
+    return config
+"""
+SMALLER_ZERO_SHOT = """
+from adapt_jax.runtime.config_files import load_config
+def get_config(model):
+    config = load_config({path!r} + ":" + model)
+    config.test_data += "&limit=120"
+    config.ood = "near/digits6-9=digits:test?classes=6-9&limit=60,far/flower=photos:colour?limit=60"
+    config.report = False
+    return config
+"""
+SHALLOWER = """
+import dataclasses, functools
+__path__ = [{path!r}]
+from examples.tiny_clip import digits_clip
+whole = digits_clip.ARCHITECTURE
+vision, text = (dataclasses.replace(tower, layers=1) for tower in (whole.vision, whole.text))
+digits_clip.ARCHITECTURE = dataclasses.replace(whole, vision=vision, text=text)
+digits_clip.Settings = functools.partial(digits_clip.Settings, batch_size=24, pictures=4)
+"""
 
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """The notebooks, in a folder like the repository whose digits_adapt is smaller."""
+    """The notebooks, in a folder like the repository whose configs and networks are smaller."""
     root = FOLDER.parent
     shutil.copytree(FOLDER, tmp_path / "colab")
     (tmp_path / "configs").mkdir()
     text = SMALLER.format(path=str(root / "configs" / "digits_adapt.py"))
-    for name in ("configs/digits_adapt.py", "digits_adapt"):  # by its path, and by its name
-        (tmp_path / name).write_text(text)
+    (tmp_path / "digits_adapt").write_text(text)  # trained by its name, and by its path only
+    (tmp_path / "configs" / "digits_adapt.py").write_text(text + ANOTHER_METHOD)  # on 1 and 8
+    text = SMALLER_ZERO_SHOT.format(path=str(root / "configs" / "digits_zero_shot.py"))
+    (tmp_path / "digits_zero_shot").write_text(text)
+    (tmp_path / "examples").mkdir()
+    text = SHALLOWER.format(path=str(root / "examples"))
+    (tmp_path / "examples" / "__init__.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(root))
     return tmp_path / "colab"
 

@@ -14,6 +14,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
 from adapt_jax.runtime import cli, config_files, sharding
 from tests.e2e import small
+from tests.e2e.conftest import one_program  # noqa: F401  here, too
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [
@@ -40,6 +41,7 @@ def reader(folder, monkeypatch):
     monkeypatch.setattr(sharding, "make_mesh", one)
 
 
+@pytest.mark.usefixtures("one_program")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_examples_run(page, reader):
     names = {}
@@ -70,9 +72,9 @@ def test_the_example_method_learns():
     state = method.init(jax.random.key(0))
     labels = jnp.arange(9) % 3
     embeddings = jnp.eye(4)[labels][None]
-    losses = []
+    losses, loss_of = [], jax.jit(method.loss)
     for _ in range(20):
-        loss, (state, _) = method.loss(embeddings, labels, state)
+        loss, (state, _) = loss_of(embeddings, labels, state)
         losses.append(float(loss))
     assert losses[-1] < 0.01 < losses[0]
 
