@@ -134,10 +134,10 @@ def _traced(
     """The variables' shapes and the FLOPs of one image, from one trace without arithmetic.
 
     They do not depend on how the network is computed or on what trains. Tracing takes long: hence
-    the cache.
+    the cache, and the third and later blocks of a stage, which are as its second, are not traced.
     """
     network = Network(
-        partial(Encoder, block, widths, depths, stem=stem),
+        partial(Encoder, block, widths, tuple(min(n, 2) for n in depths), stem=stem),
         embedding_dim=embedding_dim,
         num_classes=num_classes,
     )
@@ -145,6 +145,11 @@ def _traced(
     init = partial(network.init, train=False, mutable=True, capture_intermediates=keep)
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     variables = jax.eval_shape(init, generator.key(0), image)
+    for tree in variables.values():
+        encoder = tree["encoder"]
+        for stage, count in enumerate(depths, 1):
+            for i in range(2, count):
+                encoder[f"layer{stage}_{i}"] = encoder[f"layer{stage}_1"]
     outputs = flatten_dict(variables.pop("intermediates"))
     params = flatten_dict(variables["params"])
     flops = sum(

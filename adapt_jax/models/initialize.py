@@ -22,7 +22,7 @@ def initialize(key: jax.Array, shapes: Variables, param_dtype=jnp.float32) -> Va
     Values are drawn in float32 whatever `param_dtype` is, so that one key gives one network.
     """
     leaves = flatten_dict(shapes)
-    normals, uniforms, values = [], [], {}
+    normals, uniforms, fills = [], [], []
     for path, leaf in sorted(leaves.items()):  # by name: modules may be declared in any order
         kernel = leaves.get((*path[:-1], "kernel"), leaf).shape
         if len(leaf.shape) == 4:
@@ -30,19 +30,19 @@ def initialize(key: jax.Array, shapes: Variables, param_dtype=jnp.float32) -> Va
         elif len(kernel) == 2:  # a linear layer's kernel or bias
             uniforms.append((path, leaf.shape, 1 / math.sqrt(kernel[0])))
         else:
-            fill = jnp.ones if path[-1] in ("scale", "var") else jnp.zeros
-            values[path] = fill(leaf.shape, param_dtype)
-    values |= _draw(key, tuple(normals), tuple(uniforms), jnp.dtype(param_dtype))
+            fills.append((path, leaf.shape, float(path[-1] in ("scale", "var"))))
+    drawn = map(tuple, (normals, uniforms, fills))
+    values = _draw(key, *drawn, jnp.dtype(param_dtype))
     return unflatten_dict({path: values[path] for path in leaves})
 
 
-@partial(jax.jit, static_argnames=("normals", "uniforms", "dtype"))
-def _draw(key, normals, uniforms, dtype):
-    """Both arguments list (path, shape, scale): one draw of each kind, cut and scaled."""
+@partial(jax.jit, static_argnames=("normals", "uniforms", "fills", "dtype"))
+def _draw(key, normals, uniforms, fills, dtype):
+    """Lists of (path, shape, scale): one draw of each kind, cut and scaled; the last is filled."""
     for_normal, for_uniform = jax.random.split(key)
     normal = jax.random.normal(for_normal, (_total(normals),), jnp.float32)
     uniform = jax.random.uniform(for_uniform, (_total(uniforms),), jnp.float32, -1.0, 1.0)
-    values = {}
+    values = {path: jnp.full(shape, value, dtype) for path, shape, value in fills}
     for flat, entries in ((normal, normals), (uniform, uniforms)):
         start = 0
         for path, shape, scale in entries:

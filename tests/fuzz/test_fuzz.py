@@ -41,6 +41,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
+def write(path, content):
+    """Over what was there: a file that is emptied first waits for the disk when it is closed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "r+b" if path.exists() else "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.truncate()
+
+
 def survives(job, *arguments, **named):
     """The result, or None where the input is refused; any other exception is a bug."""
     try:
@@ -60,7 +68,7 @@ IMAGES = [
 def test_images(folder, content, resize):
     Image.MAX_IMAGE_PIXELS, before = 1 << 20, Image.MAX_IMAGE_PIXELS
     try:
-        (folder / "x.png").write_bytes(content)
+        write(folder / "x.png", content)
         survives(decode.read, folder / "x.png", 8, resize)
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -71,25 +79,25 @@ WEIGHTS = {"fc.weight": np.ones((3, 4), np.float32), "fc.bias": np.zeros(3, np.f
 
 @given(inputs.damaged(inputs.npz(**WEIGHTS)))
 def test_weights_npz(folder, content):
-    (folder / "w.npz").write_bytes(content)
+    write(folder / "w.npz", content)
     survives(weight_files.read, str(folder / "w.npz"))
 
 
 @given(inputs.damaged(safetensors.numpy.save(WEIGHTS)))
 def test_weights_safetensors(folder, content):
-    (folder / "w.safetensors").write_bytes(content)
+    write(folder / "w.safetensors", content)
     survives(weight_files.read, str(folder / "w.safetensors"))
 
 
 @given(inputs.damaged((GOLDEN / "torch_checkpoint.pth").read_bytes()))
 def test_weights_of_pytorch(folder, content):
-    (folder / "w.pth").write_bytes(content)
+    write(folder / "w.pth", content)
     survives(weight_files.read, str(folder / "w.pth"), allow_pickle=True)
 
 
 @given(inputs.damaged(inputs.npz(scores=np.ones(3, np.float32), names=np.array(["a", "b", "c"]))))
 def test_scores(folder, content):
-    (folder / "s.npz").write_bytes(content)
+    write(folder / "s.npz", content)
     survives(load_scores, folder / "s.npz")
 
 
@@ -111,7 +119,7 @@ RESULTS = results()
 
 @given(inputs.changed(RESULTS), st.sampled_from(merge.FORMATS))
 def test_results(folder, content, kind):
-    (folder / "results.json").write_text(json.dumps(content))
+    write(folder / "results.json", json.dumps(content))
 
     def shown():
         rows = merge.merge([f"{folder}"])
@@ -124,21 +132,22 @@ def test_results(folder, content, kind):
 
 @given(inputs.damaged(json.dumps(RESULTS).encode()))
 def test_damaged_results(folder, content):
-    (folder / "results.json").write_bytes(content)
+    write(folder / "results.json", content)
     survives(result_files.read, folder)
 
 
-@given(st.sampled_from(sorted(methods.names())).flatmap(
-    lambda name: inputs.changed(config.default_config(name).to_dict())
-))  # fmt: skip
+SETTINGS = [config.default_config(name).to_dict() for name in sorted(methods.names())]
+
+
+@given(st.sampled_from(SETTINGS).flatmap(inputs.changed))
 def test_configs_of_runs(folder, content):
-    (folder / "config.json").write_text(json.dumps(content))
+    write(folder / "config.json", json.dumps(content))
     survives(lambda: fields.check(config.completed(checkpoints.recall_config(folder))))
 
 
 @given(inputs.damaged(b'{"train_fingerprint": "ab", "num_images": 3, "class_names": ["a"]}'))
 def test_data_of_runs(folder, content):
-    (folder / "data.json").write_bytes(content)
+    write(folder / "data.json", content)
     survives(checkpoints.recall_data, folder)
     survives(checkpoints.class_names, folder)
     survives(checkpoints.check_data, folder, {"train_fingerprint": "ab"})
@@ -146,7 +155,7 @@ def test_data_of_runs(folder, content):
 
 @given(inputs.damaged(b'{"step": 1, "loss": 0.5}\n{"step": 2, "loss": null}\n'))
 def test_records_of_runs(folder, content):
-    (folder / logbook.FILE).write_bytes(content)
+    write(folder / logbook.FILE, content)
     survives(logbook.read, folder)
 
 
@@ -156,7 +165,7 @@ CARD = {"format": bundle.FORMAT, "step": 3, "files": {n: {"sha256": "a"} for n i
 @given(inputs.changed(CARD))
 def test_cards_of_exports(folder, content):
     for name in (bundle.CARD, bundle.DATA, bundle.CONFIG):
-        (folder / name).write_text(json.dumps(content))
+        write(folder / name, json.dumps(content))
     survives(bundle.is_export, folder)
     survives(bundle.verify, folder)
     survives(bundle.class_names, folder)
@@ -165,7 +174,7 @@ def test_cards_of_exports(folder, content):
 
 @given(inputs.damaged(json.dumps(CARD).encode()))
 def test_damaged_cards_of_exports(folder, content):
-    (folder / bundle.CARD).write_bytes(content)
+    write(folder / bundle.CARD, content)
     survives(bundle.is_export, folder)
     survives(bundle.verify, folder)
 
@@ -200,7 +209,7 @@ def test_sources(text):
 def pictures(folder):
     """A few files that a list may name."""
     for name in ("a.png", "b b.png", "café.png"):
-        (folder / name).write_bytes(IMAGES[0])
+        write(folder / name, IMAGES[0])
     return folder
 
 
@@ -209,7 +218,7 @@ def pictures(folder):
     st.sampled_from(["", "?limit=2", "?classes=0-1", "?per_class=1", "?sample=2"]),
 )
 def test_image_lists(pictures, content, options):
-    (pictures / "list.txt").write_bytes(content)
+    write(pictures / "list.txt", content)
     for labeled in (False, True):
         found = survives(
             sources.load, f"list:{pictures}/list.txt{options}", 8, labeled=labeled, at_most=0
@@ -223,14 +232,17 @@ def test_image_lists(pictures, content, options):
     )
 )
 def test_arrays_of_images(folder, arrays):
-    (folder / "x.npz").write_bytes(inputs.npz(**arrays))
+    write(folder / "x.npz", inputs.npz(**arrays))
     survives(sources.load, f"npz:{folder}/x.npz", 8, labeled=True, cache_dir=str(folder / "cache"))
 
 
 @given(inputs.damaged(inputs.npz(images=np.zeros((3, 8, 8, 3), np.uint8), labels=np.arange(3))))
 def test_damaged_arrays_of_images(folder, content):
-    (folder / "y.npz").write_bytes(content)
+    write(folder / "y.npz", content)
     survives(sources.load, f"npz:{folder}/y.npz", 8, cache_dir=str(folder / "cache"))
+
+
+SETS = ("train", "id", "near/a")
 
 
 def outputs(count):
@@ -246,21 +258,19 @@ def outputs(count):
 @given(st.tuples(outputs(6), outputs(4), outputs(5)))
 def test_folders_of_features(folder, sets):
     root = folder / "features"
-    for name, arrays in zip(("train", "id", "near/a"), sets):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / f"{name}.npz").write_bytes(inputs.npz(**arrays))
+    for name, arrays in zip(SETS, sets):
+        write(root / f"{name}.npz", inputs.npz(**arrays))
     survives(feature_files.load, str(root))
 
 
 TRAIN = inputs.npz(features=np.eye(6, 4), labels=np.arange(6) % 3)
 
 
-@given(inputs.damaged(TRAIN), st.sampled_from(["train", "id", "near/a"]))
+@given(inputs.damaged(TRAIN), st.sampled_from(SETS))
 def test_folders_of_damaged_features(folder, content, which):
     root = folder / "damaged"
-    for name in ("train", "id", "near/a"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / f"{name}.npz").write_bytes(content if name == which else TRAIN)
+    for name in SETS:
+        write(root / f"{name}.npz", content if name == which else TRAIN)
     survives(feature_files.load, str(root))
 
 
@@ -284,17 +294,16 @@ def test_folders_of_embeddings(folder, bank, images, damaged_images):
         ("id", images if damaged_images else good),
         ("near/a", good),
     ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / f"{name}.npz").write_bytes(inputs.npz(**arrays))
+        write(root / f"{name}.npz", inputs.npz(**arrays))
     survives(embedding_files.load, str(root), full_spectrum=False)
 
 
 @given(inputs.damaged("tench, Tinca tinca\ngreat white shark\n0: crane\ncafé\n".encode()))
 def test_texts(folder, content):
     for suffix in (".txt", ".json", ".py"):
-        (folder / f"names{suffix}").write_bytes(content)
+        write(folder / f"names{suffix}", content)
         survives(class_names.load, str(folder / f"names{suffix}"))
-    (folder / "noun.txt").write_bytes(content)
+    write(folder / "noun.txt", content)
     survives(corpus.load, str(folder))
     survives(prompts.make, "neglabel", labels=f"file:{folder / 'noun.txt'}")
 

@@ -28,6 +28,13 @@ def abstract(state):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _only_what_these_tests_leave_is_collected():
+    """A collection goes through all objects of all tests before, which takes it seconds."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def warnings():
     return []
