@@ -55,16 +55,15 @@ def two_steps(method, choices, views):
         num_images=IMAGES,
         mean_std=MEAN_STD,
     )
-
-    def run(key, images, labels):
-        state = train_state.create(key, parts, (SIDE, SIDE, 3))
-        step = train_step.make_step(parts)
-        return jax.lax.scan(lambda s, batch: step(s, *batch), state, (images, labels))
-
+    state = train_state.create(jax.random.key(0), parts, (SIDE, SIDE, 3))
+    step, metrics = jax.jit(train_step.make_step(parts)), []
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2, 16, SIDE, SIDE, 3), dtype=np.uint8)
-    labels = rng.integers(0, CLASSES, (2, 16), dtype=np.int32)
-    return jax.jit(run)(jax.random.key(0), images, labels)
+    for _ in range(2):
+        images = rng.integers(0, 256, (16, SIDE, SIDE, 3), dtype=np.uint8)
+        labels = rng.integers(0, CLASSES, 16, dtype=np.int32)
+        state, found = step(state, images, labels)
+        metrics.append(found)
+    return state, metrics
 
 
 @pytest.mark.parametrize("stem", FILES)
@@ -84,8 +83,8 @@ def test_it_builds_and_takes_two_steps(stem):
     choices = {k: v for k, v in small.method.params.items() if isinstance(v, bool | str)}
     state, metrics = two_steps(small.method.name, tuple(sorted(choices.items())), small.views)
     assert int(state.step) == 2
-    assert np.isfinite(metrics["loss"]).all()
-    assert not np.asarray(metrics["skipped"]).any()
+    assert all(np.isfinite(m["loss"]) for m in metrics)
+    assert not any(m["skipped"] for m in metrics)
 
 
 @pytest.mark.parametrize("stem", FILES)
