@@ -11,7 +11,7 @@ from adapt_jax.core.grouping import torch_permutation
 from adapt_jax.zero_shot_detectors import TextBank, ring, tanl
 from tests.zero_shot_detectors import data, oracle
 
-threshold = jax.jit(tanl.threshold)
+threshold, mean, filled = map(jax.jit, (tanl.threshold, ring.mean, ring.filled))
 close = functools.partial(np.testing.assert_allclose, rtol=0)
 
 
@@ -54,9 +54,9 @@ def test_recorded_streams(golden, case):
         memories = state.id_activations, state.ood_activations, state.scores
         lengths = [g[f"{name}_len"][i] for name in ("pos", "neg", "scores")]
         assert [int(memory.size) for memory in memories] == lengths
-        close(ring.mean(memories[0]), g["pos_mean"][i], atol=1e-6)
-        close(ring.mean(memories[1]), g["neg_mean"][i], atol=1e-6)
-        got = threshold(state.scores.rows, ring.filled(state.scores))
+        close(mean(memories[0]), g["pos_mean"][i], atol=1e-6)
+        close(mean(memories[1]), g["neg_mean"][i], atol=1e-6)
+        got = threshold(state.scores.rows, filled(state.scores))
         close(got, g["threshold"][i], atol=1e-6)
     for memory, name in zip(memories, ("pos_queue", "neg_queue", "scores"), strict=True):
         close(contents(memory), g[f"final_{name}"], atol=1e-5)
