@@ -144,6 +144,7 @@ def _convert(given, template):
 
     def convert(path):
         value = given[wanted[path]]
-        return jnp.asarray(value.transpose(_TO_OURS[value.ndim]), leaves[path].dtype)
+        value = value.transpose(_TO_OURS[value.ndim])
+        return jnp.asarray(np.ascontiguousarray(value, leaves[path].dtype))
 
     return unflatten_dict({path: convert(path) for path in wanted})

@@ -46,7 +46,7 @@ def test_names(path, name):
 
 def test_layouts_and_dtype(template):
     state = state_of(template)
-    variables = models.from_torch(state, template)
+    variables = jax.tree.map(np.asarray, models.from_torch(state, template))
     assert jax.tree.structure(variables) == jax.tree.structure(template)
     kernel = variables["params"]["encoder"]["layer2_0"]["conv1"]["kernel"]
     theirs = state["encoder.layer2.0.conv1.weight"]

@@ -50,7 +50,7 @@ def close(actual, expected, tolerance=1e-5):
 def test_evaluation(cases, case):
     recorded, state = cases[case]
     model, template = build(case)
-    x = jnp.asarray(recorded["x"].transpose(0, 2, 3, 1))
+    x = recorded["x"].transpose(0, 2, 3, 1).astype(np.float32)
     apply = jax.jit(model.apply, static_argnums=2)
     outputs, _ = apply(models.from_torch(state, template), x, False)
     close(outputs.features, recorded["eval_features"])
@@ -66,14 +66,17 @@ def test_training_step(cases, case, choices):
     recorded, state = cases[case]
     model, template = build(case, **choices)
     variables = models.from_torch(state, template)
-    x = jnp.asarray(recorded["x"].transpose(0, 2, 3, 1))
+    x = recorded["x"].transpose(0, 2, 3, 1).astype(np.float32)
 
     @jax.jit
     def run(params):
         def loss(params):
             outputs, stats = model.apply(variables | {"params": params}, x, True)
             f = outputs.features
-            return jnp.sum(f * jnp.sin(0.37 * jnp.arange(f.size)).reshape(f.shape)), (f, stats)
+            return jnp.sum(f * np.sin(0.37 * np.arange(f.size)).astype(f.dtype).reshape(f.shape)), (
+                f,
+                stats,
+            )
 
         return jax.grad(loss, has_aux=True)(params)
 
@@ -162,13 +165,13 @@ def test_other_layouts_are_recognised(cases):
         jax.tree.map(np.testing.assert_array_equal, models.from_torch(renamed, template), expected)
     wrapped = {f"backbone.{k}": v for k, v in state.items()}
     embedding, _ = build("basic", head="mlp", num_classes=None)
-    loaded = models.pretrained(wrapped, embedding.init(jax.random.key(0)))
+    loaded = models.pretrained(wrapped, embedding.init(jax.random.key(0), (37, 45, 3)))
     assert loaded.ignored == ("backbone.fc.bias", "backbone.fc.weight")
 
 
 def test_problems_are_named_and_a_wrong_network_is_refused(cases):
     _, state = cases["basic"]
-    fresh = build("basic", head="mlp", num_classes=None)[0].init(jax.random.key(0))
+    fresh = build("basic", head="mlp", num_classes=None)[1]
     broken = {k: v for k, v in state.items() if k != "layer3.0.bn1.running_mean"}
     broken["layer9.0.conv1.weight"] = np.zeros(1)
     broken["bn1.bias"] = np.zeros(4)
