@@ -6,7 +6,6 @@ JINHYUKSUH/ADAPT and deeplearning-wisc/cider share), jeff024/PALM.
 """
 
 import numpy as np
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from adapt_jax.core.errors import InputError
 
@@ -48,17 +47,19 @@ def ood_metrics(id_scores, ood_scores) -> dict[str, float | int]:
     ood_scores = _checked(ood_scores, "OOD")
     scores = np.concatenate([id_scores, ood_scores])
     is_id = np.arange(scores.size) < id_scores.size
-    id_roc = roc_curve(is_id, scores, drop_intermediate=False)
+    loose = _counts(is_id, scores)
+    strict = _counts(~is_id, -scores)
+    fpr, tpr = _roc(*loose)
     return {
-        "auroc": float(auc(id_roc[0], id_roc[1])),
-        "fpr95": _fpr_first(~is_id, -scores),
-        "fpr95_idpos_first": _fpr_first(is_id, scores),
-        "fpr95_idpos_nearest": _fpr_nearest(*id_roc[:2]),
+        "auroc": float(np.trapezoid(tpr, fpr)),
+        "fpr95": _fpr_first(*strict),
+        "fpr95_idpos_first": _fpr_first(*loose),
+        "fpr95_idpos_nearest": _fpr_nearest(fpr, tpr),
         "fpr95_idpos_pct": float(np.mean(ood_scores > np.percentile(id_scores, 5))),
-        "aupr_in": _trapezoid_pr(is_id, scores),
-        "aupr_out": _trapezoid_pr(~is_id, -scores),
-        "ap_in": float(average_precision_score(is_id, scores)),
-        "ap_out": float(average_precision_score(~is_id, -scores)),
+        "aupr_in": _trapezoid_pr(*loose),
+        "aupr_out": _trapezoid_pr(*strict),
+        "ap_in": _average_precision(*loose),
+        "ap_out": _average_precision(*strict),
         "n_id": int(id_scores.size),
         "n_ood": int(ood_scores.size),
     }
@@ -80,13 +81,28 @@ def _checked(scores, side: str) -> np.ndarray:
     return scores
 
 
-def _fpr_first(positive: np.ndarray, scores: np.ndarray) -> float:
+def _counts(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives at each distinct score as threshold, from the tightest on, (K,)."""
+    order = np.argsort(scores, kind="stable")[::-1]
+    last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)  # of equal scores
+    true = np.cumsum(positive[order], dtype=np.float64)[last]
+    return true, 1.0 + last - true
+
+
+def _roc(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False- and true-positive rates, from the point (0, 0) on, at which nothing is accepted."""
+    return np.append(0.0, false) / false[-1], np.append(0.0, true) / true[-1]
+
+
+def _fpr_first(true: np.ndarray, false: np.ndarray) -> float:
     """False-positive rate at the first *kept* ROC point with recall >= 0.95 (OpenOOD).
 
-    `drop_intermediate=True` is part of this definition, not an optimisation: it removes collinear
-    points, so where ties give equal steps the first kept point can lie beyond 95 %.
+    Which points scikit-learn's `roc_curve` keeps is part of this definition: it drops collinear
+    ones, so where ties give equal steps the first kept point can lie beyond 95 %.
     """
-    fpr, tpr, _ = roc_curve(positive, scores, drop_intermediate=True)
+    bends = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
+    kept = np.concatenate([[True], bends, [True]]) if len(true) > 2 else slice(None)
+    fpr, tpr = _roc(true[kept], false[kept])
     return float(fpr[np.argmax(tpr >= _RECALL)])
 
 
@@ -102,6 +118,16 @@ def _fpr_nearest(fpr: np.ndarray, tpr: np.ndarray) -> float:
     return float(fpr[np.argmin(np.abs(tpr - _RECALL))])
 
 
-def _trapezoid_pr(positive: np.ndarray, scores: np.ndarray) -> float:
-    precision, recall, _ = precision_recall_curve(positive, scores)
-    return float(auc(recall, precision))
+def _precision_recall(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From the tightest threshold on, after the point of precision 1 and recall 0."""
+    return np.append(1.0, true / (true + false)), np.append(0.0, true / true[-1])
+
+
+def _trapezoid_pr(true: np.ndarray, false: np.ndarray) -> float:
+    precision, recall = _precision_recall(true, false)
+    return float(np.trapezoid(precision, recall))
+
+
+def _average_precision(true: np.ndarray, false: np.ndarray) -> float:
+    precision, recall = _precision_recall(true, false)
+    return float(np.sum(np.diff(recall) * precision[1:]))

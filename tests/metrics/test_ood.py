@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.metrics import COLUMNS, ood_metrics
@@ -45,6 +46,29 @@ def test_openood_and_neglabel_recordings(case):
     for suffix, keys in recorded.items():
         for key, value in zip(keys, OPENOOD[case + suffix]):
             _close(row, key, value)
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10_000])
+def test_curves_are_those_of_scikit_learn(levels):
+    """With and without ties; ID positive, then OOD positive."""
+    rng = np.random.default_rng(levels)
+    own, other = rng.integers(levels // 5, levels, 90), rng.integers(0, levels, 140)
+    found = ood_metrics(own, other)
+    scores, is_id = np.r_[own, other], np.arange(230) < 90
+    for sign, positive, area, average, first in (
+        (1, is_id, "aupr_in", "ap_in", "fpr95_idpos_first"),
+        (-1, ~is_id, "aupr_out", "ap_out", "fpr95"),
+    ):
+        fpr, tpr, _ = metrics.roc_curve(positive, sign * scores)
+        precision, recall, _ = metrics.precision_recall_curve(positive, sign * scores)
+        expected = {
+            "auroc": metrics.roc_auc_score(positive, sign * scores),
+            area: metrics.auc(recall, precision),
+            average: metrics.average_precision_score(positive, sign * scores),
+            first: fpr[np.argmax(tpr >= 0.95)],
+        }
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, rel=1e-12, abs=1e-15), name
 
 
 def test_worked_example():
