@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapt_jax.zero_shot_detectors.ring import Ring, append, empty
+from adapt_jax.zero_shot_detectors.ring import Ring, append
 
 LENGTH = 10_000
 _PRIOR = 200  # made-up entries in the beginning, every other one ID
@@ -12,8 +12,10 @@ _PRIOR = 200  # made-up entries in the beginning, every other one ID
 
 def start() -> Ring:
     """A ring of LENGTH decisions, 1 for ID and 0 for OOD (int8), that starts with 100 of each."""
-    verdicts = jnp.array(np.arange(_PRIOR) % 2 == 0)
-    return append(empty(LENGTH, dtype=jnp.int8), verdicts, jnp.ones(_PRIOR, bool))
+    verdicts = np.zeros(LENGTH, np.int8)
+    verdicts[:_PRIOR:2] = 1
+    number = np.int32(_PRIOR)
+    return Ring(*map(jnp.asarray, (verdicts, number, number)))
 
 
 def push(window: Ring, positives: jax.Array, negatives: jax.Array) -> Ring:

@@ -7,6 +7,7 @@ scalars that nobody else writes.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -43,9 +44,7 @@ def recognised(tensors: Mapping[str, tuple[int, ...]]) -> Guess:
         return Guess(architecture, note)
     given = _compared(tensors)
     fitting = [
-        name
-        for name, architecture in RELEASED.items()
-        if _compared(names.tensors(shapes(architecture), layout)) == given
+        name for name, architecture in RELEASED.items() if _tensors(architecture, layout) == given
     ]
     if not fitting:
         raise InputError(
@@ -64,6 +63,11 @@ def recognised(tensors: Mapping[str, tuple[int, ...]]) -> Guess:
             architecture, preprocessing="huggingface", position_kernel="huggingface"
         )
     return Guess(architecture, note)
+
+
+@functools.cache
+def _tensors(architecture: Architecture, layout: names.Layout) -> dict[str, tuple[int, ...]]:
+    return _compared(names.tensors(shapes(architecture), layout))
 
 
 def _told(architecture: Architecture) -> str:
