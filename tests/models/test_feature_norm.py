@@ -8,7 +8,7 @@ import pytest
 from adapt_jax import models
 from adapt_jax.core.errors import InputError
 
-SIZES = {"width": 4, "blocks": (1, 1, 1, 1), "head": "linear", "num_classes": 5}
+SIZES = {"width": 4, "blocks": (1, 1, 0, 0), "head": "linear", "num_classes": 5}
 
 
 @pytest.fixture(scope="module")
