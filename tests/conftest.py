@@ -39,29 +39,28 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 20)  # tracing makes many objects that live on
 
 
-def pytest_sessionfinish():
-    """What is left is not gone through once more, and a worker of xdist is not taken apart."""
+def pytest_sessionfinish(session):
+    """Leaves out a last garbage collection, and ends a worker of xdist without tearing it down."""
     gc.freeze()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        atexit.register(os._exit, 0)  # before JAX's own, which clears every cache for ten seconds
+    if hasattr(session.config, "workerinput"):
+        atexit.register(os._exit, 0)  # before JAX's, which takes ten seconds to clear its caches
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory, pytestconfig):
-    """Decoded images of one test run; compiled programs of all of them, in .pytest_cache.
+    """Decoded images of one test run; compiled programs, which .pytest_cache keeps for the next.
 
-    Child processes share them. `--cache-clear` begins anew.
+    Child processes share them, but have a folder for programs that is not kept: tests kill some of
+    them, and JAX does not replace a file that was half written. `--cache-clear` begins anew.
     """
-    images = tmp_path_factory.getbasetemp().parent / "adapt_jax_cache"
+    folder = tmp_path_factory.getbasetemp().parent / "adapt_jax_cache"
+    os.environ["ADAPT_JAX_CACHE"] = str(folder)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "xla")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     kept = getattr(pytestconfig, "cache", None)  # None with -p no:cacheprovider
-    programs = kept.mkdir("xla") if kept else images / "xla"
-    os.environ["ADAPT_JAX_CACHE"] = str(images)
-    for name, value in {
-        "jax_compilation_cache_dir": str(programs),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }.items():
-        os.environ[name.upper()] = str(value)
-        jax.config.update(name, value)
+    programs = kept.mkdir("xla") if kept else folder / "xla"
+    jax.config.update("jax_compilation_cache_dir", str(programs))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="session")

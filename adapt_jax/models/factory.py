@@ -134,7 +134,8 @@ def _traced(
     """The variables' shapes and the FLOPs of one image, from one trace without arithmetic.
 
     They do not depend on how the network is computed or on what trains. Tracing takes long: hence
-    the cache, and the third and later blocks of a stage, which are as its second, are not traced.
+    the cache. The third and later blocks of a stage have the shapes of its second and are not
+    traced.
     """
     network = Network(
         partial(Encoder, block, widths, tuple(min(n, 2) for n in depths), stem=stem),

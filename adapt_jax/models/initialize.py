@@ -38,7 +38,7 @@ def initialize(key: jax.Array, shapes: Variables, param_dtype=jnp.float32) -> Va
 
 @partial(jax.jit, static_argnames=("normals", "uniforms", "fills", "dtype"))
 def _draw(key, normals, uniforms, fills, dtype):
-    """Lists of (path, shape, scale): one draw of each kind, cut and scaled; the last is filled."""
+    """One draw of each kind, cut by (path, shape, scale); `fills` are (path, shape, value)."""
     for_normal, for_uniform = jax.random.split(key)
     normal = jax.random.normal(for_normal, (_total(normals),), jnp.float32)
     uniform = jax.random.uniform(for_uniform, (_total(uniforms),), jnp.float32, -1.0, 1.0)

@@ -14,7 +14,7 @@ from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
 from adapt_jax.runtime import cli, config_files, sharding
 from tests.e2e import small
-from tests.e2e.conftest import one_program  # noqa: F401  here, too
+from tests.e2e.conftest import one_program  # noqa: F401  a fixture
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [

@@ -10,6 +10,7 @@ from adapt_jax.config import effects
 from adapt_jax.config.diff import flatten
 from adapt_jax.report import publish
 from adapt_jax.runtime import sharding
+from adapt_jax.training.device_feed import DeviceFeed
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,8 +42,11 @@ def one_program():
         steps = {k: v for k, v in fields.items() if effects.effect(k) == effects.Effect.TRAJECTORY}
         besides = experiment.plan.longest_dispatch, experiment.data.train.content_sha256
         key = json.dumps([steps | {"seed": None}, besides, str(experiment.mesh)], default=str)
+        _, trace, _ = others
+        assert not trace.wanted
         if key not in kept:
             kept[key] = compiled(experiment, *others)
+            assert isinstance(kept[key], DeviceFeed)  # closing it leaves it as it is
         return kept[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -17,7 +17,7 @@ CHOICES = {
     "ood": "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=50",
     "total_steps": 20,
     "log_every": 1,
-    "checkpoint_every": 8,
+    "checkpoint_every": 4,
     "detectors": "mahalanobis,knn?k=5&sharded=true",  # the last over all devices
 }
 HEARTBEAT = 10
@@ -37,10 +37,10 @@ def records(workdir):
     return [json.loads(line) for line in lines]
 
 
-def wait_for_step(workdir, step, started):
+def wait_for_checkpoint(workdir, step, started):
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        if (workdir / "metrics.jsonl").exists() and len(records(workdir)) >= step:
+        if (workdir / "checkpoints" / str(step) / "commit_success.txt").exists():
             return
         assert all(p.poll() is None for p in started), small.finish(started)
         time.sleep(0.02)
@@ -56,13 +56,16 @@ def reference(tmp_path_factory):
     return workdir
 
 
-def assert_same_run(workdir, reference):
-    ours, expected = records(workdir), records(reference)
+def assert_same_steps(ours, expected):
     assert [r["step"] for r in ours] == [r["step"] for r in expected]
     for name in ("loss", "alignment", "tau", "gradient_norm"):
         np.testing.assert_allclose(
             [r[name] for r in ours], [r[name] for r in expected], rtol=1e-9, err_msg=name
         )
+
+
+def assert_same_run(workdir, reference):
+    assert_same_steps(records(workdir), records(reference))
     found, wanted = (json.loads((w / "results.json").read_text()) for w in (workdir, reference))
     for ours, theirs in zip(found["rows"], wanted["rows"], strict=True):
         for name in ("auroc", "fpr95", "n_id", "n_ood"):
@@ -75,7 +78,7 @@ def test_two_processes_stop_together_and_others_go_on_even_where_one_is_lost(ref
     One of these is killed. That ends the others soon, and 2 x 2 finish with the same numbers.
     """
     started = launch(tmp_path, 2, devices=2)
-    wait_for_step(tmp_path, 5, started)
+    wait_for_checkpoint(tmp_path, 4, started)
     started[1].send_signal(signal.SIGTERM)
     codes, errors = small.finish(started)
     assert codes == [143, 143], errors
@@ -83,7 +86,8 @@ def test_two_processes_stop_together_and_others_go_on_even_where_one_is_lost(ref
     assert reached < CHOICES["total_steps"]
 
     started = launch(tmp_path, 3)
-    wait_for_step(tmp_path, reached + 3, started)
+    saved = CHOICES["checkpoint_every"] * (reached // CHOICES["checkpoint_every"] + 1)
+    wait_for_checkpoint(tmp_path, saved, started)
     started[1].kill()
     began = time.monotonic()
     codes, errors = small.finish(started, timeout=90)
@@ -92,7 +96,8 @@ def test_two_processes_stop_together_and_others_go_on_even_where_one_is_lost(ref
     for i in (0, 2):
         assert codes[i] in (75, -signal.SIGABRT), errors[i]
         assert f"process {i}: error: lost another process" in errors[i] or codes[i] != 75
-    assert len(records(tmp_path)) < CHOICES["total_steps"]
+    assert saved <= (steps := len(records(tmp_path))) < CHOICES["total_steps"]
+    assert_same_steps(records(tmp_path), records(reference)[:steps])
 
     codes, errors = small.finish(launch(tmp_path, 2, devices=2))
     assert codes == [0, 0], errors

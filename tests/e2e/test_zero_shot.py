@@ -351,7 +351,7 @@ def test_the_command_line(model, tmp_path):
 
 def test_two_processes_give_the_scores_of_one(run, model, tmp_path):
     one, _ = run
-    both = config(model, detectors=f"mcm,{ADAPTIVE}")
+    both = config(model)
     job.zero_shot(both, str(one))  # other tests may have changed its scores
     file, workdir = tmp_path / "mine.py", tmp_path / "run"
     chosen = both.to_json()

@@ -173,7 +173,7 @@ def test_a_killed_stream_gives_the_scores_of_one_that_was_not(run, files, tmp_pa
     folder = tmp_path / "killed"
     os.mkfifo(pipe := tmp_path / "names")
     process = commands.Command("adapt_jax.predict", *arguments, f"--stream={folder}", stdin=pipe)
-    with pipe.open("w") as names:
+    with open(os.open(pipe, os.O_RDWR), "w") as names:  # does not wait for its reader, who may die
         names.write("".join(f"{f}\n" for f in files[:8]))
         names.flush()
         while (said := process.written()[0]).count("\n") < 8:

@@ -29,7 +29,7 @@ NAMES = ["nnx_batchnorm", "linen", "function"]
 
 def spec(name):
     """It is trained on fewer images than by default."""
-    shorter = "&steps=180" if name == "nnx_batchnorm" else ""  # each costs more than the others'
+    shorter = "&steps=180" if name == "nnx_batchnorm" else ""  # its steps cost more
     return f"examples.own_networks.{name}:make?batch=32{shorter}"
 
 

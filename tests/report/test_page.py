@@ -54,7 +54,7 @@ class _Set(NamedTuple):
 
 def _write(path, detectors=("knn",), sets=(("svhn", "far"),), **changes):
     scores, rows = {}, []
-    for i, d in enumerate(detectors):  # every set has the same scores, whose metrics take long
+    for i, d in enumerate(detectors):  # every set has the same: metrics take long
         own, other = RNG.normal(1 - i, 1, 150), RNG.normal(-1, 1, 90)
         scores[d] = {"id": own} | {s: other for s, _ in sets}
         row = result_rows.row(d, *sets[0], own, other)

@@ -73,9 +73,7 @@ def test_proxies_that_are_built_have_the_cosines_that_are_scored():
     images = batches[0][: len(classes)]
     task, sample = map(np.asarray, jax.jit(detector.insight.proxies)(state, classes, images))
     np.testing.assert_allclose(task, np.asarray(state.proxies)[classes], atol=1e-6)
-    logits = np.asarray(
-        jax.jit(detector.insight.logits)(state, images)
-    )  # of the sample-adaptive ones
+    logits = np.asarray(jax.jit(detector.insight.logits)(state, images))  # of the sample proxies
     cosines = np.einsum("kd,kd->k", sample, images)
     np.testing.assert_allclose(2 * cosines, logits[classes, np.arange(len(classes))], atol=1e-5)
     np.testing.assert_allclose(sample[5:], np.concatenate(texts)[classes[5:]], atol=1e-6)

@@ -70,7 +70,7 @@ def draw(images, views=2, **changes):
         box=boxes.draw(
             rng.random((*shape, boxes.TRIES, 4)), *images.shape[1:3],
             chosen["crop_scale"], chosen["crop_ratio"],
-        ),
+        ).astype(np.int32),
         flip=rng.random(shape) < chosen["flip"],
         jitter=rng.random(shape) < chosen["jitter_probability"],
         factors=np.float32(rng.uniform(np.maximum(1 - strength, 0), 1 + strength, (*shape, 3))),
