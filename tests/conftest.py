@@ -43,7 +43,7 @@ def pytest_sessionfinish(session):
     """Leaves out a last garbage collection, and ends a worker of xdist without tearing it down."""
     gc.freeze()
     if hasattr(session.config, "workerinput"):
-        atexit.register(os._exit, 0)  # before JAX's, which takes ten seconds to clear its caches
+        atexit.register(os._exit, 0)  # before JAX's, which takes seconds to clear its caches
 
 
 @pytest.fixture(scope="session", autouse=True)

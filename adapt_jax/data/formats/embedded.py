@@ -38,7 +38,7 @@ def open_digits(source: Source, image_size: int, cache_dir=None) -> Listing:
     return Listing(names, labels[keep], tuple("0123456789"), pixels.__getitem__, pixels=pixels)
 
 
-@functools.cache  # a run opens several parts, and reading the text file takes half a second
+@functools.cache  # a run opens several parts of one text file
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """All images (1797, 8, 8) uint8 and their labels (1797,) int32."""
     from sklearn.datasets import load_digits
