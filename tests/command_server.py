@@ -13,13 +13,16 @@ import sys
 import warnings
 
 import jax
-import sklearn.datasets  # noqa: F401 - so that no child has to
+import scipy.optimize
+import scipy.stats  # noqa: F401 - so that no child has to
+import sklearn.datasets  # noqa: F401
 import tensorboardX  # noqa: F401
 
 import adapt_jax.compare
 import adapt_jax.doctor.job
 import adapt_jax.evaluate.features
 import adapt_jax.export.job
+import adapt_jax.report.page
 import adapt_jax.zero_shot.job  # noqa: F401 - all these are here to have been imported
 
 

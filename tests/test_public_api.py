@@ -22,7 +22,13 @@ def test_nothing_is_imported_before_it_is_used():
         "assert 'load' in dir(adapt_jax)\n"
         "assert not {'jax', 'numpy', 'sklearn', 'absl'} & set(sys.modules)\n"
         "assert {m for m in sys.modules if m.startswith('adapt_jax')} == {"
-        "'adapt_jax', 'adapt_jax.core', 'adapt_jax.core.version'}"
+        "'adapt_jax', 'adapt_jax.core', 'adapt_jax.core.version'}\n"
+        # Jobs start without what only some of their endings need.
+        "import jax, flax.linen, optax, orbax.checkpoint\n"
+        "slow = {'scipy.stats', 'scipy.optimize', 'sklearn', 'matplotlib'} - set(sys.modules)\n"
+        "import adapt_jax.train, adapt_jax.predict, adapt_jax.evaluate.job, adapt_jax.export.job\n"
+        "import adapt_jax.zero_shot.job, adapt_jax.doctor.job\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 

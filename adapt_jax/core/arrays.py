@@ -1,4 +1,4 @@
-"""Norms with a floor and products in full precision."""
+"""Norms with a floor, products in full precision, and rows evenly through the data."""
 
 import contextlib
 
@@ -25,6 +25,11 @@ def float64() -> contextlib.AbstractContextManager:
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
     return jax.experimental.enable_x64()  # type: ignore[attr-defined]  # before JAX 0.8
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """At most `most` indices, evenly through the data (which may be sorted by class)."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 
 def traced(tree) -> bool:

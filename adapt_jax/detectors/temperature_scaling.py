@@ -14,7 +14,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from adapt_jax.core.arrays import working_dtype
 from adapt_jax.core.blocks import map_rows
@@ -99,6 +98,8 @@ def _nll(lead: np.ndarray, temperature: float) -> tuple[float, float]:
 
 def _optimum(lead: np.ndarray) -> float:
     """The T in [0.01, 100] of the largest likelihood, which has one peak in log T."""
+    from scipy.optimize import minimize_scalar  # slow to import
+
     optimum = minimize_scalar(
         lambda log_t: _nll(lead, np.exp(log_t))[0],
         bounds=np.log((0.01, 100.0)),

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.metrics import resampling
@@ -146,6 +145,8 @@ def difference(
     Raises:
       InputError: no run, or paired seeds of different numbers.
     """
+    from scipy import stats
+
     if not len(first) or not len(second):
         raise InputError("a difference needs at least one run on each side")
     if paired_seeds and len(first) != len(second):
@@ -259,6 +260,8 @@ def _checked(id_scores, ood_scores: Sequence) -> tuple[np.ndarray, list[np.ndarr
 
 
 def _midranks(scores: np.ndarray) -> np.ndarray:
+    from scipy import stats  # slow to import
+
     return stats.rankdata(scores, axis=1)
 
 

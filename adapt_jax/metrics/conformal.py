@@ -9,7 +9,6 @@ and new ID images are exchangeable, and that neither was trained or fitted on.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from adapt_jax.core.errors import InputError
 
@@ -114,6 +113,8 @@ def guarantee(calibration_size: int, alpha: float, confidence: float = CONFIDENC
     Raises:
       InputError: a share outside (0, 1), or too few calibration images to ever reject one.
     """
+    from scipy import stats  # slow to import
+
     check_share("alpha", alpha)
     check_share("confidence", confidence)
     rank = _rank(calibration_size, alpha)
@@ -134,6 +135,8 @@ def most_rejections(guarantee: Guarantee, batch_size: int) -> int:
       guarantee: guarantee of the decision, from `guarantee`.
       batch_size: number of new ID images; the count is beta-binomial.
     """
+    from scipy import stats
+
     rank = _rank(guarantee.calibration_size, guarantee.alpha)
     rest = guarantee.calibration_size + 1 - rank
     return int(stats.betabinom.ppf(guarantee.confidence, batch_size, rank, rest))

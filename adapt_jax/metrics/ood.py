@@ -65,6 +65,17 @@ def ood_metrics(id_scores, ood_scores) -> dict[str, float | int]:
     }
 
 
+def roc_curve(id_scores: np.ndarray, ood_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of OOD and of ID images accepted, (K,) each, from none to all.
+
+    Args:
+      id_scores: finite scores (N,), larger = more in-distribution.
+      ood_scores: finite scores (M,).
+    """
+    scores = np.concatenate([id_scores, ood_scores])
+    return _roc(*_counts(np.arange(scores.size) < len(id_scores), scores))
+
+
 def _checked(scores, side: str) -> np.ndarray:
     scores = np.asarray(scores)
     if scores.ndim != 1:

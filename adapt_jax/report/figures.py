@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from sklearn.metrics import roc_auc_score
 
+from adapt_jax import metrics
 from adapt_jax.core.errors import InputError
 from adapt_jax.data import streams
 from adapt_jax.data.set_names import ID
@@ -153,7 +153,9 @@ def stream(workdir: str | os.PathLike, ood: str, detectors: Sequence[str] = ()) 
         for name in names:
             mixed = np.concatenate(pairs[name])[order]
             curve = [
-                100 * roc_auc_score(is_own[w], mixed[w]) if len(set(is_own[w])) == 2 else np.nan
+                100 * metrics.ood_metrics(mixed[w][is_own[w]], mixed[w][~is_own[w]])["auroc"]
+                if len(set(is_own[w])) == 2
+                else np.nan
                 for w in windows
             ]
             below.plot([w.mean() for w in windows], curve, marker="o", ms=4, label=name)

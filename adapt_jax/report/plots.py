@@ -15,7 +15,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from sklearn.metrics import roc_curve
+
+from adapt_jax.core.arrays import spread
+from adapt_jax.metrics import ood
 
 SERIES = 8  # distinct colours; further curves repeat them dashed
 _RC: dict[Any, Any] = {
@@ -89,8 +91,7 @@ def roc(pairs: Sequence[tuple[np.ndarray, np.ndarray] | None]) -> str:
         for i, pair in enumerate(pairs):
             if pair is None:
                 continue
-            id_scores, both = pair[0], np.concatenate(pair)
-            fpr, tpr, _ = roc_curve(np.arange(both.size) < len(id_scores), both)
+            fpr, tpr = ood.roc_curve(*pair)
             keep = _along(fpr, tpr, 250)
             style = "-" if i < SERIES else (0, (4, 2))
             ax.plot(fpr[keep], tpr[keep], color=_LINES[i % SERIES], linewidth=1.5, linestyle=style)
@@ -244,11 +245,6 @@ def _svg(fig: Figure) -> str:
     for color, css in _CSS.items():
         svg = svg.replace(color, css)
     return svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
-
-
-def spread(count: int, most: int) -> np.ndarray:
-    """At most `most` indices, evenly through the data (which may be sorted by class)."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 
 def _along(x: np.ndarray, y: np.ndarray, most: int) -> np.ndarray:

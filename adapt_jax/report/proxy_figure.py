@@ -1,13 +1,14 @@
 """A figure of text embeddings, images and proxies, a panel per OOD set, on principal components."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
-from adapt_jax.report.plots import spread
+from adapt_jax.core.arrays import spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST = 1000  # rows of a kind that are drawn
 _STYLE: Any = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "adapt_jax"}
@@ -67,13 +68,16 @@ def components(panels: Sequence[Panel]) -> tuple[np.ndarray, np.ndarray, tuple[f
     return center, axes, (float(shares[0]), float(shares[1]))
 
 
-def figure(panels: Sequence[Panel], title: str) -> Figure:
+def figure(panels: Sequence[Panel], title: str) -> "Figure":
     """All panels on the same two components.
 
     Args:
       panels: what is drawn, one OOD set each.
       title: name of the detector.
     """
+    from matplotlib import rc_context  # slow to import
+    from matplotlib.figure import Figure
+
     center, axes, shares = components(panels)
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)

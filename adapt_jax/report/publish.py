@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapt_jax.core import replacing
-from adapt_jax.report import page
 from adapt_jax.results import result_files, tables
 from adapt_jax.results.evaluation import Evaluation
 from adapt_jax.results.scored import Scored, lacking
@@ -44,6 +43,8 @@ def write(workdir: pathlib.Path, evaluation: Evaluation, console) -> dict[str, A
             _write_scores(folder, evaluation)
         content = result_files.write(folder, header, evaluation.scored.rows)
         if main and evaluation.config["report"]:
+            from adapt_jax.report import page  # slow to import
+
             page.write(folder, evaluation, header, logbook.read(workdir))
     if main:
         show(header, evaluation.scored, workdir, evaluation.title, console)

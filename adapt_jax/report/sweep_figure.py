@@ -2,12 +2,12 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
-
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from adapt_jax.results.tables import LABELS, MEAN, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHOWN = ("auroc", "fpr95")
 _LEVEL, _LONGEST = 10, 24  # characters of a label that stands level, and of any
@@ -15,7 +15,7 @@ _MARKERS = "osD^vP*X"
 _STYLE: Any = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "adapt_jax"}
 
 
-def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> Figure:
+def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> "Figure":
     """A line per detector through its group means, with the deviation over seeds.
 
     Values stand side by side in the order they were given.
@@ -25,6 +25,9 @@ def figure(rows: Sequence[Row], field: str, values: Sequence[str]) -> Figure:
       field: name of the field, below the axes.
       values: the values of the field, as text.
     """
+    from matplotlib import rc_context  # slow to import
+    from matplotlib.figure import Figure
+
     means = [row for row in rows if row["ood"] == MEAN]
     groups, detectors = (list(dict.fromkeys(r[k] for r in means)) for k in ("group", "detector"))
     ticks = _shortened(values)
@@ -72,8 +75,10 @@ def _shortened(values: Sequence[str]) -> list[str]:
     return [text if len(text) <= _LONGEST else f"...{text[-_LONGEST:]}" for text in texts]
 
 
-def saved(fig: Figure, kind: str) -> bytes:
+def saved(fig: "Figure", kind: str) -> bytes:
     """A figure as the content of a "png" or "svg" file."""
+    from matplotlib import rc_context
+
     buffer = io.BytesIO()
     with rc_context(_STYLE):
         metadata = {"Date": None} if kind == "svg" else None

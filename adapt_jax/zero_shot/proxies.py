@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapt_jax.core.arrays import spread
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import write_atomically
 from adapt_jax.core.registry import Spec
 from adapt_jax.report import proxy_figure, sweep_figure
-from adapt_jax.report.plots import spread
 from adapt_jax.report.proxy_figure import Panel
 from adapt_jax.runtime import processes
 from adapt_jax.zero_shot import scoring
