@@ -1,7 +1,8 @@
 """Starts commands for `tests.commands` by forking: importing JAX and the rest takes seconds, once.
 
 Every line on standard input is a request. {"module": ..., ...} is answered with the id of a process
-that goes on as `python -m module` would; {"wait": id} with its exit status, or null while it runs.
+that goes on as `python -m module` would, or as `python -c` if that is "-c"; {"wait": id} with its
+exit status, or null while it runs.
 """
 
 import gc
@@ -58,9 +59,13 @@ def become(request: dict) -> None:
         os.close(opened)
     os.chdir(request["cwd"])
     adopt(request["env"])
+    sys.executable = request["executable"]
     sys.modules.pop(request["module"], None)
     sys.argv = [request["module"], *request["arguments"]]
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    if request["module"] == "-c":
+        exec(request["arguments"][0], {"__name__": "__main__"})
+    else:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
 def adopt(env: dict[str, str]) -> None:
@@ -69,7 +74,7 @@ def adopt(env: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(env)
     for name, value in changed.items():
-        now = getattr(jax.config, name.lower())
+        now = jax.config.values[name.lower()]
         jax.config.update(name.lower(), type(now)(int(value)) if isinstance(now, int) else value)
 
 

@@ -5,13 +5,17 @@ import functools
 import json
 import os
 import pathlib
+import shlex
 import signal
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).parents[1]
+PYTHON = sys.executable  # which tests replace by an `interpreter`
 
 
 class Command:
@@ -24,10 +28,12 @@ class Command:
         env: dict[str, str] | None = None,
         cwd: pathlib.Path = ROOT,
         stdin: str | pathlib.Path = os.devnull,
+        executable: str = PYTHON,
     ):
         """Starts `python -m module arguments...` in a folder, the project's root by default.
 
-        It reads standard input from the file `stdin`, which may be a named pipe.
+        It reads standard input from the file `stdin`, which may be a named pipe, and takes
+        `executable` for its `sys.executable`.
         """
         self.returncode, self._files = None, []
         for _ in ("stdout", "stderr"):
@@ -35,7 +41,7 @@ class Command:
         names = dict(zip(("stdout", "stderr"), (file.name for file in self._files)))
         words = [str(word) for word in arguments]
         env = dict(os.environ if env is None else env)
-        places = {"cwd": str(cwd), "stdin": str(stdin), **names}
+        places = {"cwd": str(cwd), "stdin": str(stdin), "executable": executable, **names}
         self.pid = _ask({"module": module, "arguments": words, "env": env, **places})
 
     def poll(self) -> int | None:
@@ -75,18 +81,62 @@ def run(module: str, *arguments: str, **where):
     return subprocess.CompletedProcess([module, *arguments], command.returncode, out, err)
 
 
+@contextlib.contextmanager
+def interpreter(folder: pathlib.Path):
+    """The path of a `python`, made in the folder, whose processes are forked as commands are.
+
+    For programs that start Python themselves: it takes `-m module ...` and `-c program ...`, its
+    processes have it as their `sys.executable`, and what they write is there when they have ended.
+    """
+    path = folder / "python"
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self):
+            (flag, *words), env, cwd = json.loads(self.rfile.readline())
+            if flag != "-m":
+                words = [flag, *words]
+            command = Command(*words, env=env, cwd=cwd, executable=str(path))
+            said = command.communicate(timeout=600)
+            self.wfile.write(json.dumps((command.returncode, *said)).encode())
+
+    with socketserver.ThreadingTCPServer(("localhost", 0), Answer) as server:
+        asking = shlex.join(
+            [sys.executable, "-S", "-c", _ASK.format(port=server.server_address[1])]
+        )
+        path.write_text(f'#!/bin/sh\nexec {asking} "$@"\n')
+        path.chmod(0o755)
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        yield path
+        server.shutdown()
+
+
+_ASK = """
+import json, os, signal, socket, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # its process is told otherwise, and it ends after it
+with socket.create_connection(("localhost", {port})) as server, server.makefile("rw") as asked:
+    asked.write(json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]) + chr(10))
+    asked.flush()
+    code, out, err = json.loads(asked.read())
+sys.stdout.write(out)
+sys.stderr.write(err)
+sys.exit(code)
+"""
+_one_at_a_time = threading.Lock()
+
+
 def _ask(request: dict):
-    server = _server()
-    server.stdin.write(json.dumps(request) + "\n")
-    server.stdin.flush()
-    return json.loads(server.stdout.readline())
+    with _one_at_a_time:
+        server = _server()
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return json.loads(server.stdout.readline())
 
 
 @functools.cache
 def _server() -> subprocess.Popen:
     """Started once; it ends with this process, because its standard input then does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.command_server"],
+        [PYTHON, "-m", "tests.command_server"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
