@@ -1,8 +1,8 @@
 """Starts commands for `tests.commands` by forking: importing JAX and the rest takes seconds, once.
 
 Every line on standard input is a request. {"module": ..., ...} is answered with the id of a process
-that goes on as `python -m module` would, or as `python -c` if that is "-c"; {"wait": id} with its
-exit status, or null while it runs.
+that goes on as `python -m module` would, `python -c` if that is "-c", or `python` if it is a file;
+{"wait": id} with its exit status, or null while it runs.
 """
 
 import gc
@@ -64,6 +64,9 @@ def become(request: dict) -> None:
     sys.argv = [request["module"], *request["arguments"]]
     if request["module"] == "-c":
         exec(request["arguments"][0], {"__name__": "__main__"})
+    elif request["module"].endswith(".py"):
+        sys.path[0] = os.path.dirname(os.path.abspath(request["module"]))
+        runpy.run_path(request["module"], run_name="__main__")
     else:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 

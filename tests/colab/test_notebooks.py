@@ -20,6 +20,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from adapt_jax.runtime import terminal
 from colab.execute import execute
 from tests import commands
+from tests.e2e import small
 
 FOLDER = pathlib.Path(__file__).parents[2] / "colab"
 NAMES = ("quickstart", "zero_shot")
@@ -49,19 +50,6 @@ def pictures(notebook):
     return sum("image/png" in out.get("data", {}) for c in code(notebook) for out in c.outputs)
 
 
-SMALLER = """
-from adapt_jax.config.defaults import method_params
-from adapt_jax.runtime.config_files import load_config
-def get_config():
-    config = load_config({path!r})
-    config.model.width, config.model.blocks = 4, (1, 0, 0, 0)
-    config.augment.jitter_probability = config.augment.grayscale = 0.0
-    config.train_data, config.batch_size = "digits:train?classes=0-5&limit=120", 24
-    config.ood = "near/digits6-9=digits:test?classes=6-9,far/photos=photos:colour?limit=60"
-    config.log_every = 5
-    config.method = dict(name="supcon", params=method_params("supcon"))
-    return config
-"""
 SMALLER_ZERO_SHOT = """
 from adapt_jax.runtime.config_files import load_config
 def get_config(model):
@@ -88,9 +76,8 @@ def reader(tmp_path, monkeypatch):
     root = FOLDER.parent
     shutil.copytree(FOLDER, tmp_path / "colab")
     (tmp_path / "configs").mkdir()
-    text = SMALLER.format(path=str(root / "configs" / "digits_adapt.py"))
-    (tmp_path / "digits_adapt").write_text(text)  # trained by its name, and by its path only
-    (tmp_path / "configs" / "digits_adapt.py").write_text(text)
+    (tmp_path / "digits_adapt").write_text(small.FILE)  # trained by its name, and by its path only
+    (tmp_path / "configs" / "digits_adapt.py").write_text(small.FILE)
     text = SMALLER_ZERO_SHOT.format(path=str(root / "configs" / "digits_zero_shot.py"))
     (tmp_path / "digits_zero_shot").write_text(text)
     (tmp_path / "examples").mkdir()

@@ -22,6 +22,22 @@ SMALL = {
     "report": False,
 }
 
+# A config file for those who type a page's or a notebook's commands, which are not ADAPT's alone.
+FILE = f"""
+from adapt_jax.config.defaults import method_params
+from adapt_jax.runtime.config_files import load_config
+def get_config():
+    config = load_config({str(CONFIG)!r})
+    config.model.width, config.model.blocks = 8, (1, 0, 0, 0)
+    config.augment.jitter_probability = config.augment.grayscale = 0.0
+    config.train_data, config.batch_size = "digits:train?classes=0-2&limit=120", 24
+    config.test_data = "digits:test?classes=0-2"
+    config.ood = "near/digits6-9=digits:test?classes=6-9,far/photos=photos:colour?limit=60"
+    config.epochs, config.log_every = 12, 5
+    config.method = dict(name="supcon", params=method_params("supcon"))
+    return config
+"""
+
 
 def config(**overrides):
     """The small config; keys with "__" for the dots."""
