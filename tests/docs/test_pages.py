@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import adapt_jax
+from adapt_jax import methods
 from adapt_jax.core.errors import InputError
 from adapt_jax.detectors import Outputs
 from adapt_jax.runtime import cli, config_files, sharding
@@ -29,11 +30,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def reader(folder, monkeypatch):
-    """A reader of all pages in a folder of their own, whose configs are small."""
+    """A reader of all pages in a folder of their own, whose configs are small, and all SupCon's."""
     monkeypatch.chdir(folder)
     load = config_files.load_config
     tiny = [f"{key}={value}" for key, value in small.SMALL.items() if key != "model.blocks"]
-    shrunk = lambda name: cli.override(load(name), [*tiny, "model.blocks=(1,0,0,0)"])  # noqa: E731
+
+    def shrunk(name):
+        found = cli.override(load(name), [*tiny, "model.blocks=(1,0,0,0)"])
+        another = {"temperature": 0.2} if found.method.name != "adapt" else {}
+        found.method = {"name": "supcon", "params": methods.defaults("supcon") | another}
+        return found
+
     monkeypatch.setattr(adapt_jax, "load_config", shrunk, raising=False)
     monkeypatch.setattr(config_files, "load_config", shrunk)
     every = sharding.make_mesh
