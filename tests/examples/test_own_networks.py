@@ -17,6 +17,7 @@ from adapt_jax.export import contents, scorer
 from adapt_jax.export import job as export_job
 from adapt_jax.inference import forward
 from adapt_jax.models import wrapped
+from adapt_jax.report import publish
 from adapt_jax.runtime import sharding
 
 SETS = {
@@ -40,11 +41,14 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=NAMES)
 def run(request, runs):
-    """An evaluated folder of one network, and what the evaluation returned."""
+    """An evaluated folder of one network, and what the evaluation returned; one has its page."""
     chosen = "all" if request.param == "linen" else "msp,odin,vim?dim=16"
     workdir, name = runs / request.param, spec(request.param)
-    found = evaluate_job.evaluate_run(str(workdir), model=name, **SETS, detectors=chosen)
-    return request.param, workdir, found
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "function":
+            patch.setattr(publish.page, "write", lambda *_: None)
+        found = evaluate_job.evaluate_run(str(workdir), model=name, **SETS, detectors=chosen)
+        yield request.param, workdir, found
 
 
 def test_it_is_evaluated(run):
