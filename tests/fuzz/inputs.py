@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-TEXT = st.text(max_size=12)
+# Every character but the surrogates, as by default: working out what UTF-8 has takes seconds.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.one_of(
     st.integers(), st.integers(-3, 3), st.floats(), st.sampled_from([2**31, 2**32, 2**63, 10**400])
 )
