@@ -99,18 +99,16 @@ class TestEveryMethod:
     @pytest.mark.usefixtures("x64")
     def test_eight_devices_equal_one(self, name):
         method = build(name)
-        state = method.init(jax.random.key(1))
+        state = jax.tree.map(np.asarray, method.init(jax.random.key(1)))
         embeddings, labels = batch(method)
         run = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
         alone = run(embeddings, labels, state)
         mesh = sharding.make_mesh()
         assert mesh.size == 8
         split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, sharding.AXIS))
-        spread = run(
-            jax.device_put(embeddings, split),
-            jax.device_put(labels, sharding.over_batch(mesh)),
-            jax.device_put(state, sharding.replicated(mesh)),
-        )
+        split = split, sharding.over_batch(mesh), sharding.replicated(mesh)
+        spread = jax.jit(run, in_shardings=split)(embeddings, labels, state)  # traced once for both
+        assert len(spread[1].sharding.device_set) == 8
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13), alone, spread
         )
