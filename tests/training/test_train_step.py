@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +24,7 @@ from adapt_jax.training.parts import Parts
 SIZE, DIM = 2, 3
 
 
+@functools.cache
 def linear_model():
     """embeddings = unit(images @ kernel); remembers the mean of its input as a statistic."""
 
@@ -37,6 +40,7 @@ def linear_model():
     return Model("linear", init, apply, DIM, DIM, None, lambda h, w: 0, lambda v: None)
 
 
+@functools.cache
 def pull_to_label():
     """Squared distance to the unit vector of the label; counts the labels it has seen."""
 
@@ -54,12 +58,18 @@ def augment(key, images):
 
 
 def setup(model=None, method=None, rate=0.1, **options):
+    """A state before the first step, and the compiled step."""
     model, method = model or linear_model(), method or pull_to_label()
+    return made(model, method, rate, jax.config.jax_enable_x64, **options)
+
+
+@functools.cache
+def made(model, method, rate, x64, **options):
     optimizer = optimizers.sgd(momentum=0.9, nesterov=True, weight_decay=1e-4)
     schedule = schedules.make("constant", base_lr=rate, total_steps=100, steps_per_epoch=10)
     parts = Parts(model, method, optimizer, schedule, augment, jnp.float32)
     state = train_state.create(jax.random.key(0), parts, (SIZE, SIZE, 3))
-    return state, train_step.make_step(parts, **options)
+    return state, jax.jit(train_step.make_step(parts, **options))
 
 
 def data(count=10):
@@ -108,10 +118,15 @@ def test_the_loop_equals_single_steps_and_visits_every_image():
     assert (counts >= np.bincount(np.arange(10) % DIM)).all()
 
 
-def test_epochs_differ_in_order_and_repeat_with_the_seed():
-    state, step = setup()
-    images, labels = data(10)
+@functools.cache
+def epochs_of_two_steps():
+    state, step = setup(rate=0.05)
     loop = jax.jit(train_loop.make_loop(step, batch_size=5, num_images=10, max_steps=2))
+    return state, loop, *data(10)
+
+
+def test_epochs_differ_in_order_and_repeat_with_the_seed():
+    state, loop, images, labels = epochs_of_two_steps()
     first, a = loop(state, images, labels, 2)
     _, b = loop(first, images, labels, 2)
     _, again = loop(state, images, labels, 2)
@@ -123,7 +138,7 @@ def test_a_step_that_is_not_finite_changes_only_the_count():
     state, step = setup()
     images, labels = data(4)
     poisoned = state._replace(params={"kernel": state.params["kernel"].at[0, 0].set(jnp.nan)})
-    new, metrics = jax.jit(step)(poisoned, images, labels)
+    new, metrics = step(poisoned, images, labels)
     assert metrics["skipped"] == 1
     assert int(new.step) == int(state.step) + 1
     for kept, was in zip(new[1:5], poisoned[1:5], strict=True):
@@ -170,7 +185,7 @@ def steep():
 )
 def test_a_step_never_leaves_anything_in_the_state_that_is_not_finite(what):
     state, step = setup(**what)
-    new, metrics = jax.jit(step)(state, *data(4))
+    new, metrics = step(state, *data(4))
     assert jnp.isfinite(metrics["loss"])
     assert jnp.isfinite(metrics["gradient_norm"])
     assert metrics["skipped"] == 1
@@ -179,9 +194,7 @@ def test_a_step_never_leaves_anything_in_the_state_that_is_not_finite(what):
 
 
 def test_learning_reduces_the_loss():
-    state, step = setup(rate=0.05)
-    images, labels = data(10)
-    loop = jax.jit(train_loop.make_loop(step, batch_size=5, num_images=10, max_steps=2))
+    state, loop, images, labels = epochs_of_two_steps()
     losses = []
     for _ in range(30):
         state, metrics = loop(state, images, labels, 2)
@@ -194,10 +207,10 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch():
     supcon = methods.make("supcon")  # compares every image of the batch with every other
     images, labels = data(32)
     state, step = setup(method=supcon)
-    whole, metrics = jax.jit(step)(state, images, labels)
+    whole, metrics = step(state, images, labels)
     for parts in (2, 4):
         _, step = setup(method=supcon, num_microbatches=parts)
-        new, m = jax.jit(step)(state, images, labels)
+        new, m = step(state, images, labels)
         np.testing.assert_allclose(m["loss"], metrics["loss"], rtol=1e-6)
         np.testing.assert_allclose(m["gradient_norm"], metrics["gradient_norm"], rtol=1e-5)
         jax.tree.map(
@@ -223,12 +236,12 @@ def test_micro_batches_of_a_batch_over_devices_need_no_exchange():
     images, labels = data(32)
     mesh = sharding.make_mesh()
     state, step = setup(method=methods.make("supcon"), num_microbatches=2)
-    alone = jax.jit(step)(state, images, labels)[1]["loss"]
+    alone = step(state, images, labels)[1]["loss"]
     inputs = (
         sharding.replicate(mesh, state),
         *(sharding.shard_batch(mesh, np.asarray(x)) for x in (images, labels)),
     )
-    program = jax.jit(step).lower(*inputs).compile()
+    program = step.lower(*inputs).compile()
     np.testing.assert_allclose(program(*inputs)[1]["loss"], alone, rtol=1e-5)
     assert "all-to-all" not in program.as_text()
 
