@@ -3,13 +3,14 @@
 Source: ADAPT (JINHYUKSUH/ADAPT) and PALM (jeff024/PALM), both after SwAV's Sinkhorn-Knopp step.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from adapt_jax.core.arrays import NORM_FLOOR
 
 
-@jax.named_scope("sinkhorn")
 def sinkhorn(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Array:
     """Balanced assignment of N samples to P prototypes.
 
@@ -26,8 +27,13 @@ def sinkhorn(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Ar
     Returns:
       (N, P) non-negative, rows summing to 1. Carries no gradient.
     """
+    return _balanced(jax.lax.stop_gradient(similarities), epsilon, iterations)
+
+
+@partial(jax.jit, static_argnames=("epsilon", "iterations"))  # a step calls it twice, traced once
+@jax.named_scope("sinkhorn")
+def _balanced(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Array:
     num_samples, num_prototypes = similarities.shape
-    similarities = jax.lax.stop_gradient(similarities)
     floor = jnp.log(jnp.asarray(NORM_FLOOR, similarities.dtype))
     log_q = similarities / epsilon
     log_q -= jax.nn.logsumexp(log_q)
