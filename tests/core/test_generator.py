@@ -2,25 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 
 from adapt_jax.core import generator
-
-SHOW = """
-import jax, json
-from adapt_jax.core import generator
-generator.fix_settings()
-key = generator.key(4294967295)
-drawn = jax.random.normal(jax.random.fold_in(key, 3), (4,))
-back = generator.from_data(jax.random.key_data(key))
-print(json.dumps([str(drawn.dtype), drawn.tolist(), bool((key == back).all())]))
-"""
-
+from tests import commands
 
 @pytest.mark.parametrize(
     "surroundings",
@@ -32,8 +20,7 @@ print(json.dumps([str(drawn.dtype), drawn.tolist(), bool((key == back).all())]))
 )
 def test_the_environment_does_not_change_what_a_seed_gives(surroundings):
     env = os.environ | {"JAX_PLATFORMS": "cpu"} | surroundings
-    command = [sys.executable, "-c", SHOW]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    done = commands.run("tests.core.show_draw", env=env)
     assert done.returncode == 0, done.stderr
     kind, drawn, same = json.loads(done.stdout)
     expected = jax.random.normal(jax.random.fold_in(generator.key(4294967295), 3), (4,))
