@@ -70,6 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and content leave together, or the second waits 40 ms to be asked for
     server: Server
 
     def _handle(self) -> None:
