@@ -39,9 +39,9 @@ def get_config():
 """
 
 
-def config(**overrides):
-    """The small config; keys with "__" for the dots."""
-    loaded = config_files.load_config(str(CONFIG))
+def config(recipe=CONFIG.name, **overrides):
+    """The small config, of the demo or another file; keys with "__" for the dots."""
+    loaded = config_files.load_config(str(CONFIG.with_name(recipe)))
     for key, value in SMALL.items():
         assign(loaded, key, value)
     for key, value in overrides.items():
@@ -56,13 +56,13 @@ def assign(loaded, key, value):
     loaded[last] = value
 
 
-def arguments(workdir, **overrides):
+def arguments(workdir, recipe=CONFIG.name, **overrides):
     """The same as a command's module and arguments."""
     merged = SMALL | {k.replace("__", "."): v for k, v in overrides.items()}
     flags = [f"--config.{key}={value}" for key, value in merged.items()]
     return [
         "adapt_jax.train",
-        f"--config={CONFIG}",
+        f"--config={CONFIG.with_name(recipe)}",
         f"--workdir={workdir}",
     ] + [flag.replace(" ", "") for flag in flags]
 

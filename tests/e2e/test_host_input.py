@@ -31,6 +31,7 @@ from tests.e2e import small
 
 IMAGES, BATCH = 44, 16  # three steps an epoch, the last one filled up
 STEPS = 32
+RECIPE = "digits_supcon.py"  # of runs whose method does not matter: it compiles soonest
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
     env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
 
     def start(workdir, **overrides):
-        return Command(*small.arguments(workdir, **chosen(folder, **overrides)), env=env)
+        return Command(*small.arguments(workdir, RECIPE, **chosen(folder, **overrides)), env=env)
 
     unbroken, running = start(whole), start(broken, input_workers=2, prefetch=3)
     until(lambda: len(logbook.read(broken)) >= 10, running)
@@ -128,7 +129,7 @@ def test_a_killed_and_stopped_run_ends_as_an_unbroken_one_and_leaves_nobody(fold
         assert process.communicate()[1] == ""
         assert process.returncode == 0
     assert all(0 <= r["input_wait"] <= 1 for r in logbook.read(whole))
-    config = small.config(**chosen(folder))
+    config = small.config(RECIPE, **chosen(folder))
     experiment = record.make(config, checks.load_data(config))
     assert_same(*(restore(experiment, place) for place in (whole, broken)))
     losses = [[r["loss"] for r in logbook.read(place)] for place in (whole, broken)]

@@ -1,21 +1,28 @@
-"""Several real processes over loopback: the same run, stopped, killed, and resumed by others."""
+"""Several devices, and several real processes over loopback, which are stopped and killed."""
 
 import json
 import os
 import signal
 import time
 
+import jax
 import numpy as np
 import pytest
 
+from adapt_jax import train
+from adapt_jax.core.arrays import float64
+from adapt_jax.experiment import checks, record
+from adapt_jax.inference.restore import restore
+from adapt_jax.runtime import sharding
 from tests.commands import Command
 from tests.e2e import small
 
-CHOICES = {
+CHOICES = {  # float64, because float32 training is chaotic
+    "model__dtype": "float64",
     "model__width": 4,
     "batch_size": 24,
     "ood": "near/digits6-9=digits:test?classes=6-9,far/grey=photos:grey?limit=50",
-    "total_steps": 20,
+    "total_steps": 16,
     "log_every": 1,
     "checkpoint_every": 4,
     "detectors": "mahalanobis,knn?k=5&sharded=true",  # the last over all devices
@@ -24,11 +31,10 @@ HEARTBEAT = 10
 
 
 def launch(workdir, count, devices=1, workdirs=None, **overrides):
-    """Starts `count` processes of one run; float64, because float32 training is chaotic."""
+    """Starts `count` processes of one run."""
     folders = [workdir / name for name in workdirs] if workdirs else [workdir] * count
     env = os.environ | {"JAX_ENABLE_X64": "1", "ADAPT_JAX_HEARTBEAT": str(HEARTBEAT)}
-    choices = {"model__dtype": "float64", **CHOICES, **overrides}
-    commands = [small.arguments(folder, **choices) for folder in folders]
+    commands = [small.arguments(folder, **(CHOICES | overrides)) for folder in folders]
     return small.start_together(commands, env, devices)
 
 
@@ -51,8 +57,8 @@ def wait_for_checkpoint(workdir, step, started):
 def reference(tmp_path_factory):
     """The same run in one process on one device."""
     workdir = tmp_path_factory.mktemp("one")
-    codes, errors = small.finish(launch(workdir, 1))
-    assert codes == [0], errors
+    with float64():
+        train.train(small.config(**CHOICES), str(workdir))
     return workdir
 
 
@@ -70,6 +76,23 @@ def assert_same_run(workdir, reference):
     for ours, theirs in zip(found["rows"], wanted["rows"], strict=True):
         for name in ("auroc", "fpr95", "n_id", "n_ood"):
             assert ours[name] == pytest.approx(theirs[name], abs=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+def test_eight_devices_follow_the_same_trajectory(reference, tmp_path, monkeypatch):
+    """They agree up to rounding."""
+    config = small.config(**CHOICES | {"ood": "", "checkpoint_every": 16})
+    axis = {"axis_types": (jax.sharding.AxisType.Auto,)}
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()), (sharding.AXIS,), **axis)
+    monkeypatch.setattr(sharding, "make_mesh", lambda devices=None: mesh)
+    train.train(config, str(tmp_path))
+    experiment = record.make(config, checks.load_data(config))
+    one, eight = (restore(experiment, folder) for folder in (reference, tmp_path))
+    assert len(jax.tree.leaves(eight.params)[0].sharding.device_set) == 8
+    for a, b in zip(one[1:5], eight[1:5], strict=True):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-11), a, b)
+    losses = [[r["loss"] for r in records(folder)] for folder in (reference, tmp_path)]
+    np.testing.assert_allclose(*losses, rtol=1e-10)
 
 
 def test_two_processes_stop_together_and_others_go_on_even_where_one_is_lost(reference, tmp_path):
