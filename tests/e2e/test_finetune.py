@@ -16,6 +16,7 @@ from adapt_jax.workdir import logbook
 from tests.e2e import small
 
 CHOICES = {
+    "recipe": "digits_supcon.py",
     "model__blocks": (1, 1, 0, 0),
     "ood": "",
     "total_steps": 6,
