@@ -16,8 +16,8 @@ from adapt_jax.runtime import cli, config_files
 from tests import commands
 from tests.e2e import small
 
-CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("palm", "reweightood")]
-SMALL = small.SMALL | {"total_steps": 4, "checkpoint_every": 2, "log_every": 2}
+CONFIGS = [str(small.ROOT / "configs" / f"digits_{name}.py") for name in ("supcon", "reweightood")]
+SMALL = small.SMALL | {"total_steps": 4, "checkpoint_every": 4, "log_every": 2}
 SET = [f"{key}={value}".replace(" ", "") for key, value in SMALL.items()]
 
 pytestmark = pytest.mark.usefixtures("one_program")
@@ -59,13 +59,13 @@ def untouched(monkeypatch):
 def test_rows_are_means_and_population_deviations_of_the_runs(finished):
     workdir, content = finished
     assert json.loads((workdir / "compare.json").read_text()) == json.loads(json.dumps(content))
-    assert list(content["configs"]) == ["palm", "reweightood"]
+    assert list(content["configs"]) == ["supcon", "reweightood"]
     assert content["seeds"] == [0, 1]
-    by_hand = [result_files.read(workdir / "digits_palm" / f"seed{n}")["rows"] for n in (0, 1)]
-    rows = [r for r in content["rows"] if r["config"] == "palm"]
+    by_hand = [result_files.read(workdir / "digits_supcon" / f"seed{n}")["rows"] for n in (0, 1)]
+    rows = [r for r in content["rows"] if r["config"] == "supcon"]
     assert len(rows) == len(by_hand[0])
     for row, *runs in zip(rows, *by_hand):
-        assert (row["method"], row["runs"]) == ("palm", 2)
+        assert (row["method"], row["runs"]) == ("supcon", 2)
         for name in result_rows.METRICS:
             values = [r[name] for r in runs]
             assert row[name] == pytest.approx(np.mean(values), abs=1e-12)
@@ -84,7 +84,7 @@ def test_the_files_say_the_same(finished):
     text = (workdir / "compare.md").read_text()
     mean = next(r for r in content["rows"] if r["ood"] == "mean" and r["group"] == "far")
     cell = f"{100 * mean['auroc']:.2f} ± {100 * mean['auroc_std']:.2f}"
-    assert f"| {mean['detector']} | far | palm |" in text
+    assert f"| {mean['detector']} | far | supcon |" in text
     assert cell in text
     assert "OOD positive" in text
     assert "seeds 0, 1" in text
@@ -95,7 +95,7 @@ def test_the_files_say_the_same(finished):
         assert f"- {sentence}\n" in text
     assert (workdir / "compare.png").read_bytes().startswith(b"\x89PNG")
     svg = (workdir / "compare.svg").read_text()
-    for word in ("palm", "reweightood", "near-OOD", "far-OOD", "mahalanobis", "knn?k=5"):
+    for word in ("supcon", "reweightood", "near-OOD", "far-OOD", "mahalanobis", "knn?k=5"):
         assert f">{word}<" in svg
 
 
@@ -104,7 +104,7 @@ def test_finished_runs_are_skipped_and_new_ones_trained(finished, trained, capsy
     again = run(workdir)
     assert trained == []
     assert again["rows"] == content["rows"]
-    assert "run 3 of 4: palm seed 1 is finished" in capsys.readouterr().out
+    assert "run 3 of 4: supcon seed 1 is finished" in capsys.readouterr().out
 
 
 def test_a_stopped_run_resumes_and_a_changed_evaluation_is_done_again(
@@ -112,23 +112,23 @@ def test_a_stopped_run_resumes_and_a_changed_evaluation_is_done_again(
 ):
     workdir, content = finished
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "digits_palm" / "seed1" / "results.json").unlink()  # stopped before its end
+    (tmp_path / "digits_supcon" / "seed1" / "results.json").unlink()  # stopped before its end
     again = run(tmp_path)
-    assert trained == ["digits_palm/seed1"]
-    assert "run 3 of 4: palm seed 1 in" in (shown := capsys.readouterr().out)
+    assert trained == ["digits_supcon/seed1"]
+    assert "run 3 of 4: supcon seed 1 in" in (shown := capsys.readouterr().out)
     assert "resuming at step 4 of 4" in shown
     assert again["rows"] == content["rows"]
 
     trained.clear()
     other = run(tmp_path, seeds=[0], overrides=[*SET, "detectors=knn?k=3"])
-    assert trained == ["digits_palm/seed0", "digits_reweightood/seed0"]
+    assert trained == ["digits_supcon/seed0", "digits_reweightood/seed0"]
     assert {r["detector"] for r in other["rows"]} == {"knn?k=3"}
     assert "±" not in (tmp_path / "compare.md").read_text()  # one seed has no deviation
 
 
 def test_results_of_a_stopped_run_do_not_count_as_finished(finished, tmp_path):
     workdir, _ = finished
-    shutil.copytree(workdir / "digits_palm" / "seed0", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(workdir / "digits_supcon" / "seed0", tmp_path, dirs_exist_ok=True)
     settings = cli.override(config_files.load_config(CONFIGS[0]), SET).to_dict()
     assert result_files.finished(tmp_path, settings)
     found = json.loads((tmp_path / "results.json").read_text())
@@ -142,7 +142,7 @@ def test_results_of_a_stopped_run_do_not_count_as_finished(finished, tmp_path):
     [
         ({"configs": []}, "--configs=A.py,B.py,... is needed"),
         ({"configs": ["configs/nope.py"]}, "configs/nope.py does not exist"),
-        ({"configs": [CONFIGS[0], CONFIGS[0]]}, "two files called digits_palm"),
+        ({"configs": [CONFIGS[0], CONFIGS[0]]}, "two files called digits_supcon"),
         ({"seeds": []}, "--seeds takes different whole numbers"),
         ({"seeds": [0, 1, 0]}, "--seeds takes different whole numbers"),
         ({"overrides": ["epohcs=3"]}, "did you mean 'epochs'"),
@@ -171,7 +171,7 @@ def test_configs_that_differ_are_refused_by_field(finished, tmp_path):
         f"def get_config():\n    config = load_config({CONFIGS[0]!r})\n"
         "    config.augment.hue = 0.2\n    config.optimizer.momentum = 0.8\n    return config\n"
     )
-    with pytest.raises(InputError, match=r"share one recipe: augment.hue \(digits_palm: 0.1, "):
+    with pytest.raises(InputError, match=r"share one recipe: augment.hue \(digits_supcon: 0.1, "):
         run(tmp_path / "runs", configs=[CONFIGS[0], str(other)])
     aligned = {"overrides": ["augment.hue=0.1", "image_size=0"]}
     with pytest.raises(InputError, match="image_size must be at least 1"):  # past that check
@@ -213,6 +213,6 @@ def test_overriding_leaves_the_original_alone():
 
 def test_a_config_without_some_detector_or_group_is_drawn_all_the_same(finished):
     _, content = finished
-    rows = [r for r in content["rows"] if r["config"] == "palm" or r["detector"] == "mahalanobis"]
+    rows = [r for r in content["rows"] if r["config"] == "supcon" or r["detector"] == "mahalanobis"]
     comparison.figure(content | {"rows": rows})
     assert len(comparison.table(content | {"rows": rows}).rows) == 6

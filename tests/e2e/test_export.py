@@ -40,9 +40,8 @@ def runs(tmp_path_factory):
     """A classifier after a few steps, and prototypes and an embedding before the first."""
     folder = tmp_path_factory.mktemp("runs")
     classifier = {"name": "cross_entropy", "params": {"label_smoothing": 0.0}}
-    config = small.config(
-        method=classifier, ood=OOD, val_data=HELD_OUT, detectors="msp,mahalanobis"
-    )
+    chosen = {"method": classifier, "total_steps": 8, "val_data": HELD_OUT}
+    config = small.config(**chosen, ood=OOD, detectors="msp,mahalanobis")
     train.train(config, str(folder / "classifier"))
     config = small.config(total_steps=0, ood=OOD, detectors="mahalanobis,knn?k=5")
     assert train.train(config, str(folder / "prototypes"))["step"] == 0
