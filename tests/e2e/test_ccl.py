@@ -16,6 +16,7 @@ from adapt_jax.workdir import logbook
 from tests.e2e import small
 
 pytestmark = pytest.mark.usefixtures("one_program")
+OOD = "near/digits6-9=digits?classes=6-9"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,7 @@ def config(data, **overrides):
     chosen = {
         "method": {"name": "ccl", "params": methods.defaults("ccl") | params},
         "train_data": f"npz:{data}",
+        "ood": OOD,
         "detectors": "ssd,ssd?per_class=True,nearest_mean,knn?k=5",
         "log_every": 1,
         "checkpoint_every": 100,
@@ -106,7 +108,7 @@ def test_training_beats_the_untrained_network(tmp_path):
     params = methods.defaults("ccl") | {"num_clusters": 12, "warmup_epochs": 3}
     chosen = {
         "method": {"name": "ccl", "params": params},
-        "ood": "near/digits6-9=digits?classes=6-9",
+        "ood": OOD,
         "detectors": "ssd,knn?k=5",
         "batch_size": 128,
         "log_every": 100,
