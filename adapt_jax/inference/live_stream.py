@@ -1,6 +1,7 @@
 """A stream that lives: an adaptive zero-shot detector that goes on where it was stopped."""
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from adapt_jax.inference.calibrated import CalibratedDetector
 from adapt_jax.inference.stream_files import Checkpoint
 from adapt_jax.inference.zero_shot_files import Text
 from adapt_jax.workdir import folders
-from adapt_jax.zero_shot_detectors import StreamDetector
+from adapt_jax.zero_shot_detectors import StreamDetector, make
 from adapt_jax.zero_shot_detectors.streams import compiled
 
 
@@ -72,8 +73,8 @@ class Stream:
         self.text, self._outputs_of = text, outputs_of
         self._held = contextlib.ExitStack()
         self._held.enter_context(folders.locked(self.folder))
-        made: StreamDetector = detector.spec.make()
-        self._insight, self._step = made.insight, compiled(made.step)
+        made, self._step = _program(detector.spec.text)
+        self._insight = made.insight
         self._like = {"state": made.start(text.bank, noise)}
         # Copies: what JAX hands out may be the very memory that a step is donated.
         self._fresh = {k: np.array(v) for k, v in named.flatten(**self._like).items()}
@@ -192,6 +193,13 @@ class Stream:
         stream_files.save(self.folder, self._identity, now, self._fresh)
         self.seen, self._logged = now.seen, logged
         return scores
+
+
+@functools.lru_cache(maxsize=8)
+def _program(text: str) -> tuple[StreamDetector, Callable]:
+    """A detector and its step, which streams that are opened again need not compile again."""
+    made = make(text)
+    return made, compiled(made.step)
 
 
 def _digest(*arrays: Array) -> str:

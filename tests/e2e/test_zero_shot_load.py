@@ -20,7 +20,7 @@ from adapt_jax.data import streams
 from adapt_jax.doctor import job as doctor
 from adapt_jax.evaluate import job as evaluate
 from adapt_jax.export import job as export
-from adapt_jax.inference import clip_encoder, stream_files, zero_shot_files
+from adapt_jax.inference import clip_encoder, live_stream, stream_files, zero_shot_files
 from adapt_jax.results import merge, result_files
 from adapt_jax.results.scores import load_scores, path_of, save_scores
 from adapt_jax.workdir import bundle
@@ -116,6 +116,7 @@ def test_what_cannot_be_said_how(run, files, tmp_path):
 @pytest.mark.parametrize("detector", [ADAPTIVE, TANL])
 def test_a_stream_goes_on_where_it_was(run, files, tmp_path, detector):
     ready = adapt_jax.load(run, detector)
+    live_stream._program.cache_clear()  # of other tests
     with ready.stream(tmp_path / "whole") as whole:
         parts = files[:9], files[9:10], files[10:]
         expected = [whole.score(part) for part in parts]
