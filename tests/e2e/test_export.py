@@ -1,6 +1,7 @@
 """A run as one directory: loaded here, scored without the package, refused when tampered with."""
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -143,11 +144,9 @@ def test_the_script_needs_no_package_and_agrees(runs, tmp_path):
                 assert a.pop("score") == pytest.approx(b.pop("score"), rel=1e-5)
                 assert a == b
         assert ["error" in r for r in theirs] == [False] * 4 + [True]
-    refused = subprocess.run(
-        [*script, "--alpha=0.0001", str(paths[0])], capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("--alpha lies between 1/")
+    begun = runpy.run_path(str(out / bundle.SCRIPT))
+    with pytest.raises(SystemExit, match=r"^--alpha lies between 1/"):
+        begun["main"](["--alpha=0.0001", str(paths[0])])
 
 
 def test_the_script_scores_nothing_when_a_file_has_changed(exports, tmp_path):
