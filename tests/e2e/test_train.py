@@ -162,6 +162,7 @@ def test_a_run_in_a_bucket_goes_on_on_another_machine(unbroken, final_state, tmp
         again = commands.run(
             *command,
             "--config.ood=near/digits6-9=digits?classes=6-9",
+            "--config.detectors=mahalanobis",
             env=env | {"ADAPT_JAX_CACHE": second},
         )
         assert again.returncode == 0, again.stderr
