@@ -10,7 +10,7 @@ from adapt_jax import train
 from adapt_jax.config import effects
 from adapt_jax.config.diff import flatten
 from adapt_jax.core import generator
-from adapt_jax.report import publish
+from adapt_jax.report import page
 from adapt_jax.runtime import sharding
 from adapt_jax.training.device_feed import DeviceFeed
 
@@ -28,7 +28,7 @@ def _one_device():
 @pytest.fixture
 def no_page(monkeypatch):
     """Evaluations leave report.html out: drawing it takes longer than some of them."""
-    monkeypatch.setattr(publish.page, "write", lambda *_: None)
+    monkeypatch.setattr(page, "write", lambda *_: None)
 
 
 @pytest.fixture(scope="module")

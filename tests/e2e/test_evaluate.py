@@ -147,13 +147,13 @@ def test_a_full_disk_leaves_the_results_there_were(features, tmp_path, monkeypat
         return {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
     before = content()
-    for failing in ("result_files.write", "page.write", "save_scores"):
+    for failing in ("publish.result_files.write", "page.write", "publish.save_scores"):
         with monkeypatch.context() as patch:
 
             def full(*args, **kwargs):
                 raise OSError(errno.ENOSPC, "No space left on device", str(out / "x"))
 
-            patch.setattr(f"adapt_jax.report.publish.{failing}", full)
+            patch.setattr(f"adapt_jax.report.{failing}", full)
             with pytest.raises(OSError, match="No space"):
                 from_features.evaluate_features(str(features), str(out), detectors="energy")
         assert content() == before
