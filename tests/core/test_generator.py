@@ -10,6 +10,7 @@ import pytest
 from adapt_jax.core import generator
 from tests import commands
 
+
 @pytest.mark.parametrize(
     "surroundings",
     [
