@@ -17,7 +17,7 @@ from adapt_jax.export import contents, scorer
 from adapt_jax.export import job as export_job
 from adapt_jax.inference import forward
 from adapt_jax.models import wrapped
-from adapt_jax.report import publish
+from adapt_jax.report import page
 from adapt_jax.runtime import sharding
 
 SETS = {
@@ -46,7 +46,7 @@ def run(request, runs):
     workdir, name = runs / request.param, spec(request.param)
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "function":
-            patch.setattr(publish.page, "write", lambda *_: None)
+            patch.setattr(page, "write", lambda *_: None)
         found = evaluate_job.evaluate_run(str(workdir), model=name, **SETS, detectors=chosen)
         yield request.param, workdir, found
 
