@@ -73,7 +73,8 @@ def become(request: dict) -> None:
 
 def adopt(env: dict[str, str]) -> None:
     """Makes this the environment, for JAX as well, which has read the server's."""
-    changed = {k: v for k, v in env.items() if k.startswith("JAX_") and os.environ.get(k) != v}
+    changed = {k: v for k, v in env.items() if os.environ.get(k) != v}
+    changed = {k: v for k, v in changed.items() if k.lower() in jax.config.values}
     os.environ.clear()
     os.environ.update(env)
     for name, value in changed.items():

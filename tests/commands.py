@@ -105,9 +105,12 @@ def interpreter(folder: pathlib.Path):
         )
         path.write_text(f'#!/bin/sh\nexec {asking} "$@"\n')
         path.chmod(0o755)
+        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-        yield path
-        server.shutdown()
+        try:
+            yield path
+        finally:
+            server.shutdown()
 
 
 _ASK = """

@@ -27,7 +27,7 @@ def sinkhorn(similarities: jax.Array, epsilon: float, iterations: int) -> jax.Ar
     Returns:
       (N, P) non-negative, rows summing to 1. Carries no gradient.
     """
-    return _balanced(jax.lax.stop_gradient(similarities), epsilon, iterations)
+    return _balanced(jax.lax.stop_gradient(similarities), float(epsilon), iterations)
 
 
 @partial(jax.jit, static_argnames=("epsilon", "iterations"))  # a step calls it twice, traced once

@@ -73,7 +73,8 @@ class Stream:
         self.text, self._outputs_of = text, outputs_of
         self._held = contextlib.ExitStack()
         self._held.enter_context(folders.locked(self.folder))
-        made, self._step = _program(detector.spec.text)
+        spec = detector.spec
+        made, self._step = _program(spec.registry.factories[spec.name], spec.text)
         self._insight = made.insight
         self._like = {"state": made.start(text.bank, noise)}
         # Copies: what JAX hands out may be the very memory that a step is donated.
@@ -196,9 +197,9 @@ class Stream:
 
 
 @functools.lru_cache(maxsize=8)
-def _program(text: str) -> tuple[StreamDetector, Callable]:
+def _program(factory: Callable, text: str) -> tuple[StreamDetector, Callable]:
     """A detector and its step, which streams that are opened again need not compile again."""
-    made = make(text)
+    made = make(text)  # by this factory
     return made, compiled(made.step)
 
 

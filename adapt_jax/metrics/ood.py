@@ -66,14 +66,14 @@ def ood_metrics(id_scores, ood_scores) -> dict[str, float | int]:
 
 
 def roc_curve(id_scores: np.ndarray, ood_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of OOD and of ID images accepted, (K,) each, from none to all.
+    """Shares of OOD and of ID images accepted, (K,) each, from none to all, where it bends.
 
     Args:
       id_scores: finite scores (N,), larger = more in-distribution.
       ood_scores: finite scores (M,).
     """
     scores = np.concatenate([id_scores, ood_scores])
-    return _roc(*_counts(np.arange(scores.size) < len(id_scores), scores))
+    return _roc(*_bends(*_counts(np.arange(scores.size) < len(id_scores), scores)))
 
 
 def _checked(scores, side: str) -> np.ndarray:
@@ -105,15 +105,20 @@ def _roc(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.append(0.0, false) / false[-1], np.append(0.0, true) / true[-1]
 
 
+def _bends(true: np.ndarray, false: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Without the points between two others on a line, which scikit-learn leaves out, too."""
+    bends = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
+    kept = np.concatenate([[True], bends, [True]]) if len(true) > 2 else slice(None)
+    return true[kept], false[kept]
+
+
 def _fpr_first(true: np.ndarray, false: np.ndarray) -> float:
     """False-positive rate at the first *kept* ROC point with recall >= 0.95 (OpenOOD).
 
     Which points scikit-learn's `roc_curve` keeps is part of this definition: it drops collinear
     ones, so where ties give equal steps the first kept point can lie beyond 95 %.
     """
-    bends = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
-    kept = np.concatenate([[True], bends, [True]]) if len(true) > 2 else slice(None)
-    fpr, tpr = _roc(true[kept], false[kept])
+    fpr, tpr = _roc(*_bends(true, false))
     return float(fpr[np.argmax(tpr >= _RECALL)])
 
 

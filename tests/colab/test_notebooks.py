@@ -76,7 +76,7 @@ def reader(tmp_path, monkeypatch):
     root = FOLDER.parent
     shutil.copytree(FOLDER, tmp_path / "colab")
     (tmp_path / "configs").mkdir()
-    (tmp_path / "digits_adapt").write_text(small.FILE)  # trained by its name, and by its path only
+    (tmp_path / "digits_adapt").write_text(small.FILE)  # by name; by path on one and eight devices
     (tmp_path / "configs" / "digits_adapt.py").write_text(small.FILE)
     text = SMALLER_ZERO_SHOT.format(path=str(root / "configs" / "digits_zero_shot.py"))
     (tmp_path / "digits_zero_shot").write_text(text)

@@ -37,6 +37,7 @@ def reader(folder, monkeypatch):
 
     def shrunk(name):
         found = cli.override(load(name), [*tiny, "model.blocks=(1,0,0,0)"])
+        # Another config stays another run.
         another = {"temperature": 0.2} if found.method.name != "adapt" else {}
         found.method = {"name": "supcon", "params": methods.defaults("supcon") | another}
         return found

@@ -22,7 +22,8 @@ SMALL = {
     "report": False,
 }
 
-# A config file for those who type a page's or a notebook's commands, which are not ADAPT's alone.
+# A small config as a file, for the commands of pages and notebooks: what they say holds for any
+# method, and SupCon's compiles soonest.
 FILE = f"""
 from adapt_jax.config.defaults import method_params
 from adapt_jax.runtime.config_files import load_config

@@ -17,6 +17,7 @@ from tests.e2e import small
 
 pytestmark = pytest.mark.usefixtures("one_program")
 OOD = "near/digits6-9=digits?classes=6-9"
+EPOCH_HOOK = train.epoch_hook  # which `one_program` replaces
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,8 @@ def test_an_interrupted_run_ends_bit_identical(finished, unlabelled, tmp_path, m
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(logbook.Logbook, "record", record_then_interrupt)
+    # A hook of its own for every part, as in a new process.
+    monkeypatch.setattr(train, "epoch_hook", EPOCH_HOOK)
     for stop in (8, 12):
         with pytest.raises(SystemExit):
             train.train(chosen, str(tmp_path))

@@ -148,7 +148,10 @@ def test_results_of_a_stopped_run_do_not_count_as_finished(finished, tmp_path):
         ({"overrides": ["epohcs=3"]}, "did you mean 'epochs'"),
         ({"overrides": ["epochs"]}, "--set 'epochs': write it as key=value"),
         ({"overrides": ["epochs=many"]}, "epochs=many"),
-        ({"overrides": ["method.params.top_k=2"]}, "no field 'method.params.top_k'"),
+        (  # the second config's method has none
+            {"overrides": ["method.params.base_temperature=0.1"]},
+            "no field 'method.params.base_temperature'",
+        ),
         ({"overrides": ["model.width=-1"]}, "section model: width"),
         ({"overrides": ["ood="]}, "needs OOD sets"),
         ({"overrides": ["detectors=nope"]}, "unknown detector 'nope'"),

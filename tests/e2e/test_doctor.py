@@ -22,7 +22,7 @@ from tests.e2e import small
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("doctor") / "run"
     # A smaller network would have learnt too little to be called a run without mistakes.
-    train.train(small.config(model__blocks=(1, 1, 0, 0), checkpoint_every=24), str(workdir))
+    train.train(small.config(model__blocks=(1, 1, 0, 0), checkpoint_every=12), str(workdir))
     return workdir
 
 

@@ -19,6 +19,7 @@ from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.core.files import folder_name
 from adapt_jax.evaluate import job as evaluate_job
 from adapt_jax.experiment import checks, record
+from adapt_jax.inference import run_embeddings
 from adapt_jax.inference.restore import restore
 from adapt_jax.workdir import logbook
 from tests import commands
@@ -73,6 +74,9 @@ def test_the_work_directory_holds_what_is_promised(finished):
     assert {"loss", "mle", "proto_contra", "alignment", "tau", "learning_rate"} <= records[0].keys()
     assert "<svg" in (workdir / "report.html").read_text()
     assert list((workdir / "features").glob("train-*.npz"))
+    kept = run_embeddings.load(workdir)
+    assert kept.prototypes.shape == (6, 6, 16)
+    assert set(kept.groups) == {"digits6-9", "grey_photos", "photos"}
 
 
 def test_metrics_can_be_derived_again_from_the_scores(finished):

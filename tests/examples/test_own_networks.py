@@ -45,10 +45,10 @@ def run(request, runs):
     chosen = "all" if request.param == "linen" else "msp,odin,vim?dim=16"
     workdir, name = runs / request.param, spec(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        if request.param != "function":
+        if request.param != "linen":
             patch.setattr(page, "write", lambda *_: None)
         found = evaluate_job.evaluate_run(str(workdir), model=name, **SETS, detectors=chosen)
-        yield request.param, workdir, found
+    return request.param, workdir, found
 
 
 def test_it_is_evaluated(run):

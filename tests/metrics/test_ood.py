@@ -8,6 +8,7 @@ from sklearn import metrics
 
 from adapt_jax.core.errors import InputError
 from adapt_jax.metrics import COLUMNS, ood_metrics
+from adapt_jax.metrics.ood import roc_curve
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ADAPT = np.load(GOLDEN / "metrics.npz")
@@ -54,6 +55,8 @@ def test_curves_are_those_of_scikit_learn(levels):
     rng = np.random.default_rng(levels)
     own, other = rng.integers(levels // 5, levels, 90), rng.integers(0, levels, 140)
     found = ood_metrics(own, other)
+    fpr, tpr, _ = metrics.roc_curve(np.arange(230) < 90, np.r_[own, other])
+    np.testing.assert_array_equal(roc_curve(own, other), (fpr, tpr))
     scores, is_id = np.r_[own, other], np.arange(230) < 90
     for sign, positive, area, average, first in (
         (1, is_id, "aupr_in", "ap_in", "fpr95_idpos_first"),
