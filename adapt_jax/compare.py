@@ -79,7 +79,7 @@ def compare(
     """
     console = terminal.console()
     config_by_name = _load(configs, overrides)
-    _check_seeds(seeds)
+    seeds = cli.seeds(seeds)
     features = zero_shot_runs.features(config_by_name.values(), from_features)
     but = ("method", "seed", *(plan.ELSEWHERE if features else ()))
     differing = effects.between(config_by_name, Effect.NOTHING, but=but)
@@ -145,7 +145,7 @@ def one_class(
     """
     console = terminal.console()
     config_by_name = _load(configs, overrides)
-    _check_seeds(seeds)
+    seeds = cli.seeds(seeds)
     if zero_shot_runs.are_zero_shot(config_by_name.values()):
         raise InputError("--one_class trains a network per class; give configs that are trained")
     for stem, config in config_by_name.items():
@@ -176,11 +176,6 @@ def one_class(
         console.print(one_class_page.table(content))
         console.print(f"one class each: {path / 'one_class.md'}, .csv, .json")
     return content
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
 
 
 def _check(
@@ -282,13 +277,6 @@ def _check_unfinished(runs: Sequence[Run]) -> None:
             seen.add(key)
 
 
-def _seeds(texts: Sequence[str]) -> list[int]:
-    try:
-        return [int(text) for text in texts]
-    except ValueError:
-        raise InputError(f"--seeds takes whole numbers, got {','.join(texts)}") from None
-
-
 if __name__ == "__main__":
     CONFIGS = flags.DEFINE_list("configs", [], "Config files, separated by commas.")
     SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds, separated by commas.")
@@ -307,7 +295,7 @@ if __name__ == "__main__":
     def main():
         """Compares configs, on all classes or class by class."""
         given = {"overrides": SET.value, "allow_different": ALLOW.value}
-        chosen = (CONFIGS.value, _seeds(SEEDS.value), WORKDIR.value)
+        chosen = (CONFIGS.value, SEEDS.value, WORKDIR.value)
         if ONE.value is None:
             compare(*chosen, **given, from_features=FEATURES.value)
         elif FEATURES.value:

@@ -13,7 +13,7 @@ class Effect(enum.IntEnum):
     NOTHING = 0  # only time, memory, logs and pages
     ROWS = 1  # which rows and columns the results have, not the numbers in them
     RESULT = 2  # numbers in the results
-    TRAJECTORY = 3  # the training itself; in a zero-shot run, the stream of images
+    TRAJECTORY = 3  # the training itself
 
 
 # Fields of training configs, of zero-shot configs, and of what evaluations of features record.

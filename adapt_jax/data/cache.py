@@ -22,8 +22,6 @@ try:
 except ImportError:  # not on Windows
     fcntl = None
 
-DIGEST_BYTES = 32
-
 
 def array(
     key: str,
@@ -56,7 +54,7 @@ def array(
         # Decoding raises InputError, so this is the disk.
         warnings.warn(
             f"decoded images are not kept: cannot write to {path.parent} ({error.strerror}); "
-            "set ADAPT_JAX_CACHE to a folder with space.",
+            "set ADAPT_JAX_CACHE to a folder with space",
             stacklevel=2,
         )
     return collect(shape, dtype, blocks()) if cached is None else cached

@@ -1,12 +1,6 @@
 """Job: a checkpoint's outputs on every set -> detectors -> results. Re-evaluates finished runs.
 
-    python -m adapt_jax.evaluate --workdir=runs/demo [--detectors=all] [--ood=...] [--suite=...]
-
-Each set goes through the network once per checkpoint (cached in WORKDIR/features); detectors work
-on the cache. Writes results.json, results.csv, scores/<detector>/<set>.npz and report.html,
-replacing those of the last evaluation. With --from_features=DIR the outputs were made elsewhere,
-see `adapt_jax.evaluate.feature_files`; with an export as WORKDIR they go to --out. A network of
-your own: --model=package.module:factory, see docs/own_model.md.
+`python -m adapt_jax.evaluate --help` says what it reads and writes.
 """
 
 import contextlib
@@ -14,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from adapt_jax import detectors, profiling
+from adapt_jax import profiling
 from adapt_jax.config import completed, default_config
 from adapt_jax.config.fields import steps_range
 from adapt_jax.core.arrays import to_host
@@ -59,7 +53,7 @@ def evaluate(
     workdir = pathlib.Path(workdir)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     checkpoint = checkpoints.tree_sha256(to_host(variables))
-    wants = [s.text for s in detectors.parse(config.detectors) if "val" in s.make().needs]
+    wants = [s.text for s in data.specs if "val" in s.make().needs]
     if data.val is None and wants:
         console.print(f"no val_data: training images stand in for {', '.join(wants)}")
     with terminal.doing(console) as report_progress:
@@ -77,22 +71,21 @@ def evaluate(
         report_progress("accuracies")
         accuracies = _accuracies(arrays["train"], task, config.linear_probe)
         scored = scoring.run(
-            detectors.parse(config.detectors),
+            data.specs,
             task,
             choose=search.choose if config.search else None,
             resamples=config.bootstrap,
             selective=config.selective,
             report_progress=report_progress,
         )
-    suite = image_sets.suite(config)
     facts = {
-        "id": suite.id_test.source,
+        "id": data.suite.id_test.source,
         "method": derived.trained_by(config),
         "model": config.model.name,
         "checkpoint_sha256": checkpoint,
         "train": config.train_data,
-        "val": suite.id_val.source or f"{config.train_data} (training images)",
-        "ood_val": suite.ood_val.source if config.search else "",
+        "val": data.suite.id_val.source or f"{config.train_data} (training images)",
+        "ood_val": data.suite.ood_val.source if config.search else "",
         "lists_sha256": image_sets.names_sha256(data),
         "label_rules": dict(data.label_rules),
         "step": int(state.step),

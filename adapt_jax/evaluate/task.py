@@ -9,7 +9,7 @@ from adapt_jax.data import augment
 from adapt_jax.data.set_names import ID, VAL
 from adapt_jax.detectors import Head
 from adapt_jax.evaluate.scoring import Task
-from adapt_jax.experiment import derived, image_sets, record
+from adapt_jax.experiment import derived, record
 from adapt_jax.experiment.record import Experiment
 from adapt_jax.inference import feature_cache, forward, pixel_functions
 from adapt_jax.inference.outputs import as_outputs, training_outputs
@@ -85,7 +85,7 @@ def network_outputs(
         keys[name] = feature_cache.outputs_sha256(checkpoint_sha256, dataset, mean_std, dtype)
         anew = profile is not None
         outputs[name] = feature_cache.cached(path, keys[name], dataset, read, anew=anew)
-    plan = image_sets.suite(config)
-    origin = {"train": config.train_data, ID: plan.id_test.source, VAL: plan.id_val.source}
+    suite = experiment.data.suite
+    origin = {"train": config.train_data, ID: suite.id_test.source, VAL: suite.id_val.source}
     feature_cache.remember(folder, checkpoint_sha256, keys, origin, dtype)
     return outputs

@@ -50,8 +50,8 @@ def mean_std(config, train: Dataset | None = None, *, evaluation: bool = False) 
       evaluation: whether the statistics are for evaluation; ADAPT's official code then uses others.
 
     Raises:
-      InputError: the config gives one of a pair without the other, or what are no statistics of
-        pixels divided by 255.
+      InputError: the config gives one of a pair without the other, or values that cannot
+        be statistics of pixels divided by 255.
     """
     pairs = [("eval_mean", "eval_std"), ("mean", "std")] if evaluation else [("mean", "std")]
     for mean, std in pairs:

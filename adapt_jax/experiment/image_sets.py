@@ -9,6 +9,7 @@ import numpy as np
 
 from adapt_jax import detectors
 from adapt_jax.core.errors import InputError
+from adapt_jax.core.registry import Spec
 from adapt_jax.data import sources, suites
 from adapt_jax.data.set_names import ID, OOD_VAL, SHIFTED, VAL
 from adapt_jax.data.sources import Dataset, read_while_training
@@ -24,6 +25,7 @@ INPUTS = {"auto": AT_MOST, "device": None, "host": 0}  # decoded bytes from whic
 class Data(NamedTuple):
     """Every image set of a run, decoded; a large training set is read when needed.
 
+    `suite` says what each set should hold, `specs` are the detectors that score them.
     `ood` maps each set's name to its images, `groups` to its group; covariate-shifted ID sets are
     among them, in the group "shifted". `val` are held-out ID images, `ood_val` the OOD images of a
     hyper-parameter search; None where the config has none. `label_rules` says how the labels of
@@ -34,6 +36,8 @@ class Data(NamedTuple):
     test: Dataset
     ood: dict[str, Dataset]
     groups: dict[str, str]
+    suite: suites.Suite
+    specs: Sequence[Spec]
     val: Dataset | None = None
     ood_val: Dataset | None = None
     label_rules: Mapping[str, str] = types.MappingProxyType({})
@@ -179,7 +183,7 @@ def load(
             count = f"{len(ood[name].images):,} images{ood[name].note}"
             report_progress(f"{ood_set.group:<6} {name} = {ood_set.source}: {count}")
         groups[name] = ood_set.group
-    data = Data(train, test, ood, groups, val, ood_val, rules)
+    data = Data(train, test, ood, groups, plan, specs, val, ood_val, rules)
     _check_held_out(data, report_progress)
     return data
 

@@ -47,7 +47,7 @@ def make(
     for source in (train_data, test_data):
         parsed = sources.parse(source)
         if parsed.classes is not None or parsed.only is not None:
-            raise InputError(f"{source} selects classes already, which one class at a time does")
+            raise InputError(f"{source} selects classes already; leave that to --one_class")
     opened = sources.stream(test_data, image_size, decode.fit, labeled=True)
     names = opened.class_names
     if len(names) < 2:

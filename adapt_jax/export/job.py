@@ -1,10 +1,6 @@
 """Job: a run -> one directory with network, fitted detector, model card and a StableHLO scorer.
 
-    python -m adapt_jax.export --workdir=runs/mine --out=exports/mine [--detector=knn?k=50]
-
-Needs an evaluated run, or another export, and none of its images. `predict`, `evaluate` and `load`
-here read what it writes; OUT/score.py scores images where this package is not installed. See
-docs/export.md.
+`python -m adapt_jax.export --help` says what it reads and writes; see docs/export.md.
 """
 
 import contextlib

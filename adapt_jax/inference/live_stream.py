@@ -1,4 +1,4 @@
-"""A stream that lives: an adaptive zero-shot detector that goes on where it was stopped."""
+"""A stream of images to an adaptive zero-shot detector, which goes on where it was stopped."""
 
 import contextlib
 import functools

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from adapt_jax.core import npz
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.stand_ins import refuse_stand_in
+from adapt_jax.core.tensor_files import read_safetensors
 from adapt_jax.models import torch_files
 
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar")
@@ -51,7 +50,7 @@ def read(
     if kind in _PICKLES:
         state = torch_files.read(file, wanted)
     else:
-        state = {".npz": _npz, ".safetensors": _safetensors}[kind](file)
+        state = _npz(file) if kind == ".npz" else read_safetensors(file)
         state = {name: state[name] for name in state if wanted(name)}
     for name, value in state.items():
         if not jnp.issubdtype(value.dtype, jnp.number):
@@ -66,10 +65,3 @@ def _npz(file: pathlib.Path) -> dict[str, np.ndarray]:
         return npz.read(file)
     except (OSError, InputError) as e:
         raise InputError(f"{file} cannot be read as .npz ({e}); write it again") from None
-
-
-def _safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(file)
-    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as e:
-        raise InputError(f"{file} cannot be read as .safetensors ({e}); write it again") from None

@@ -70,8 +70,8 @@ def wrap(
         modules are put into evaluation mode, Keras models are called with training=False.
 
     Raises:
-      InputError: the network cannot be recognised or does not run on such images, or what comes
-        out are no features (N, D) that fit the head.
+      InputError: the network cannot be recognised or does not run on such images, or its outputs
+        are not features (N, D) that fit the head.
     """
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise InputError(f"mean and std are three numbers each, std positive; got {mean}, {std}")

@@ -6,7 +6,8 @@
 `list` shows every line of every published table that is known, with its source, and which image
 sets are on this machine; with a NAME all its figures. `run` makes one run per seed, in
 DIR/NAME/seed<n>; the same command goes on where it was stopped and reads what is finished. It ends
-in a verdict, verdict.md and verdict.json. --rehearsal does all that in seconds, for nothing.
+in a verdict, verdict.md and verdict.json. --rehearsal tries all of it
+in seconds, with numbers that mean nothing.
 """
 
 from absl import flags
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> None:
         job.run(
             names[0],
             WORKDIR.value,
-            seeds=_seeds(SEEDS.value),
+            seeds=cli.seeds(SEEDS.value) if SEEDS.value else (),
             sets=SETS.value,
             overrides=SET.value,
             rehearse=REHEARSAL.value,
@@ -56,13 +57,6 @@ def _list(names: list[str]) -> None:
         print(pages.markdown(*pages.overview(every, here=False)), end="")
     else:
         terminal.console().print(pages.console(*pages.overview(every)))
-
-
-def _seeds(texts: list[str]) -> list[int]:
-    try:
-        return [int(text) for text in texts]
-    except ValueError:
-        raise InputError(f"--seeds takes whole numbers, got {','.join(texts)}") from None
 
 
 cli.run(main, arguments=True)

@@ -16,7 +16,7 @@ from adapt_jax.reproduce.published import Line, group_mean
 from adapt_jax.reproduce.verdict import Judgement
 from adapt_jax.results import result_files
 from adapt_jax.results.tables import MEAN
-from adapt_jax.runtime import processes, provenance, terminal
+from adapt_jax.runtime import cli, processes, provenance, terminal
 from adapt_jax.workdir import folders
 from adapt_jax.zero_shot import job as zero_shot_job
 
@@ -63,9 +63,7 @@ def run(
         console.print(rehearsal.WARNING, style="bold")
     elif missing := plan.missing():
         raise InputError(_advice(plan, missing))
-    seeds = list(seeds) or list(range(result.seeds))
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise InputError("--seeds takes different whole numbers from 0, for example 0,1,2")
+    seeds = cli.seeds(seeds or range(result.seeds))
     root = folders.prepare(workdir) / ("rehearsal" if rehearse else "")
     runs = []
     for i, seed in enumerate(seeds):

@@ -1,6 +1,6 @@
 """Whether our runs agree with a published figure, given the spread of both over runs.
 
-The band around a published mean is what two honest sets of runs of one program differ by: in 95 of
+The band around a published mean is how far two sets of runs of one program lie apart: in 95 of
 100 repetitions the difference of their means lies inside (Welch's t, from the deviations of both
 sides; where one side prints no deviation it is taken to vary as much as the other). It is wide
 where runs are few, so it is shown beside every verdict.

@@ -176,5 +176,21 @@ def overridden(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(pair.partition("=")[0] for pair in _pairs(texts))
 
 
+def seeds(values: Sequence[int | str]) -> tuple[int, ...]:
+    """Seeds of runs, given as numbers or as the words of --seeds.
+
+    Raises:
+      InputError: one is no whole number from 0 or is given twice, or there is none.
+    """
+    texts = [str(value) for value in values]
+    read = tuple(int(text) for text in texts if text.isdecimal())
+    if not texts or len(set(read)) < len(texts):
+        raise InputError(
+            "--seeds takes different whole numbers from 0, for example 0,1,2; "
+            f"got {','.join(texts) or 'none'}"
+        )
+    return read
+
+
 def _pairs(texts: Sequence[str]) -> list[str]:
     return [pair for text in texts for pair in re.split(r",(?=[A-Za-z_][\w.]*=)", text)]

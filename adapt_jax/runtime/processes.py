@@ -97,11 +97,6 @@ def all_of(flag: bool) -> bool:
     return bool(_gathered(flag).all())
 
 
-def any_of(flag: bool) -> bool:
-    """Whether the flag is true on some process; every process must ask."""
-    return bool(_gathered(flag).any())
-
-
 def largest(number: int) -> int:
     """The largest of the processes' numbers; every process must ask."""
     return int(_gathered(number).max())

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from adapt_jax.core import files, named
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.files import file_sha256
+from adapt_jax.core.tensor_files import read_safetensors
 
 FORMAT = "adapt_jax export 1"
 CARD, CONFIG, DATA = "card.json", "config.json", "data.json"
@@ -126,7 +125,4 @@ def read_arrays(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
     Raises:
       InputError: it is missing or damaged.
     """
-    try:
-        return safetensors.numpy.load_file(folder / name)
-    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as e:
-        raise InputError(f"{folder / name} cannot be read ({e}); copy the export again") from None
+    return read_safetensors(folder / name, _REMEDY)

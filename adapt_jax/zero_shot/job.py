@@ -1,11 +1,6 @@
 """Job: zero-shot OOD detection with CLIP: words and images -> embeddings -> detectors -> results.
 
-    python -m adapt_jax.zero_shot --config=configs/imagenet_adaneg.py --workdir=runs/adaneg
-
-Every sentence and image goes through CLIP once (kept in WORKDIR/text and WORKDIR/features, by
-content); detectors work on that. Writes results.json, results.csv, scores/<detector>/<set>.npz,
-predictions/<set>.csv and report.html. With --from_features=DIR the embeddings were made elsewhere,
-see `adapt_jax.zero_shot.feature_files`; of the config then only the detectors and the stream count.
+`python -m adapt_jax.zero_shot --help` says what it reads and writes.
 """
 
 import contextlib
@@ -234,7 +229,7 @@ def _prepare(workdir: str, held: contextlib.ExitStack) -> pathlib.Path:
 
 
 def _begin(path: pathlib.Path, console, held: contextlib.ExitStack) -> Callable[[str], None]:
-    """`say` of a job whose processes see one folder."""
+    """The function that shows the progress of a job whose processes see one folder."""
     folders.check_shared(path)
     held.enter_context(terminal.failures(path))
     return held.enter_context(terminal.doing(console))

@@ -62,14 +62,9 @@ def read(sweep: str, orders: Sequence[str], seeds: Sequence[str]) -> Sweep | Non
             )
     else:
         found = Sweep(_ORDER, tuple(orders or (streams.ORDERS[0],)), (), "orders")
-    seeds = tuple(seeds or ("0",))
-    if not all(seed.isdecimal() for seed in seeds):
-        raise InputError(f"--seeds takes whole numbers from 0, got {','.join(seeds)}")
-    found = found._replace(seeds=tuple(map(int, seeds)))
-    for name, values in (("seeds", found.seeds), (found.field, found.values)):
-        if len(set(values)) < len(values):
-            raise InputError(f"--{name} names one twice: {','.join(map(str, values))}")
-    return found
+    if len(set(found.values)) < len(found.values):
+        raise InputError(f"--{found.field} names one twice: {','.join(found.values)}")
+    return found._replace(seeds=cli.seeds(seeds or [0]))
 
 
 def of(config, sweep: Sweep | None, elsewhere: bool) -> list[Changed]:

@@ -50,7 +50,7 @@ def write(
     Returns:
       The new memory, and written (B,) bool: the image was taken, if only until a later one came.
     """
-    total, slots = memory.entropy.shape
+    _, slots = memory.entropy.shape
     batch = len(classes)
     if not slots:
         return memory, jnp.zeros_like(selected)

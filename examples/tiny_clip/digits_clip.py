@@ -2,7 +2,7 @@
 
 For trying zero-shot detection without a download. Both towers are trained together, from scratch,
 with CLIP's contrastive loss (Radford et al. 2021, figure 3) on the captioned pictures of
-`captioned`, and saved as Hugging Face lays a CLIP out. DIR/training.json says what the model has
+`caption_data`, and saved as Hugging Face lays a CLIP out. DIR/training.json says what the model has
 seen and what was held out; DIR/held_out_textures.npz are pictures to test it with. A folder that
 holds this model already is left as it is.
 """

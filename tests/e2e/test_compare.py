@@ -199,7 +199,9 @@ def test_the_command_line(finished):
     assert "run 4 of 4: reweightood seed 1 is finished" in done.stdout
     refused = commands.run(*command, "--seeds=0,x")
     assert refused.returncode == 2
-    assert refused.stderr == "error: --seeds takes whole numbers, got 0,x\n"
+    assert refused.stderr == (
+        "error: --seeds takes different whole numbers from 0, for example 0,1,2; got 0,x\n"
+    )
 
 
 def test_overriding_leaves_the_original_alone():

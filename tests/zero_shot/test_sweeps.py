@@ -137,7 +137,7 @@ def test_what_the_flags_say():
     assert read("a.b=1:1,x", [], []) == plan.Sweep("a.b", ("1:1", "x"), (0,))
     for given, words in (
         (("", [], ["-1"]), "whole numbers from 0"),
-        (("", [], ["1", "01"]), "names one twice"),
+        (("", [], ["1", "01"]), "different whole numbers"),
         (("a=1,1", [], []), "--a names one twice"),
         (("a", [], []), "write a field and its values"),
         (("a=1", ["shuffled"], []), "not both"),

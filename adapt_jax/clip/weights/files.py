@@ -4,14 +4,13 @@ import pathlib
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax import serialization
 from flax.traverse_util import flatten_dict
 
 from adapt_jax.clip.weights.config_files import read_json
 from adapt_jax.core.errors import InputError
 from adapt_jax.core.stand_ins import refuse_stand_in
+from adapt_jax.core.tensor_files import read_safetensors
 
 INDEX = ".safetensors.index.json"
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
@@ -32,7 +31,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     if path.name.endswith(INDEX):
         return _shards(path)
     if path.suffix == ".safetensors":
-        return _safetensors(path)
+        return read_safetensors(path)
     if path.suffix == ".msgpack":
         return _msgpack(path)
     if path.suffix in PICKLES:
@@ -67,13 +66,6 @@ def _shards(index: pathlib.Path) -> dict[str, np.ndarray]:
             raise InputError(f"{index} names {file}, which is not beside it; download it")
         state |= read(index.parent / file)
     return state
-
-
-def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        return safetensors.numpy.load_file(path)
-    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as e:
-        raise InputError(f"{path} cannot be read as .safetensors ({e}); write it again") from None
 
 
 def _msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
