@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapt_jax.core.version import __version__ as __version__
 
-if TYPE_CHECKING:  # what `_DEFINED_IN` and `_ROOMS` say, for editors and type checkers
+if TYPE_CHECKING:  # what `_DEFINED_IN` and `_SUBMODULES` say, for editors and type checkers
     from adapt_jax import clip as clip
     from adapt_jax import config as config
     from adapt_jax import data as data
@@ -40,16 +40,16 @@ _DEFINED_IN = {
     "wrap": "models.wrapped",
 }
 # The jobs among these modules can be called, see `core.callable_module`.
-_ROOMS = (
+_SUBMODULES = (
     "clip", "compare", "config", "data", "detectors", "evaluate", "methods", "metrics", "models",
     "train", "zero_shot_detectors",
 )  # fmt: skip
 
-__all__ = sorted([*_DEFINED_IN, *_ROOMS])
+__all__ = sorted([*_DEFINED_IN, *_SUBMODULES])
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _SUBMODULES:
         return importlib.import_module(f"adapt_jax.{name}")
     if name in _DEFINED_IN:
         module = importlib.import_module(f"adapt_jax.{_DEFINED_IN[name]}")

@@ -169,8 +169,8 @@ def one_class(
     results = [result_files.finished(run.workdir, run.config.to_dict()) for run in runs]
     _check_unfinished([run for run, result in zip(runs, results) if result is None])
     _make(runs, results, console)
-    found = [(run.label, name, result) for run, name, result in zip(runs, by_class, results)]
-    content = one_class_page.content(found, dict(zip(config_by_name, configs)), overrides)
+    per_run = [(run.label, name, result) for run, name, result in zip(runs, by_class, results)]
+    content = one_class_page.content(per_run, dict(zip(config_by_name, configs)), overrides)
     if processes.is_main():
         one_class_page.write(path, content)
         console.print(one_class_page.table(content))

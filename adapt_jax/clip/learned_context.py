@@ -24,13 +24,13 @@ def tower(model: Model) -> TextTransformer:
     Raises:
       InputError: another text tower than CLIP's.
     """
-    found = model.architecture.text
-    if not isinstance(found, TextTransformer):
+    text_tower = model.architecture.text
+    if not isinstance(text_tower, TextTransformer):
         raise InputError(
             "learned contexts are words of CLIP's text tower, and this model has another "
-            f"({type(found).__name__}); give a CLIP"
+            f"({type(text_tower).__name__}); give a CLIP"
         )
-    return found
+    return text_tower
 
 
 def prompts(

@@ -66,16 +66,16 @@ class LibraryTokenizer:
         if pad is None:
             raise InputError(f"{self.file} has no token {self.pad[0]!r}, which pads texts")
         ids = np.full((len(texts), self.context_length), pad, np.int32)
-        for row, (text, found) in enumerate(zip(texts, rows, strict=True)):
-            if len(found) > self.context_length:
+        for row, (text, tokens) in enumerate(zip(texts, rows, strict=True)):
+            if len(tokens) > self.context_length:
                 raise InputError(
-                    f"text {row} ({text[:60]!r}...) has {len(found)} tokens, more than the "
+                    f"text {row} ({text[:60]!r}...) has {len(tokens)} tokens, more than the "
                     f"{self.context_length} of the model; shorten it"
                 )
             if self.left:
-                ids[row, self.context_length - len(found) :] = found
+                ids[row, self.context_length - len(tokens) :] = tokens
             else:
-                ids[row, : len(found)] = found
+                ids[row, : len(tokens)] = tokens
         return ids
 
     def described(self) -> str:
@@ -124,7 +124,9 @@ def _tokenizers(file, rule):
     prepare = canonicalized if rule == "canonical" else str
 
     def encode(texts: list[str]) -> list[list[int]]:
-        return [found.ids for found in tokenizer.encode_batch([prepare(text) for text in texts])]
+        return [
+            encoding.ids for encoding in tokenizer.encode_batch([prepare(text) for text in texts])
+        ]
 
     return _Library(encode, tokenizer.token_to_id)
 
@@ -148,8 +150,8 @@ def _sentencepiece(file, rule):
         return [*processor.encode(shield + text)[hidden:], processor.eos_id()]
 
     def id_of(token: str) -> int | None:
-        found = processor.piece_to_id(token)
-        return found if processor.id_to_piece(found) == token else None
+        token_id = processor.piece_to_id(token)
+        return token_id if processor.id_to_piece(token_id) == token else None
 
     return _Library(lambda texts: [encode(text) for text in texts], id_of)
 

@@ -173,7 +173,7 @@ class Model:
         """The same model with its parameters where `place` puts them, such as on every device."""
         return dataclasses.replace(self, params=place(self.params))
 
-    def fingerprint(self) -> str:
+    def sha256(self) -> str:
         """SHA-256 of all that embeddings depend on: architecture, dtype, tokenizer, parameters."""
         tokenizer = "" if self.tokenizer is None else f" {self.tokenizer.described()}"
         digest = hashlib.sha256(f"{self.architecture} {self.dtype}{tokenizer}".encode())

@@ -18,16 +18,18 @@ Reasons = Mapping[str, str]  # a field, or a section for all of its fields -> wh
 def refuse(
     given: Collection[str], reasons: Reasons, values: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
-    """Raises InputError if a field was set by hand and has no effect; arguments as `in_vain`.
+    """Raises InputError if a field was set by hand and has no effect.
+
+    The arguments are those of `without_effect`.
 
     Raises:
       InputError: names the first.
     """
-    for sentence in in_vain(given, reasons, values, defaults):
+    for sentence in without_effect(given, reasons, values, defaults):
         raise InputError(sentence)
 
 
-def in_vain(
+def without_effect(
     fields: Collection[str],
     reasons: Reasons,
     values: Mapping[str, Any],

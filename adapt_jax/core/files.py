@@ -112,7 +112,7 @@ def read_json(
 def checked_fields(
     content: Any, kinds: Mapping[str, type | tuple[type, ...]], where: str, remedy: str
 ) -> dict[str, Any]:
-    """`found`, which a file holds, if it is an object whose fields have the expected types.
+    """`content`, which a file holds, if it is an object whose fields have the expected types.
 
     Args:
       content: content that was read.

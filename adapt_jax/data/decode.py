@@ -134,11 +134,11 @@ def made(image: Callable, index, name: str, transform: Callable) -> np.ndarray:
       InputError: it cannot be read or used; it is named.
     """
     try:
-        opened = image(index)
-        if isinstance(opened, np.ndarray):
-            return transform(opened)
-        with opened:
-            return transform(opened)
+        picture = image(index)
+        if isinstance(picture, np.ndarray):
+            return transform(picture)
+        with picture:
+            return transform(picture)
     except InputError as error:
         raise InputError(f"cannot use image {name}: {error}") from error
     except Exception as error:

@@ -32,13 +32,13 @@ def blocks(
     Raises:
       InputError: there is no image, or one cannot be used; it is named.
     """
-    chosen = listed(images)
-    if not chosen:
+    listed_images = listed(images)
+    if not listed_images:
         raise InputError("no image given; give paths, PIL images or uint8 arrays")
-    names = names_of(chosen)
-    chosen = [_checked(image, name) for image, name in zip(chosen, names)]
-    every = np.arange(len(chosen))
-    return decode.blocks(lambda i: _opened(chosen[i]), names, every, size, transform=cut)
+    names = names_of(listed_images)
+    listed_images = [_checked(image, name) for image, name in zip(listed_images, names)]
+    every = np.arange(len(listed_images))
+    return decode.blocks(lambda i: _opened(listed_images[i]), names, every, size, transform=cut)
 
 
 def check_squares(images: np.ndarray, size: int) -> None:

@@ -144,10 +144,10 @@ def load(
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
 
 
-class Stream(NamedTuple):
+class LazySet(NamedTuple):
     """A data set whose images are made as they are needed, for sets that do not fit into memory.
 
-    labels, class_names, names, flaw, passed_over, skipped: as in `Dataset`. `stamp` changes
+    labels, class_names, names, flaw, passed_over, skipped: as in `Dataset`. `identity` changes
     whenever the images do. `blocks()` yields the images in order as uint8 (n, S, S, 3), and
     `blocks(part)` those of a slice; `image(i)` is one.
     """
@@ -155,7 +155,7 @@ class Stream(NamedTuple):
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     names: tuple[str, ...]
-    stamp: str
+    identity: str
     blocks: Callable[..., Iterator[np.ndarray]]
     image: Callable[[int], np.ndarray]
     flaw: str = ""
@@ -163,14 +163,14 @@ class Stream(NamedTuple):
     skipped: int = 0
 
 
-def stream(
+def lazy_set(
     source: str,
     size: int,
     transform: Callable[..., np.ndarray],
     *,
     labeled: bool = False,
     cache_dir: str | None = None,
-) -> Stream:
+) -> LazySet:
     """A data set cut to squares in a way of the caller's own; the option `resize` has no effect.
 
     Args:
@@ -190,9 +190,9 @@ def stream(
         selection, skipped = unreadable.left_out(parsed, selection, cache_dir)
         _, indices, labels, class_names, flaw = selection
         if listing.identity is not None:
-            stamp = listing.identity(indices)
+            identity = listing.identity(indices)
         else:  # such sources are arrays in memory
-            stamp = content_sha256(listing.pixels[indices], None)
+            identity = content_sha256(listing.pixels[indices], None)
     except OSError as error:
         raise InputError(f"cannot read {parsed.text!r}: {error}") from error
     names = selection.names
@@ -205,7 +205,7 @@ def stream(
         return decode.made(listing.image, indices[i], names[i], transform)
 
     rest = (flaw, listing.passed_over, skipped)
-    return Stream(labels, class_names, names, stamp, blocks, image, *rest)
+    return LazySet(labels, class_names, names, identity, blocks, image, *rest)
 
 
 def _opened(parsed: Source, size: int, cache_dir: str | None) -> Listing:

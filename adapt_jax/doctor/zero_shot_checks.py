@@ -94,9 +94,9 @@ def _scores_of(
     """One detector's scores; those of ID images are others in the stream of every OOD set."""
 
     def load(key: str, name: str) -> np.ndarray:
-        found = load_scores(path_of(path, detector, key)).scores
-        counted[name][f"scores of {detector}"] = len(found)
-        return found
+        scores = load_scores(path_of(path, detector, key)).scores
+        counted[name][f"scores of {detector}"] = len(scores)
+        return scores
 
     said: list[Finding] = []
     whole = {name: load(name, name) for name in recorded}

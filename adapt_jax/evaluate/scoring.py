@@ -61,7 +61,7 @@ def errors(task: Task) -> dict[str, np.ndarray]:
     Raises:
       InputError: the network has no classifier, or a set no labels.
     """
-    found = {}
+    wrong = {}
     for name in id_side(task.groups):
         logits, labels = task.sets[name].logits, task.sets[name].labels
         if logits is None or labels is None:
@@ -69,8 +69,8 @@ def errors(task: Task) -> dict[str, np.ndarray]:
             raise InputError(
                 f"selective is about wrong classes, and the set {name!r} has no {what}"
             )
-        found[name] = np.asarray(logits).argmax(axis=1) != np.asarray(labels)
-    return found
+        wrong[name] = np.asarray(logits).argmax(axis=1) != np.asarray(labels)
+    return wrong
 
 
 def run(
@@ -106,14 +106,14 @@ def run(
         on_images = {text: d for text, d in made.items() if isinstance(d, ImageDetector)}
         return together(on_images, task.on_images)
 
-    def fitted(spec: Spec) -> scoring.Fitted:
+    def fitted(spec: Spec) -> scoring.FittedDetector:
         searched = choose(spec, task) if choose else None
         best = searched["chosen"] if searched else {}
         adapted = {} if searched else _fitting(spec, task)
         detector = spec.make(**best, **adapted)
         one_of_many = isinstance(detector, ImageDetector) and shared().get(spec.text)
         score = one_of_many or fit(detector, task)
-        return scoring.Fitted(
+        return scoring.FittedDetector(
             lambda: {name: score(name) for name in (ID, *task.groups)},
             fields={"searched": best} if searched else {},
             searched=searched,

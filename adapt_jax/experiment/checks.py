@@ -54,7 +54,7 @@ def check_config(config, *, training: bool = True, given: Collection[str] | None
         config_unused.refuse(given, reasons, values, defaults)
         return
     reasons.pop("epochs", None)  # config files give it; total_steps is known to go first
-    for sentence in config_unused.in_vain(list(flatten(values)), reasons, values, defaults):
+    for sentence in config_unused.without_effect(list(flatten(values)), reasons, values, defaults):
         terminal.warn(sentence)
 
 

@@ -9,11 +9,14 @@ from adapt_jax.data import classes, sources, suites
 from adapt_jax.data.classes import Classes
 from adapt_jax.data.sources import Dataset
 
-Say = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 
 
 def training_set(
-    load: Callable[..., Dataset], source: str, class_names: Sequence[str], report_progress: Say
+    load: Callable[..., Dataset],
+    source: str,
+    class_names: Sequence[str],
+    report_progress: ReportProgress,
 ) -> Dataset:
     """The training images, class folders in the order in which the run has numbered them.
 
@@ -59,7 +62,7 @@ def id_set(
     own: Classes | None,
     size: int,
     suite: str,
-    report_progress: Say,
+    report_progress: ReportProgress,
     part: bool = False,
 ) -> tuple[Dataset, str]:
     """A set of ID images, its labels numbered as the ID classes are, and the rule behind that.

@@ -48,7 +48,7 @@ def make(
         parsed = sources.parse(source)
         if parsed.classes is not None or parsed.only is not None:
             raise InputError(f"{source} selects classes already; leave that to --one_class")
-    opened = sources.stream(test_data, image_size, decode.fit, labeled=True)
+    opened = sources.lazy_set(test_data, image_size, decode.fit, labeled=True)
     names = opened.class_names
     if len(names) < 2:
         raise InputError(f"{test_data} has one class; one-class detection needs others")

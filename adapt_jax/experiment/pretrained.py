@@ -53,7 +53,7 @@ def check(config) -> None:
     shapes = jax.eval_shape(lambda k: parts.model.init(k, (size, size, 3)), generator.key(0))
     _fit(config.model.pretrained, state, shapes)
     if classes and "fc" in shapes["params"] and not weights.is_name(config.model.pretrained):
-        listed = sources.stream(config.train_data, config.image_size, decode.fit).class_names
+        listed = sources.lazy_set(config.train_data, config.image_size, decode.fit).class_names
         _check_classes(config.model.pretrained, classes[0], listed)
 
 

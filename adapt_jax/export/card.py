@@ -52,9 +52,9 @@ In a program of your own, without adapt_jax or with it:
     result = scorer.call(images)        # (B, {size}, {size}, 3) uint8, any B
 
     import adapt_jax
-    found = adapt_jax.load(".")
-    outputs = found.embed(images)       # features, logits: what every detector takes
-    scores = found.detector.score(outputs)
+    ready = adapt_jax.load(".")
+    outputs = ready.embed(images)       # features, logits: what every detector takes
+    scores = ready.detector.score(outputs)
 
 `scorer.stablehlo` is lowered for {", ".join(scorer["platforms"])}, and computes in
 {scorer["dtype"]}. It returns {output}.

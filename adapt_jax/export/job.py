@@ -65,18 +65,18 @@ def export(
     target = _target(out, overwrite)
     report_progress(f"fitting on the outputs in {workdir}")
     ready = pipeline.load(workdir, detector=detector)
-    found = contents.of(ready, buckets.local(workdir))
+    content = contents.of(ready, buckets.local(workdir))
     about, arrays = calibrated.files(ready.detector, tpr)
     report_progress(f"compiling for {', '.join(platforms)}")
-    program = export_scorer.build(found, platforms)
+    program = export_scorer.build(content, platforms)
     report_progress("comparing the scorer with the package")
-    difference = export_scorer.compare(program, found)
+    difference = export_scorer.compare(program, content)
     report_progress(f"writing {target}")
     with _written(target) as folder:
-        _write_json(folder / bundle.CONFIG, found.config)
-        _write_json(folder / bundle.DATA, found.data)
+        _write_json(folder / bundle.CONFIG, content.config)
+        _write_json(folder / bundle.DATA, content.data)
         _write_json(folder / bundle.DETECTOR, about)
-        safetensors.numpy.save_file(found.weights, folder / bundle.WEIGHTS)
+        safetensors.numpy.save_file(content.weights, folder / bundle.WEIGHTS)
         safetensors.numpy.save_file(arrays, folder / bundle.DETECTOR_ARRAYS)
         (folder / bundle.SCORER).write_bytes(program)
         script = pathlib.Path(__file__).with_name("score.py")
@@ -84,11 +84,11 @@ def export(
         scorer = {
             "platforms": list(platforms),
             "checked_on": export_scorer.here(),
-            "images": ["batch", found.size, found.size, 3],
-            "dtype": found.dtype,
+            "images": ["batch", content.size, content.size, 3],
+            "dtype": content.dtype,
             "relative_difference": difference,
         }
-        card = _card(found, about, scorer, licence, folder)
+        card = _card(content, about, scorer, licence, folder)
         _write_json(folder / bundle.CARD, card)
         (folder / bundle.README).write_text(export_card.text(card))
         for file in folder.iterdir():
@@ -111,14 +111,14 @@ def load(folder: str | os.PathLike) -> Ready:
     return pipeline.load(path)
 
 
-def _card(found: Contents, about, scorer, licence: str, folder) -> dict[str, Any]:
+def _card(content: Contents, about, scorer, licence: str, folder) -> dict[str, Any]:
     return {
         "format": bundle.FORMAT,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "licence": licence,
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        **found.card,
+        **content.card,
         "detector": {k: v for k, v in about.items() if k != "arrays"},
         "scorer": scorer,
         "files": {

@@ -61,14 +61,14 @@ TURNS = {  # of EXIF's orientations
 
 def below(folder: str, above: tuple[str, ...] = ()) -> list[str]:
     """The images anywhere below a folder; links are followed, but never in a circle."""
-    real, found = os.path.realpath(folder), []
+    real, names = os.path.realpath(folder), []
     for entry in os.scandir(folder) if real not in above else ():
         if entry.is_file() and not entry.name.startswith("."):
-            found += [entry.name] * entry.name.lower().endswith(SUFFIXES)
+            names += [entry.name] * entry.name.lower().endswith(SUFFIXES)
         elif entry.is_dir() and not entry.name.startswith(".") and entry.name != "__MACOSX":
             inner = below(entry.path, (*above, real))
-            found += [f"{entry.name}/{name}" for name in inner]
-    return found
+            names += [f"{entry.name}/{name}" for name in inner]
+    return names
 
 
 def expanded(arguments: list[str]) -> list[str]:

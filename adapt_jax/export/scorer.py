@@ -46,7 +46,7 @@ def check(platforms: tuple[str, ...]) -> None:
         raise InputError("writing the scorer needs: pip install flatbuffers") from None
 
 
-def build(found: Contents, platforms: tuple[str, ...]) -> bytes:
+def build(content: Contents, platforms: tuple[str, ...]) -> bytes:
     """The program: images (B, S, S, 3) uint8 -> {"score": (B,) float32, "class": (B,) int32}.
 
     B is any number. "class" is there where there is a classifier, class means or a text bank.
@@ -54,39 +54,39 @@ def build(found: Contents, platforms: tuple[str, ...]) -> bytes:
     dtype, the detector in float32.
 
     Args:
-      found: the network and the detector.
+      content: the network and the detector.
       platforms: platforms to compile the program for.
 
     Raises:
       InputError: it cannot be compiled for one of them.
     """
     (batch,) = export.symbolic_shape("batch")
-    images = jax.ShapeDtypeStruct((batch, found.size, found.size, 3), jnp.uint8)
+    images = jax.ShapeDtypeStruct((batch, content.size, content.size, 3), jnp.uint8)
     try:
-        program = export.export(jax.jit(_scorer(found)), platforms=platforms)(images)
+        program = export.export(jax.jit(_scorer(content)), platforms=platforms)(images)
         return bytes(program.serialize())
     except NotImplementedError as e:
         raise InputError(
-            f"{found.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
+            f"{content.detector.spec.text} cannot be exported for {','.join(platforms)} ({e}); "
             "name fewer with --platforms"
         ) from e
     except (TypeError, ValueError) as e:
-        if not wrapped.is_own(found.network):
+        if not wrapped.is_own(content.network):
             raise
         raise InputError(
-            f"{found.network} cannot be compiled for any number of images "
+            f"{content.network} cannot be compiled for any number of images "
             f"({str(e).splitlines()[0]}); in its code, write images.shape[0] for len(images), and "
             "-1 for sizes that follow from it"
         ) from e
 
 
-def _scorer(found: Contents):
+def _scorer(content: Contents):
     # From the host: what lives on a mesh would make it a program for so many devices.
-    detector = found.detector
+    detector = content.detector
     state, means = jax.tree.map(np.asarray, detector.state), detector.class_means
 
     def scorer(images):
-        seen = found.traced(images)
+        seen = content.traced(images)
         wide = [x if x is None else _widened(x) for x in (seen.features, seen.logits)]
         seen = Outputs(*wide)
         constants = jax.tree.map(jnp.asarray, state)
@@ -105,7 +105,7 @@ def _widened(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def compare(program: bytes, found: Contents) -> float:
+def compare(program: bytes, content: Contents) -> float:
     """The largest difference of scores, program against package, as a share of the largest score.
 
     The images are made up: noise, and smooth gradients, of a fixed seed. Both sides see them on one
@@ -114,18 +114,18 @@ def compare(program: bytes, found: Contents) -> float:
     Raises:
       RuntimeError: it is more than rounding makes it.
     """
-    images = _made_up(found.size)
+    images = _made_up(content.size)
     got = export.deserialize(bytearray(program)).call(images)
-    seen = found.direct(images)
-    wanted = found.detector.score(seen)
+    seen = content.direct(images)
+    wanted = content.detector.score(seen)
     worst = float(np.max(np.abs(np.asarray(got["score"]) - wanted)) / np.max(np.abs(wanted)))
-    limit = _LIMITS.get(found.dtype, 1e-3)
+    limit = _LIMITS.get(content.dtype, 1e-3)
     if not worst <= limit:
         raise RuntimeError(
-            f"the exported scorer differs from {found.detector.spec.text} by {worst:.2g} of the "
+            f"the exported scorer differs from {content.detector.spec.text} by {worst:.2g} of the "
             f"largest score, more than {limit:g}; nothing was written"
         )
-    classes = found.detector.classify(seen)
+    classes = content.detector.classify(seen)
     if classes is not None and np.mean(np.asarray(got["class"]) == classes) < 0.9:
         raise RuntimeError("the exported scorer predicts other classes; nothing was written")
     return worst

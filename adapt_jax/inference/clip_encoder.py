@@ -32,8 +32,8 @@ class Source(NamedTuple):
 
     def located(self) -> "Source":
         """The same, to be found from any working directory."""
-        found = pathlib.Path(self.path).expanduser()
-        return self._replace(path=str(found.absolute())) if found.exists() else self
+        path = pathlib.Path(self.path).expanduser()
+        return self._replace(path=str(path.absolute())) if path.exists() else self
 
 
 class Encoder(NamedTuple):
@@ -41,12 +41,12 @@ class Encoder(NamedTuple):
 
     A mesh of this process's devices alone is for jobs where every process does its share.
 
-    fingerprint: SHA-256 of all that its embeddings depend on.
+    sha256: SHA-256 of all that its embeddings depend on.
     report_progress: function called with a line about progress and speed.
     """
 
     model: clip.Model
-    fingerprint: str
+    sha256: str
     mesh: Mesh
     report_progress: Callable[[str], None]
 
@@ -157,10 +157,8 @@ def load(source: Source, mesh: Mesh, report_progress: Callable[[str], None]) -> 
         check_ids(model.tokenize(["a photo"]), model.architecture)
     if model.guess:
         report_progress(f"CLIP: warning: {model.guess}")
-    fingerprint = model.fingerprint()
-    return Encoder(
-        model.placed(partial(sharding.replicate, mesh)), fingerprint, mesh, report_progress
-    )
+    sha256 = model.sha256()
+    return Encoder(model.placed(partial(sharding.replicate, mesh)), sha256, mesh, report_progress)
 
 
 def unit(rows: np.ndarray, what: str) -> np.ndarray:

@@ -48,16 +48,16 @@ def explained(
 
     def word(image: int, place: int) -> dict[str, Any]:
         row, c = batch[image], top[place, image]
-        found = {
+        about = {
             "word": names[c],
             "kind": "label" if c < labels else "negative",
             "share": float(shares[c, image]),
             "cosine": float(bank[c] @ row),
         }
         if stored is None:
-            return found
+            return about
         kept = stored[image * len(top) + place]
-        return found | {"images": _images(kept[kept.any(axis=1)], row, known)}
+        return about | {"images": _images(kept[kept.any(axis=1)], row, known)}
 
     return [{"words": [word(i, place) for place in range(len(top))]} for i in range(count)]
 
@@ -65,6 +65,6 @@ def explained(
 def _images(kept: np.ndarray, row: np.ndarray, known: Known) -> list[dict[str, Any]]:
     """The images that are kept for a word, the most similar one first."""
     cosines = kept @ row
-    found = [(of or {}) | {"cosine": float(c)} for of, c in zip(known(kept), cosines)]
+    images = [(of or {}) | {"cosine": float(c)} for of, c in zip(known(kept), cosines)]
     keys = ("image", "number", "cosine")
-    return [{k: found[i][k] for k in keys if k in found[i]} for i in np.argsort(-cosines)]
+    return [{k: images[i][k] for k in keys if k in images[i]} for i in np.argsort(-cosines)]

@@ -111,8 +111,10 @@ class Stream:
         Raises:
           InputError: an image cannot be used; it is named, and none was seen.
         """
-        chosen = given.listed(images)
-        return self.score_embeddings(self._outputs_of(chosen).features, given.names_of(chosen))
+        listed_images = given.listed(images)
+        return self.score_embeddings(
+            self._outputs_of(listed_images).features, given.names_of(listed_images)
+        )
 
     def score_embeddings(
         self, embeddings: np.ndarray, names: Sequence[str] | None = None
@@ -145,12 +147,12 @@ class Stream:
           embeddings: unit rows (N, D) of its images, or of others as if they were among them.
           most: number of words for each image.
         """
-        size, found = self.batch_size, []
+        size, explanations = self.batch_size, []
         for start in range(0, len(embeddings), size):
             rows = embeddings[start : start + size]
             arguments = self._insight, self._state, self._padded(rows), len(rows)
-            found += explain.explained(*arguments, self.text, self._known, most)
-        return found
+            explanations += explain.explained(*arguments, self.text, self._known, most)
+        return explanations
 
     def _padded(self, rows: np.ndarray) -> np.ndarray:
         batch = np.zeros((self.batch_size, rows.shape[1]), rows.dtype)
@@ -166,11 +168,11 @@ class Stream:
 
     def _restore(self) -> None:
         """The state on disk, which is what counts."""
-        found = stream_files.load(self.folder, self._identity, self._fresh)
+        checkpoint = stream_files.load(self.folder, self._identity, self._fresh)
         where = str(self.folder / stream_files.STATE)
-        state = named.unflatten(found.arrays, self._like, where)["state"]
+        state = named.unflatten(checkpoint.arrays, self._like, where)["state"]
         self._state: Any = jax.tree.map(jnp.array, state)
-        self.seen, self._logged = found.seen, found.logged
+        self.seen, self._logged = checkpoint.seen, checkpoint.logged
 
     def _batch(self, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
         batch, valid = self._padded(rows), np.arange(self.batch_size) < len(rows)

@@ -67,15 +67,15 @@ def load(folder: pathlib.Path, identity: Mapping[str, Any], fresh: Arrays) -> Ch
     if not path.exists():
         return Checkpoint(0, 0, arrays)
     try:
-        found = npz.read(path)
-        about = json.loads(str(found.pop(_ABOUT)))
+        stored = npz.read(path)
+        about = json.loads(str(stored.pop(_ABOUT)))
         if about.pop("format") != FORMAT:
             raise ValueError(f"it is not of the format {FORMAT!r}")
         seen, logged = int(about.pop("seen")), int(about.pop("logged"))
         _check_same(folder, about, identity)
-        for name in (name for name in found if not name.startswith(_ROWS)):
+        for name in (name for name in stored if not name.startswith(_ROWS)):
             rows = np.atleast_1d(arrays[name])  # a view
-            rows[found[_ROWS + name]] = found[name].astype(rows.dtype, casting="no")
+            rows[stored[_ROWS + name]] = stored[name].astype(rows.dtype, casting="no")
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as e:
         raise InputError(f"{path} is damaged ({e}); begin a stream in another folder") from None
     return Checkpoint(seen, logged, arrays)

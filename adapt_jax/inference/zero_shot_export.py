@@ -44,11 +44,11 @@ def load(
       InputError: a file does not fit the others, or another detector is asked for.
     """
     data = bundle.read_json(path, bundle.DATA)
-    found, usual_tpr = calibrated.read(path, detector, _specified)
+    calibrated_detector, usual_tpr = calibrated.read(path, detector, _specified)
     tpr = usual_tpr if tpr is None else tpr
-    threshold = found.threshold(tpr)
+    threshold = calibrated_detector.threshold(tpr)
     if alpha is not None:
-        threshold = conformal.threshold(found.calibration, alpha)
+        threshold = conformal.threshold(calibrated_detector.calibration, alpha)
     about = data["clip"]
     built = architecture.from_json(about["architecture"])
     shapes = {"visual": model.shapes(built)["visual"]}
@@ -63,7 +63,7 @@ def load(
         size=size,
         cut=partial(clip.pixels_uint8, **data["preprocess"]),
         outputs=zero_shot_pipeline.embedding(encoder, size),
-        detector=found,
+        detector=calibrated_detector,
         threshold=threshold,
         tpr=tpr,
         alpha=alpha,

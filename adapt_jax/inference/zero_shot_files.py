@@ -58,7 +58,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
 
     Returns:
       clip: the fields of `clip_encoder.Source`; None where embeddings were made elsewhere.
-      checkpoint_sha256: the CLIP's fingerprint, or that of the embeddings.
+      checkpoint_sha256: the CLIP's SHA-256, or that of the embeddings.
       id: the source of the ID images. groups: the group of every other set.
       detectors: as in the config. batch_size: of streams.
       preprocess: keyword arguments of `clip.pixels_uint8`, and image_batch_size of passes through
@@ -108,6 +108,6 @@ def save_text(folder: pathlib.Path, text: Text) -> None:
 
 def load_text(folder: pathlib.Path, record: Mapping[str, Any]) -> Text:
     """The text bank of a run. Raises as `arrays`."""
-    found = arrays(folder, record, TEXT)
-    names, words = (tuple(map(str, found[key])) for key in ("class_names", "words"))
-    return Text(TextBank(found["labels"], found["negatives"]), names, words)
+    content = arrays(folder, record, TEXT)
+    names, words = (tuple(map(str, content[key])) for key in ("class_names", "words"))
+    return Text(TextBank(content["labels"], content["negatives"]), names, words)

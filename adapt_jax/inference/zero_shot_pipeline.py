@@ -237,7 +237,7 @@ def _network(
     encoder = clip_encoder.load(
         clip_encoder.Source(**record["clip"]), sharding.make_mesh(), lambda text: None
     )
-    if encoder.fingerprint != record["checkpoint_sha256"]:
+    if encoder.sha256 != record["checkpoint_sha256"]:
         raise InputError(
             f"the CLIP at {record['clip']['path']} is not the one {path} was made with; restore "
             f"it, or {zero_shot_files.AGAIN}"

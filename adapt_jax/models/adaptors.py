@@ -137,7 +137,7 @@ def _layer(head: str | Callable | None) -> Callable[[Any], Pair] | None:
     if not isinstance(head, str):
         return head
 
-    def found(params) -> Pair:
+    def kernel_and_bias(params) -> Pair:
         layer = params
         for name in head.split("/"):
             key = int(name) if name.isdigit() and int(name) in layer else name
@@ -150,7 +150,7 @@ def _layer(head: str | Callable | None) -> Callable[[Any], Pair] | None:
         kernel = layer["kernel"]
         return kernel, layer.get("bias", jnp.zeros(kernel.shape[-1:], kernel.dtype))
 
-    return found
+    return kernel_and_bias
 
 
 def _once(seen: list, head: str) -> jax.Array:

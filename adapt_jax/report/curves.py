@@ -38,7 +38,7 @@ def panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, Ma
     """(field, meaning, last value, plot) of every numeric field, the loss and its rate first."""
     fields = dict.fromkeys(k for record in history for k in record if k not in _NOT_SHOWN)
     first = {"loss": 0, "learning_rate": 1}
-    found = []
+    shown = []
     for field in sorted(fields, key=lambda k: first.get(k, 2)):
         records = [r for r in history if _is_number(r.get(field))]
         axis = next((a for a in _AXES if all(_is_number(r.get(a)) for r in records)), "")
@@ -46,8 +46,8 @@ def panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, Ma
         if records:
             y = np.array([r[field] for r in records], np.float64)
             svg = plots.curve(np.array(x, np.float64), y, axis or "record")
-            found.append((field, EXPLAINED.get(field, ""), f"{y[-1]:.4g}", Markup(svg)))
-    return found[:MOST]
+            shown.append((field, EXPLAINED.get(field, ""), f"{y[-1]:.4g}", Markup(svg)))
+    return shown[:MOST]
 
 
 def _is_number(value) -> bool:

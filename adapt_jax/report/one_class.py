@@ -90,11 +90,11 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 def _over_seeds(per_seed: Sequence[Sequence[Row]]) -> Row:
     """Mean and population deviation over seeds of the mean over rows."""
-    found: Row = {}
+    summary: Row = {}
     for metric in METRICS:
         means = [float(np.mean([row[metric] for row in rows])) for rows in per_seed]
-        found |= {metric: float(np.mean(means)), f"{metric}_std": float(np.std(means))}
-    return found | {"runs": len(per_seed)}
+        summary |= {metric: float(np.mean(means)), f"{metric}_std": float(np.std(means))}
+    return summary | {"runs": len(per_seed)}
 
 
 def _cells(content: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

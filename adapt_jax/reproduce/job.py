@@ -108,7 +108,7 @@ def _verdict(plan: Plan, line: Line, runs: Sequence[dict[str, Any]], rehearse: b
             rows = [_row(run, line.detector, place) for run in runs]
             if all(row is not None for row in rows):
                 ours = [100 * row[result.column(column)] for row in rows]
-                judged = verdict.judge(place, column, ours, theirs, result.runs, result.tolerance)
+                judged = verdict.compare(place, column, ours, theirs, result.runs, result.tolerance)
                 judgements.append(judged)
     if rehearse:
         shown = tuple(j._replace(state="rehearsal") for j in judgements)

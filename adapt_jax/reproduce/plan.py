@@ -40,13 +40,13 @@ class Plan(NamedTuple):
 
     def missing(self) -> dict[str, str]:
         """Sets that are not on this machine -> why."""
-        found = {}
+        reasons = {}
         for name, source in self.sources().items():
             try:
                 sources.check(source)
             except InputError as e:
-                found[name] = str(e)
-        return found
+                reasons[name] = str(e)
+        return reasons
 
     def sources(self) -> dict[str, str]:
         """Every set of images the runs read -> its source."""
@@ -65,12 +65,12 @@ class Plan(NamedTuple):
         Args:
           rows: result rows of one run.
         """
-        found, wanted = [], self.result.ood_sets()
+        reservations, wanted = [], self.result.ood_sets()
         if len(self.sets) < len(wanted):
             names = ", ".join(s.name for s in self.sets)
-            found.append(f"judged on {len(self.sets)} of {len(wanted)} sets ({names})")
+            reservations.append(f"judged on {len(self.sets)} of {len(wanted)} sets ({names})")
         if self.changed:
-            found.append(f"another recipe than the published one: {', '.join(self.changed)}")
+            reservations.append(f"another recipe than the published one: {', '.join(self.changed)}")
         counts = {s.name: s.count for s in wanted}
         protocol = _protocol(self.result)
         expected = protocol.id_test.count if protocol else None
@@ -85,8 +85,8 @@ class Plan(NamedTuple):
         if rows and expected not in (None, rows[0]["n_id"]):
             other.insert(0, f"ID ({rows[0]['n_id']:,}, there {expected:,})")
         if other:
-            found.append(f"not the images of the published protocol: {', '.join(other)}")
-        return found
+            reservations.append(f"not the images of the published protocol: {', '.join(other)}")
+        return reservations
 
 
 def make(result: Result, only: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
@@ -151,13 +151,13 @@ def _unshifted(suite: suites.Suite) -> tuple[OodSet, ...]:
 
 def _chosen(result: Result, only: Sequence[str]) -> tuple[OodSet, ...]:
     """The OOD sets of a result, or those of them that were asked for, from where they are."""
-    known = {s.name: s for s in result.ood_sets()}
+    by_name = {s.name: s for s in result.ood_sets()}
     given = {name: source for name, _, source in (text.partition("=") for text in only)}
-    if unknown := sorted(given.keys() - known.keys()):
+    if unknown := sorted(given.keys() - by_name.keys()):
         raise InputError(
-            f"{result.name} has no set {unknown[0]!r}; --sets takes some of {', '.join(known)}, "
+            f"{result.name} has no set {unknown[0]!r}; --sets takes some of {', '.join(by_name)}, "
             "each with a source of your own if you like: name=npz:FILE"
         )
-    chosen = [s for s in known.values() if not given or s.name in given]
+    chosen = [s for s in by_name.values() if not given or s.name in given]
     sets = [s._replace(source=given.get(s.name) or s.source) for s in chosen]
     return tuple(s._replace(source=sources.parse(s.source).text) for s in sets)

@@ -115,11 +115,11 @@ def _line(entry: dict[str, str]) -> Line:
 
 def _cells(text: str) -> Mapping[str, Figure]:
     """ "30.74±0.79 / 91.86±0.16", "-" where a figure is missing."""
-    found = {}
+    figures = {}
     for column, part in zip(COLUMNS, text.split(" / "), strict=True):
         if part != "-":
             match = _CELL.fullmatch(part)
             if match is None:
                 raise ValueError(f"published.toml: {text!r} is no cell")
-            found[column] = Figure(float(match[1]), float(match[2]) if match[2] else None)
-    return found
+            figures[column] = Figure(float(match[1]), float(match[2]) if match[2] else None)
+    return figures

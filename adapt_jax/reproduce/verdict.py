@@ -66,13 +66,13 @@ def band(ours: Sequence[float], theirs: Figure, runs: int, tolerance: float = 0.
         freedom = sum(parts) ** 2 / squares if squares else 1.0
         variance = sum(parts)
     else:
-        known, freedom = (own, n - 1) if own is not None else (other, m - 1)
-        variance = known * (1 / n + 1 / m)
+        shared, freedom = (own, n - 1) if own is not None else (other, m - 1)
+        variance = shared * (1 / n + 1 / m)
     half = stats.t.ppf(1 - LEVEL / 2, freedom) * math.sqrt(variance)
     return max(float(half), tolerance, ROUNDING)
 
 
-def judge(
+def compare(
     place: str,
     column: str,
     ours: Sequence[float],

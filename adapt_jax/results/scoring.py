@@ -24,7 +24,7 @@ from adapt_jax.runtime import processes
 FAILURES = (np.linalg.LinAlgError, FloatingPointError, MemoryError, jax.errors.JaxRuntimeError)
 
 
-class Fitted(NamedTuple):
+class FittedDetector(NamedTuple):
     """A detector that is ready to score.
 
     score: function without arguments that returns the scores (N,) by key, larger = more
@@ -53,7 +53,7 @@ def stream_key(id_set: str, ood_set: str) -> str:
 
 def run(
     specs: Sequence[Spec],
-    fit: Callable[[Spec], Fitted],
+    fit: Callable[[Spec], FittedDetector],
     groups: Mapping[str, str],
     *,
     resamples: int = 0,
@@ -106,7 +106,7 @@ def run(
 
 def _rows(
     detector: str,
-    fitted: Fitted,
+    fitted: FittedDetector,
     scores: Mapping[str, np.ndarray],
     groups: Mapping[str, str],
     resamples: int,

@@ -146,9 +146,9 @@ def _best(rows: Sequence[Row], columns: Sequence[str]) -> dict[tuple, float]:
         for c in columns:
             values.setdefault(_place(row, c), []).append(row[c])
     return {
-        place: (min if place[0].startswith("fpr") else max)(found)
-        for place, found in values.items()
-        if len(found) > 1
+        place: (min if place[0].startswith("fpr") else max)(numbers)
+        for place, numbers in values.items()
+        if len(numbers) > 1
     }
 
 

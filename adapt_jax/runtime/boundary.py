@@ -41,7 +41,7 @@ _REMEDIES = {
 }
 
 
-class Told(NamedTuple):
+class Explanation(NamedTuple):
     """The message of a command for an error, and its exit code."""
 
     sentence: str
@@ -64,38 +64,42 @@ def explained(prefix: Callable[[], str] = str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_PIPE) from None
     except (Exception, KeyboardInterrupt) as error:
-        told = told_of(error)
-        if told is None or os.environ.get(TRACEBACK):
+        explanation = explain(error)
+        if explanation is None or os.environ.get(TRACEBACK):
             raise
         with contextlib.suppress(OSError):  # it may be stdout that is on the full disk
             sys.stdout.flush()
-        print(f"{prefix()}error: {redacted(told.sentence)}", file=sys.stderr, flush=True)
+        print(f"{prefix()}error: {redacted(explanation.sentence)}", file=sys.stderr, flush=True)
         if isinstance(error, NoAnswer):
-            os._exit(told.code)
-        raise SystemExit(told.code) from None
+            os._exit(explanation.code)
+        raise SystemExit(explanation.code) from None
 
 
-def told_of(error: BaseException) -> Told | None:
+def explain(error: BaseException) -> Explanation | None:
     """What to say of an error; None of one that can only be a bug, which deserves a traceback."""
     if isinstance(error, InputError):
-        return Told(str(error), EXIT_INPUT)
+        return Explanation(str(error), EXIT_INPUT)
     if isinstance(error, TrainingFailed):
-        return Told(str(error), EXIT_FAILED)
+        return Explanation(str(error), EXIT_FAILED)
     if isinstance(error, KeyboardInterrupt):
-        return Told("interrupted", EXIT_INTERRUPTED)
+        return Explanation("interrupted", EXIT_INTERRUPTED)
     if isinstance(error, MemoryError):
-        return Told("the host's memory ran out; use smaller sets (?limit=) or batches", EXIT_FAILED)
+        return Explanation(
+            "the host's memory ran out; use smaller sets (?limit=) or batches", EXIT_FAILED
+        )
     if "RESOURCE_EXHAUSTED" in str(error):
         what = str(error).splitlines()[0][:200]
         remedy = "lower batch_size or eval_batch_size, or set microbatches or model.remat"
-        return Told(f"the device's memory ran out ({what}); {remedy}", EXIT_FAILED)
+        return Explanation(f"the device's memory ran out ({what}); {remedy}", EXIT_FAILED)
     if isinstance(error, OSError):
-        return Told(_of_system(error), EXIT_INPUT)
+        return Explanation(_of_system(error), EXIT_INPUT)
     if isinstance(error, UnicodeError):
-        return Told(f"text that is not UTF-8{_where(error)} ({error}); convert it", EXIT_INPUT)
+        return Explanation(
+            f"text that is not UTF-8{_where(error)} ({error}); convert it", EXIT_INPUT
+        )
     if isinstance(error, _DAMAGED) or _raised_by_a_reader(error):
         what = f"{type(error).__name__}: {error}"[:300]
-        return Told(f"a file is damaged{_where(error)} ({what}); restore it", EXIT_INPUT)
+        return Explanation(f"a file is damaged{_where(error)} ({what}); restore it", EXIT_INPUT)
     return None
 
 

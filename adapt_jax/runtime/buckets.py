@@ -52,8 +52,8 @@ def local(place: str | os.PathLike, *, write: bool = False) -> Path:
     address = str(place).rstrip("/")
     scheme = address.partition("://")[0]
     if scheme not in _SCHEMES:
-        known = " and ".join(f"{name}://" for name in _SCHEMES)
-        raise InputError(f"{address} cannot be used: of buckets, only {known} can")
+        schemes = " and ".join(f"{name}://" for name in _SCHEMES)
+        raise InputError(f"{address} cannot be used: of buckets, only {schemes} can")
     copy = files.cache_folder() / "buckets" / files.folder_name(address)
     if jax.process_index():  # several processes of one machine have a copy each
         copy = copy.with_name(f"{copy.name}.process{jax.process_index()}")
@@ -97,9 +97,9 @@ def push(folder: Path) -> None:
     mark = _mark(folder)
     if not mark:
         return
-    known, now = mark["files"], {name: _state(folder / name) for name in _names(folder)}
-    changed = [name for name, state in now.items() if known.get(name, [None])[0] != state]
-    gone = known.keys() - now.keys()
+    before, now = mark["files"], {name: _state(folder / name) for name in _names(folder)}
+    changed = [name for name, state in now.items() if before.get(name, [None])[0] != state]
+    gone = before.keys() - now.keys()
     try:
         store, root = _store(mark["address"])
         for name in sorted(changed, key=lambda name: (name == "results.json", name)):
@@ -123,12 +123,12 @@ def push(folder: Path) -> None:
 def _pull(copy: Path, address: str) -> None:
     """Makes the copy what the bucket holds, but for checkpoints."""
     files.remove_unfinished(copy)
-    known, kept = _mark(copy).get("files", {}), {}
+    before, kept = _mark(copy).get("files", {}), {}
     store, root = _store(address)
     there = _objects(store, root)
     for name, facts in there.items():
         path = copy / name
-        if not path.is_file() or known.get(name) != [_state(path), facts]:
+        if not path.is_file() or before.get(name) != [_state(path), facts]:
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(f".{path.name}{files.TEMPORARY}")
             with store.open(f"{root}/{name}", "rb") as source, open(unfinished, "wb") as target:
@@ -155,13 +155,13 @@ def _objects(store: Any, root: str) -> dict[str, str]:
     Raises:
       ValueError: an object's name would lie outside the copy.
     """
-    found = store.find(root, detail=True)
-    names = {path: path.removeprefix(f"{root}/") for path in found}
+    facts = store.find(root, detail=True)
+    names = {path: path.removeprefix(f"{root}/") for path in facts}
     for name in names.values():
         if {"", ".", ".."} & set(name.removesuffix("/").split("/")) and name:
             raise ValueError(f"the object {name!r} is no path below it")
     return {
-        name: str([str(found[path].get(fact)) for fact in _FACTS])
+        name: str([str(facts[path].get(fact)) for fact in _FACTS])
         for path, name in names.items()
         if not name.startswith(f"{CHECKPOINTS}/")
         and not name.endswith("/")

@@ -85,11 +85,11 @@ def from_local_rows(mesh: Mesh, count: int, rows: np.ndarray, values: np.ndarray
     return jax.make_array_from_callback((count, *values.shape[1:]), over_batch(mesh), share)
 
 
-def check_batch(mesh: Mesh, batch_size: int, parts: int = 1) -> None:
+def check_batch(mesh: Mesh, batch_size: int, num_microbatches: int = 1) -> None:
     """Raises InputError unless every part of the global batch splits evenly over the devices."""
-    if batch_size % (mesh.size * parts):
-        over = f" times {parts} microbatches" if parts > 1 else ""
+    if batch_size % (mesh.size * num_microbatches):
+        over = f" times {num_microbatches} microbatches" if num_microbatches > 1 else ""
         raise InputError(
             f"batch_size {batch_size} is not divisible by the {mesh.size} devices{over}; "
-            f"use a multiple of {mesh.size * parts}"
+            f"use a multiple of {mesh.size * num_microbatches}"
         )

@@ -98,12 +98,12 @@ def _by_wnid(path: Path) -> tuple[str, ...]:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read class names from {path}: {error!r}") from error
-    found = dict(line.split(maxsplit=1) for line in map(str.strip, lines) if _LINE.match(line))
-    if not found:
+    names = dict(line.split(maxsplit=1) for line in map(str.strip, lines) if _LINE.match(line))
+    if not names:
         raise InputError(
             f"{path} has no line with a WordNet id and a name, as 'n01443537 goldfish'"
         )
-    return _spaced(found[wnid] for wnid in sorted(found))
+    return _spaced(names[wnid] for wnid in sorted(names))
 
 
 def words(

@@ -74,8 +74,8 @@ class _InBucket:
         self.path = path
 
     def steps(self) -> list[int]:
-        found = self._folders()
-        return sorted(int(p.name) for p in found if p.name.isdigit() and (p / _DONE).exists())
+        folders = self._folders()
+        return sorted(int(p.name) for p in folders if p.name.isdigit() and (p / _DONE).exists())
 
     def facts(self, step: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ FILE = "surroundings.json"
 """A list: what was found when the run began, and at each resumption that found something else."""
 
 
-def found() -> dict[str, Any]:
+def current() -> dict[str, Any]:
     """What this process finds."""
     versions = provenance.versions()
     kept: dict[str, Any] = {name: versions[name] for name in ("jax", "jaxlib", "device")}
@@ -35,7 +35,7 @@ def remember(workdir: pathlib.Path, step: int) -> str:
       workdir: folder of the run.
       step: step at which training begins or continues.
     """
-    path, new = pathlib.Path(workdir) / FILE, found()
+    path, new = pathlib.Path(workdir) / FILE, current()
     records = _read(path) if step else []
     last = {k: v for k, v in records[-1].items() if k != "step"} if records else new
     if records and last == new:

@@ -33,11 +33,11 @@ def main():
     """Runs a config, on images or on embeddings."""
     config = cli.required(CONFIG)
     sweep = variants.read(SWEEP.value, ORDERS.value, SEEDS.value)
-    chosen = {"given": cli.given(), "sweep": sweep, "proxies": PROXIES.value}
+    options = {"given": cli.given(), "sweep": sweep, "proxies": PROXIES.value}
     if FEATURES.value:
-        job.from_features(config, FEATURES.value, WORKDIR.value, **chosen)
+        job.from_features(config, FEATURES.value, WORKDIR.value, **options)
     else:
-        job.zero_shot(config, WORKDIR.value, **chosen)
+        job.zero_shot(config, WORKDIR.value, **options)
 
 
 cli.run(main)

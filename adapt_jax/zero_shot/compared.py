@@ -62,27 +62,27 @@ def features(configs: Collection[Any], folder: str) -> Features | None:
         return None
     if not are_zero_shot(configs):
         raise InputError("--from_features is for zero-shot configs; trained ones make their own")
-    found = feature_files.load(folder, full_spectrum=next(iter(configs)).full_spectrum)
-    return Features(folder, found.sha256(), found.ood())
+    embeddings = feature_files.load(folder, full_spectrum=next(iter(configs)).full_spectrum)
+    return Features(folder, embeddings.sha256(), embeddings.ood())
 
 
-def may_differ(found: Features | None) -> tuple[str, ...]:
+def may_differ(embeddings: Features | None) -> tuple[str, ...]:
     """The sections in which configs may differ, and those that embeddings leave without effect."""
-    return OF_THE_METHOD if found is None else (*OF_THE_METHOD, *plan.ELSEWHERE)
+    return OF_THE_METHOD if embeddings is None else (*OF_THE_METHOD, *plan.ELSEWHERE)
 
 
-def check(configs: Iterable[Any], overrides: Sequence[str], found: Features | None) -> None:
+def check(configs: Iterable[Any], overrides: Sequence[str], embeddings: Features | None) -> None:
     """Raises InputError if a config is wrong, or changed where nothing depends on it."""
     for each in configs:
         settings = plan.scoring(each)
-        if found is None:
+        if embeddings is None:
             plan.embedding(each)
-        in_vain = plan.unused(each) if found is None else plan.ELSEWHERE
-        plan.refuse_unused(cli.overridden(overrides), in_vain, settings)
+        unused = plan.unused(each) if embeddings is None else plan.ELSEWHERE
+        plan.refuse_unused(cli.overridden(overrides), unused, settings)
 
 
 def run(
-    chosen: Any, workdir: pathlib.Path, others: Iterable[pathlib.Path], found: Features | None
+    chosen: Any, workdir: pathlib.Path, others: Iterable[pathlib.Path], embeddings: Features | None
 ) -> dict:
     """Makes a run, and returns what its results.json holds.
 
@@ -90,10 +90,10 @@ def run(
       chosen: config of the run.
       workdir: folder of the run.
       others: folders of the other runs, whose embeddings of words and images are used.
-      found: embeddings that were made elsewhere, if they are wanted.
+      embeddings: embeddings that were made elsewhere, if they are wanted.
     """
-    if found is not None:
-        return job.from_features(chosen, found.folder, str(workdir))
+    if embeddings is not None:
+        return job.from_features(chosen, embeddings.folder, str(workdir))
     _share(workdir, others)
     return job.zero_shot(chosen, str(workdir))
 

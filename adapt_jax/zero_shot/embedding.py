@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
     encoder: clip_encoder.Encoder
     transform: partial
-    opened: dict[str, sources.Stream]
+    opened: dict[str, sources.LazySet]
     groups: dict[str, str]
     rules: dict[str, str]
     words: text_features.Words
@@ -192,5 +192,5 @@ def again(
     encoder = first.encoder if other.clip == wanted.clip else None
     with processes.together():
         ready = prepare(other, specs, report_progress, report_progress, encoder)
-    found = embed(ready, other, specs, path, written=False)
-    return found.task(ready.groups, change.stream)
+    embedded = embed(ready, other, specs, path, written=False)
+    return embedded.task(ready.groups, change.stream)

@@ -47,8 +47,11 @@ class Embeddings(NamedTuple):
     def sha256(self) -> str:
         """SHA-256 of all embeddings: what stands in for that of a network."""
         noise = () if self.noise is None else (self.noise,)
-        rows = (*self.text.bank, *(found.embeddings for found in (*noise, *self.sets.values())))
-        return feature_folders.sha256(("", found) for found in rows)
+        rows = (
+            *self.text.bank,
+            *(image_set.embeddings for image_set in (*noise, *self.sets.values())),
+        )
+        return feature_folders.sha256(("", array) for array in rows)
 
 
 def load(folder: str, *, full_spectrum: bool) -> Embeddings:

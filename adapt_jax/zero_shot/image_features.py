@@ -146,7 +146,7 @@ def cut(preprocessing: Preprocessing, model: clip.Model) -> partial:
 
 def open_sets(
     sets: suites.Suite, transform: partial, report_progress: Callable[[str], None]
-) -> tuple[dict[str, sources.Stream], dict[str, str]]:
+) -> tuple[dict[str, sources.LazySet], dict[str, str]]:
     """Every set by name, "id" first, and the group of the others; no image is decoded.
 
     Args:
@@ -160,10 +160,10 @@ def open_sets(
     wanted = (suites.OodSet("", ID, *sets.id_test), *sets.sets)
     opened = {}
     for one in wanted:
-        stream = sources.stream(one.source, transform.keywords["size"], transform)
-        suites.check_count(one, len(stream.names) + stream.skipped, sets.name)
-        opened[one.name] = stream
-        count = f"{len(stream.names):,} images{note(stream.passed_over, stream.skipped)}"
+        lazy_set = sources.lazy_set(one.source, transform.keywords["size"], transform)
+        suites.check_count(one, len(lazy_set.names) + lazy_set.skipped, sets.name)
+        opened[one.name] = lazy_set
+        count = f"{len(lazy_set.names):,} images{note(lazy_set.passed_over, lazy_set.skipped)}"
         report_progress(f"{one.group or 'ID':<6} {one.name} = {one.source}: {count}")
     return opened, {one.name: one.group for one in sets.sets}
 
@@ -205,14 +205,14 @@ class Labelled(NamedTuple):
     """
 
     class_names: tuple[str, ...]
-    opened: dict[str, sources.Stream]
+    opened: dict[str, sources.LazySet]
     rules: dict[str, str]
 
 
 def labelled(
     listed: Classes | None,
     sets: suites.Suite,
-    opened: Mapping[str, sources.Stream],
+    opened: Mapping[str, sources.LazySet],
     report_progress: Callable[[str], None],
 ) -> Labelled:
     """Matches the labels of all ID sets with the ID classes, now that the sets are open.
@@ -239,11 +239,11 @@ def labelled(
     places = {ID: source} | {s.name: s.source for s in sets.sets if s.group == SHIFTED}
     numbered, rules = dict(opened), {}
     for name, place in places.items():
-        stream = opened[name]
+        lazy_set = opened[name]
         labels, rule, aliases = classes.match(
-            place, stream.labels, stream.class_names, own, stream.flaw
+            place, lazy_set.labels, lazy_set.class_names, own, lazy_set.flaw
         )
-        rules[name], numbered[name] = rule, stream._replace(labels=labels)
+        rules[name], numbered[name] = rule, lazy_set._replace(labels=labels)
         report_progress(f"{name}: {rule}")
         if name == ID:
             _check_suite(sets.name, own, labels, f"{place}: {rule}")
@@ -258,7 +258,7 @@ def _check_suite(suite: str, own: Classes, labels: np.ndarray | None, why: str) 
 
 
 def embed(
-    opened: dict[str, sources.Stream],
+    opened: dict[str, sources.LazySet],
     transform: partial,
     encoder: Encoder,
     batch_size: int,
@@ -280,28 +280,30 @@ def embed(
     """
     how = " ".join(f"{k}={v}" for k, v in sorted(transform.keywords.items()))
     sets = {}
-    for name, stream in opened.items():
-        text = f"{encoder.fingerprint} {decode.RULES} {how} {stream.stamp}"
+    for name, lazy_set in opened.items():
+        text = f"{encoder.sha256} {decode.RULES} {how} {lazy_set.identity}"
         key = hashlib.sha256(encoded(text)).hexdigest()
 
-        def run(stream, name=name):
+        def run(lazy_set, name=name):
             rows = encoder.images_shared(
-                stream.blocks, len(stream.names), batch_size, name, profile
+                lazy_set.blocks, len(lazy_set.names), batch_size, name, profile
             )
             return {"embeddings": rows}
 
         path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, name, key)
-        found = _Images(stream, stream.labels)
-        arrays = feature_cache.cached(path, key, found, run, anew=profile is not None)
+        images = _Images(lazy_set, lazy_set.labels)
+        arrays = feature_cache.cached(path, key, images, run, anew=profile is not None)
         file = f"{FEATURES}/{path.name}"
-        sets[name] = ImageSet(arrays["embeddings"], stream.labels, stream.names, stream.image, file)
+        sets[name] = ImageSet(
+            arrays["embeddings"], lazy_set.labels, lazy_set.names, lazy_set.image, file
+        )
     return sets
 
 
-def kept(name: str, found: ImageSet, workdir: pathlib.Path) -> ImageSet:
+def kept(name: str, image_set: ImageSet, workdir: pathlib.Path) -> ImageSet:
     """A set whose embeddings were made elsewhere, with a copy of them in WORKDIR/features."""
-    key = feature_folders.sha256([(name, found.embeddings)])
+    key = feature_folders.sha256([(name, image_set.embeddings)])
     path = feature_cache.path_of(pathlib.Path(workdir) / FEATURES, name, key)
-    content = {"embeddings": found.embeddings}
-    feature_cache.cached(path, key, _Images(None, found.labels), lambda images: content)
-    return found._replace(file=f"{FEATURES}/{path.name}")
+    content = {"embeddings": image_set.embeddings}
+    feature_cache.cached(path, key, _Images(None, image_set.labels), lambda images: content)
+    return image_set._replace(file=f"{FEATURES}/{path.name}")

@@ -91,7 +91,7 @@ def zero_shot(
             console.print(ready.size(), highlight=False)
         encode = ready.encoder
         lists = suites.names_sha256({k: s.names for k, s in ready.opened.items()})
-        processes.same("the CLIP weights", encode.fingerprint)
+        processes.same("the CLIP weights", encode.sha256)
         processes.same("the images", lists)
         profiled = profiling.calls(
             settings.profiled,
@@ -105,14 +105,14 @@ def zero_shot(
         )
         try:
             with profiled as profile:
-                found = embedding.embed(ready, wanted, settings.specs, path, profile)
+                embedded = embedding.embed(ready, wanted, settings.specs, path, profile)
         except InputError as e:
             processes.leave_alone(e)
             raise
         facts = {
             "id": wanted.suite.id_test.source,
             "model": wanted.clip.path,
-            "checkpoint_sha256": encode.fingerprint,
+            "checkpoint_sha256": encode.sha256,
             "clip": encode.model.source,
             **{name: getattr(encode.model, name) for name in ("logit_scale", "logit_bias")},
             "preprocess": {k: str(v) for k, v in ready.transform.keywords.items()},
@@ -122,8 +122,8 @@ def zero_shot(
             "label_rules": ready.rules,
             "unreadable_images": {k: s.skipped for k, s in ready.opened.items() if s.skipped},
         }
-        task = found.task(ready.groups, settings.stream)
-        record = _record(settings, facts, ready.groups, found.kept) | {
+        task = embedded.task(ready.groups, settings.stream)
+        record = _record(settings, facts, ready.groups, embedded.kept) | {
             "clip": wanted.clip.located()._asdict(),
             "preprocess": ready.transform.keywords,
             "image_batch_size": wanted.image_batch_size,
@@ -136,7 +136,7 @@ def zero_shot(
 
         extras = Extras(sweep and Sweeping(sweep, changes, task_of), pictured)
         return _finish(
-            settings, path, task, found.text, facts, record, console, report_progress, extras
+            settings, path, task, embedded.text, facts, record, console, report_progress, extras
         )
 
 
@@ -195,7 +195,9 @@ def from_features(
         }
         task = Task(text.bank, sets, groups, settings.stream, embedding.rows(noise))
         wanted = {ID: sets[ID]} if noise is None else {ID: sets[ID], NOISE: noise}
-        kept = {name: image_features.kept(name, found, path) for name, found in wanted.items()}
+        kept = {
+            name: image_features.kept(name, image_set, path) for name, image_set in wanted.items()
+        }
         record = _record(settings, facts, groups, kept) | {"clip": None}
         if processes.is_main():
             zero_shot_files.save_text(path, text)
@@ -245,7 +247,7 @@ def _record(
         "groups": dict(groups),
         "detectors": settings.config["detectors"],
         "batch_size": settings.stream.batch_size,
-        "embeddings": {name: found.file for name, found in kept.items()},
+        "embeddings": {name: image_set.file for name, image_set in kept.items()},
     }
 
 
@@ -278,8 +280,8 @@ def _finish(
     report_progress("results")
     if processes.is_main():
         with replacing.whole_folder(path / "predictions") as folder:
-            for name, found in task.sets.items():
-                predictions.write(folder / f"{name}.csv", found, text, *predicted[name])
+            for name, image_set in task.sets.items():
+                predictions.write(folder / f"{name}.csv", image_set, text, *predicted[name])
         files = (zero_shot_files.TEXT, *record["embeddings"].values())
         zero_shot_files.write(path, record, files)
     evaluation = Evaluation(

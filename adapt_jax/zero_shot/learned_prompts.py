@@ -151,27 +151,28 @@ def read(file: str, class_position: str) -> LearnedPrompts | None:
         what = "no learned context" if not prefixes else "several prompt learners"
         raise InputError(f"{file} has {what} (it has {listed(seen) or 'nothing'}){_KINDS}")
     (prefix,) = prefixes
-    found = {
+    contexts = {
         name.removeprefix(prefix): np.asarray(value, np.float32) for name, value in tensors.items()
     }
     own = [name.removeprefix(prefix) for name in seen if name.startswith(prefix)]
     unknown = [n for n in own if n not in _CONTEXTS and not n.endswith(_BUFFERS)]
-    if unknown or set(found) not in ({_LABELS}, {_LABELS, _WORDS}, {_POSITIVE, _NEGATIVE}):
+    if unknown or set(contexts) not in ({_LABELS}, {_LABELS, _WORDS}, {_POSITIVE, _NEGATIVE}):
         raise InputError(
-            f"{file} has a prompt learner of an unknown kind ({listed([*found, *unknown])}){_KINDS}"
+            f"{file} has a prompt learner of an unknown kind "
+            f"({listed([*contexts, *unknown])}){_KINDS}"
         )
-    if len(found) > 1 and class_position != "end":
+    if len(contexts) > 1 and class_position != "end":
         raise InputError(
             f"config field learned_prompts.class_position is {class_position!r}, and names stand "
-            f"at the end in what {listed(found)} belong to; leave it out"
+            f"at the end in what {listed(contexts)} belong to; leave it out"
         )
-    return _checked(file, found, class_position)
+    return _checked(file, contexts, class_position)
 
 
-def _checked(file: str, found: dict[str, np.ndarray], position: str) -> LearnedPrompts:
+def _checked(file: str, contexts: dict[str, np.ndarray], position: str) -> LearnedPrompts:
     """The prompts, once the shapes of their contexts fit each other."""
-    shapes = {name: value.shape for name, value in found.items()}
-    negprompt = _POSITIVE in found
+    shapes = {name: value.shape for name, value in contexts.items()}
+    negprompt = _POSITIVE in contexts
     dimensions = {name: len(shape) for name, shape in shapes.items()}
     allowed = (3, 4) if negprompt else (2, 3)
     fits = len({shape[-2:] for shape in shapes.values()}) == len(set(dimensions.values())) == 1
@@ -185,16 +186,16 @@ def _checked(file: str, found: dict[str, np.ndarray], position: str) -> LearnedP
             f"{file}: the shapes of the contexts do not fit each other or their program: "
             f"{', '.join(f'{name} {shape}' for name, shape in shapes.items())}"
         )
-    labels = found[_POSITIVE][..., 0, :, :] if negprompt else found[_LABELS]
+    labels = contexts[_POSITIVE][..., 0, :, :] if negprompt else contexts[_LABELS]
     digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(f"{name} {shapes[name]} ".encode() + found[name].tobytes())
+    for name in sorted(contexts):
+        digest.update(f"{name} {shapes[name]} ".encode() + contexts[name].tobytes())
     return LearnedPrompts(
         file,
         digest.hexdigest(),
         labels,
-        found.get(_WORDS),
-        found.get(_NEGATIVE),
+        contexts.get(_WORDS),
+        contexts.get(_NEGATIVE),
         not negprompt,
         position,
     )

@@ -56,7 +56,7 @@ def embed(encoder: Encoder, batch_size: int, workdir: pathlib.Path) -> ImageSet:
       workdir: folder of the job.
     """
     images = make(encoder.model.image_size)
-    key = hashlib.sha256(f"{encoder.fingerprint} noise".encode()).hexdigest()
+    key = hashlib.sha256(f"{encoder.sha256} noise".encode()).hexdigest()
 
     def run(_):
         return {"embeddings": encoder.images([images], len(images), batch_size, "noise")}

@@ -171,16 +171,16 @@ def unused(config) -> Reasons:
         reasons |= dict.fromkeys(("prompts", "corpus", "negatives"), own)
     elif not (negatives.file or wanted_any):
         reasons["prompts"] = f"labels have the contexts of {learned.file}, and no words are mined"
-    chosen = ("percentile", "convention", "near_duplicate", "fraction", "count")
+    mining_fields = ("percentile", "convention", "near_duplicate", "fraction", "count")
     if templates.labels and templates.noun and templates.adjective:
         reasons["prompts.preset"] = "prompts.labels, noun and adjective replace all it has"
     if negatives.count is not None:
         reasons["negatives.fraction"] = f"negatives.count is {negatives.count}, and goes first"
     if negatives.file:
-        wanted = ("corpus", *(f"negatives.{name}" for name in chosen))
+        wanted = ("corpus", *(f"negatives.{name}" for name in mining_fields))
         reasons |= dict.fromkeys(wanted, f"negatives.file is {negatives.file}: all its words")
     elif not wanted_any:
-        ranked = (f"negatives.{name}" for name in chosen[:3])
+        ranked = (f"negatives.{name}" for name in mining_fields[:3])
         wanted = ("corpus", "prompts.noun", "prompts.adjective", *ranked)
         reasons |= dict.fromkeys(
             wanted, "no negatives are wanted (negatives.fraction or count is 0)"

@@ -54,7 +54,7 @@ def panels(spec: Spec, task: Task, report_progress: Callable[[str], None]) -> li
       report_progress: function called with a line about the current step.
     """
     detector, step = scoring.made(spec.text)
-    labels, found = len(task.bank.labels), []
+    labels, pictured = len(task.bank.labels), []
     for other in task.others:
         report_progress(f"proxies after the stream of {other}")
         parts, rows, order = scoring.stream_of(task, other)
@@ -71,7 +71,7 @@ def panels(spec: Spec, task: Task, report_progress: Callable[[str], None]) -> li
         chosen = labels + np.flatnonzero(np.asarray(filled).any(axis=(1, 2)))
         text = jnp.asarray(task.bank.negatives)[chosen - labels]
         task_adaptive, _ = adapted(state, jnp.asarray(chosen), text)
-        found.append(
+        pictured.append(
             Panel(
                 f"{task.groups[other]}: {other}",
                 np.asarray(task.bank.labels),
@@ -82,7 +82,7 @@ def panels(spec: Spec, task: Task, report_progress: Callable[[str], None]) -> li
                 np.asarray(sample),
             )
         )
-    return found
+    return pictured
 
 
 def write(

@@ -100,7 +100,7 @@ def run(
       InputError: no detector at all could be used; says why.
     """
 
-    def fitted(spec: Spec) -> scoring.Fitted:
+    def fitted(spec: Spec) -> scoring.FittedDetector:
         return _fitted(spec, task, report_progress, profile)
 
     return scoring.run(
@@ -108,7 +108,7 @@ def run(
     )
 
 
-def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
+def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.FittedDetector:
     """The detector with its step compiled; whether it adapts decides where its scores come from."""
     detector, step = made(spec.text)
     if profile is not None:
@@ -121,7 +121,7 @@ def _fitted(spec: Spec, task: Task, report_progress, profile) -> scoring.Fitted:
         on_batch = progress.reporter(report_progress, f"{spec.text}: {what}", len(rows))
         return run_stream(step, fresh(), rows, order, task.settings.batch_size, on_batch)[0]
 
-    return scoring.Fitted(
+    return scoring.FittedDetector(
         partial(_scores_of_sets if static else _scores_of_streams, task, seen),
         in_streams=not static,
         fields={"adaptive": not static, **task.settings.fields()},

@@ -57,7 +57,7 @@ def run(
     Raises:
       InputError: a detector cannot be used; says why.
     """
-    found: dict[tuple, list[Row]] = {}
+    over_seeds: dict[tuple, list[Row]] = {}
     known: dict[tuple, list[Row]] = {}
     for variant in variants:
         for seed in seeds:
@@ -72,9 +72,9 @@ def run(
                     known[key] = scored.rows
                 for row in known[key]:
                     row = row | settings.fields() | {"detector": name, "value": variant.value}
-                    found.setdefault(tuple(row[k] for k in _KEYS), []).append(row)
+                    over_seeds.setdefault(tuple(row[k] for k in _KEYS), []).append(row)
     position = {name: i for i, name in enumerate(variants[0].specs)}
-    rows = [_mean(same) for same in found.values()]
+    rows = [_mean(same) for same in over_seeds.values()]
     return sorted(rows, key=lambda row: position[row["detector"]])
 
 

@@ -207,13 +207,13 @@ def build(
         return feature_cache.cached(path, key, _Sentences(sentences), run)["embeddings"]
 
     def features(name: str, sentences: list[str]) -> np.ndarray:
-        text = "\0".join((encoder.fingerprint, *["raw"] * raw, *sentences))
+        text = "\0".join((encoder.sha256, *["raw"] * raw, *sentences))
         return kept(name, text, sentences, encoder, raw)
 
     def learned(name: str, model: clip.Model, ids: np.ndarray) -> np.ndarray:
         assert words.learned is not None
         ids_sha256 = hashlib.sha256(ids.tobytes()).hexdigest()
-        text = "\0".join((encoder.fingerprint, words.learned.sha256, ids_sha256, name))
+        text = "\0".join((encoder.sha256, words.learned.sha256, ids_sha256, name))
         larger = encoder._replace(model=model.placed(partial(sharding.replicate, encoder.mesh)))
         return kept(name, text, ids, larger, False)
 
@@ -227,12 +227,12 @@ def build(
     templates = {NOUN: words.prompts.noun, ADJECTIVE: words.prompts.adjective}
     settings = words.mining
     for kind, candidates in words.candidates.items():
-        found = encode(f"{kind}s", templates[kind], candidates)
-        encoder.report_progress(f"choosing {words.counts[kind]:,} of {len(found):,} {kind}s")
-        chosen = np.arange(len(found))
+        embeddings = encode(f"{kind}s", templates[kind], candidates)
+        encoder.report_progress(f"choosing {words.counts[kind]:,} of {len(embeddings):,} {kind}s")
+        chosen = np.arange(len(embeddings))
         if not settings.file:
             chosen = mine_negatives(
-                found,
+                embeddings,
                 labels,
                 settings.percentile,
                 count=words.counts[kind],
@@ -241,8 +241,8 @@ def build(
             )
         names = [candidates[i] for i in chosen]
         mined += names
-        rows.append(found[chosen])
-        table += _table(names, kind, found[chosen], labels, words.class_names, settings)
+        rows.append(embeddings[chosen])
+        table += _table(names, kind, embeddings[chosen], labels, words.class_names, settings)
     called = tuple(mined)
     if words.learned is not None:
         labels = learned("labels", *words.learned.of_labels(encoder.model, words.class_names))

@@ -55,16 +55,16 @@ def read(sweep: str, orders: Sequence[str], seeds: Sequence[str]) -> Sweep | Non
         raise InputError("--orders is a sweep of stream.order; give --sweep or --orders, not both")
     if sweep:
         field, _, text = sweep.partition("=")
-        found = Sweep(field, tuple(text.split(",")), ())
-        if not field or not all(found.values):
+        parsed = Sweep(field, tuple(text.split(",")), ())
+        if not field or not all(parsed.values):
             raise InputError(
                 f"--sweep={sweep}: write a field and its values, for example stream.mix=1:1,10:1"
             )
     else:
-        found = Sweep(_ORDER, tuple(orders or (streams.ORDERS[0],)), (), "orders")
-    if len(set(found.values)) < len(found.values):
-        raise InputError(f"--{found.field} names one twice: {','.join(found.values)}")
-    return found._replace(seeds=cli.seeds(seeds or [0]))
+        parsed = Sweep(_ORDER, tuple(orders or (streams.ORDERS[0],)), (), "orders")
+    if len(set(parsed.values)) < len(parsed.values):
+        raise InputError(f"--{parsed.field} names one twice: {','.join(parsed.values)}")
+    return parsed._replace(seeds=cli.seeds(seeds or [0]))
 
 
 def of(config, sweep: Sweep | None, elsewhere: bool) -> list[Changed]:
@@ -90,19 +90,19 @@ def of(config, sweep: Sweep | None, elsewhere: bool) -> list[Changed]:
         made = [_with(settings.specs, name, value) for value in sweep.values]
         return [Changed(v, specs, settings.stream, None) for v, specs in zip(sweep.values, made)]
     own = elsewhere or section == _STREAM  # embeddings are those there are
-    found = []
+    changes = []
     for value in sweep.values:
         try:
             changed: Any = cli.override(config, [f"{sweep.field}={value}"])
         except InputError as e:
             raise InputError(str(e).replace("--set", "--sweep")) from None
         settings = plan.scoring(changed)
-        in_vain = plan.ELSEWHERE if elsewhere else plan.unused(changed)
-        plan.refuse_unused([sweep.field], in_vain, settings)
+        unused = plan.ELSEWHERE if elsewhere else plan.unused(changed)
+        plan.refuse_unused([sweep.field], unused, settings)
         specs = {spec.text: spec for spec in settings.specs}
         wanted = None if own else plan.embedding(changed)
-        found.append(Changed(value, specs, settings.stream, wanted))
-    return found
+        changes.append(Changed(value, specs, settings.stream, wanted))
+    return changes
 
 
 def _with(specs: Sequence[Spec], name: str, value: str) -> dict[str, Spec]:
@@ -113,9 +113,9 @@ def _with(specs: Sequence[Spec], name: str, value: str) -> dict[str, Spec]:
             f"--sweep=detectors.{name}: none of {', '.join(spec.text for spec in specs)} has a "
             f"hyper-parameter {name}"
         )
-    found = {spec.text: spec for spec in specs}
+    by_text = {spec.text: spec for spec in specs}
     for spec in having:
         others = (f"{k}={v}" for k, v in spec.params.items() if k != name)
         text = f"{spec.name}?{'&'.join([*others, f'{name}={value}'])}"
-        found[spec.text] = zero_shot_detectors.parse(text)[0]
-    return found
+        by_text[spec.text] = zero_shot_detectors.parse(text)[0]
+    return by_text

@@ -127,10 +127,12 @@ def make(
 
     def adapt(state: AdaNegState, cosine: jax.Array, images: jax.Array) -> list[jax.Array]:
         """The images' cosines with the proxies (C, B), of each kind of proxy."""
-        found = [] if state.proxies is None else [cosines(state.proxies, images)]
+        similarities = [] if state.proxies is None else [cosines(state.proxies, images)]
         if state.gram is not None:
-            found.append(_sample_cosines(cosine, state.memory, state.gram, images, sharpness))
-        return found
+            similarities.append(
+                _sample_cosines(cosine, state.memory, state.gram, images, sharpness)
+            )
+        return similarities
 
     def logits_of(state: AdaNegState, images: jax.Array) -> jax.Array:
         cosine = cosine_of(state, images)
@@ -166,7 +168,7 @@ def make(
 
         if score == "static":
             return static, state
-        shares = [share(logit_scale * found) for found in adapt(state, cosine, images)]
+        shares = [share(logit_scale * similarity) for similarity in adapt(state, cosine, images)]
         adaptive = shares[0] if len(shares) == 1 else shares[0] + shares[1]
         if score == "adaptive":
             return adaptive, state
@@ -273,9 +275,14 @@ def _sample_cosines(
     Returns:
       (C, B).
     """
-    found = partial(_sample_cosines_in_blocks, beta=beta)
+    in_blocks = partial(_sample_cosines_in_blocks, beta=beta)
     return jax.lax.platform_dependent(
-        cosine, memory, gram, images, cpu=partial(found, most=128), default=partial(found, most=512)
+        cosine,
+        memory,
+        gram,
+        images,
+        cpu=partial(in_blocks, most=128),
+        default=partial(in_blocks, most=512),
     )
 
 

@@ -1,4 +1,4 @@
-"""A network that is a plain function of its parameters, then judged by every detector.
+"""A network that is a plain function of its parameters, then scored by every detector.
 
     python -m adapt_jax.evaluate --model=examples.own_networks.function:make \\
         --workdir=runs/own --train_data='digits:train?classes=0-5' \\

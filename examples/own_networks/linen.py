@@ -1,4 +1,4 @@
-"""A Flax Linen network, trained here, then judged by every detector.
+"""A Flax Linen network, trained here, then scored by every detector.
 
     python -m adapt_jax.evaluate --model=examples.own_networks.linen:make \\
         --workdir=runs/own --train_data='digits:train?classes=0-5' \\

@@ -1,4 +1,4 @@
-"""A Flax NNX network with batch normalisation, trained here, then judged by every detector.
+"""A Flax NNX network with batch normalisation, trained here, then scored by every detector.
 
     python -m adapt_jax.evaluate --model=examples.own_networks.nnx_batchnorm:make \\
         --workdir=runs/own --train_data='digits:train?classes=0-5' \\

@@ -144,7 +144,7 @@ def test_unreadable_images_are_left_out_on_request_and_counted(folder, tmp_path)
             assert len(found.names) == len(found.labels) == len(found.images) == 9
             assert "dog/2.png" not in found.names
             assert found.images[0:9].shape == (9, 16, 16, 3)
-    assert sources.stream(f"folder:{folder}?unreadable=skip", 8, decode.fit).skipped == 1
+    assert sources.lazy_set(f"folder:{folder}?unreadable=skip", 8, decode.fit).skipped == 1
     for path in folder.rglob("*.png"):
         path.write_bytes(b"x")
     with pytest.raises(InputError, match="none of its 10 images can be read"):

@@ -1,4 +1,4 @@
-"""Docstrings and error messages follow one style: what an argument is, and no closing full stop."""
+"""Docstrings, error messages and names follow one style."""
 
 import ast
 import functools
@@ -91,3 +91,13 @@ def test_error_messages_end_without_a_full_stop():
                 if text.endswith(".") and not text.endswith("..."):
                     wrong.append(f"{file}:{node.lineno}: {text}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_names_say_what_a_value_is():
+    wrong = [
+        f"{file}:{node.lineno}"
+        for file, tree in trees().items()
+        for node in ast.walk(tree)
+        if "found" in (getattr(node, field, None) for field in ("id", "arg", "name"))
+    ]
+    assert not wrong, "\n".join(["`found` may be anything; name what it is:", *wrong])

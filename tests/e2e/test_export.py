@@ -248,15 +248,15 @@ def test_what_is_not_as_it_was_exported_is_refused(exports, tmp_path):
     for name in bundle.HASHED:
         assert f"{name} is not the file that was exported" in broken(name, flip)
     assert "scorer.stablehlo is missing" in broken(bundle.SCORER, lambda path: path.unlink())
-    weights, judge = bundle.WEIGHTS, bundle.DETECTOR_ARRAYS
+    weights, detector = bundle.WEIGHTS, bundle.DETECTOR_ARRAYS
     said = broken(weights, arrays(lambda found: found.pop("method.prototypes")))
     assert "(1 missing: method.prototypes); export the run again" in said
-    said = broken(judge, arrays(lambda found: found.update(extra=np.zeros(2))))
+    said = broken(detector, arrays(lambda found: found.update(extra=np.zeros(2))))
     assert "(1 unused: extra)" in said
     said = broken(weights, arrays(lambda a: a.update({"method.prototypes": np.zeros((6, 6, 15))})))
     assert "1 of the wrong shape: method.prototypes is (6, 6, 15), not (6, 6, 16)" in said
     assert "1 of the wrong dtype: method.prototypes is float64, not float32" in said
-    said = broken(judge, arrays(lambda a: a.update({"state.center": np.zeros(15, np.float32)})))
+    said = broken(detector, arrays(lambda a: a.update({"state.center": np.zeros(15, np.float32)})))
     assert "state.center is (15,), not (8,)" in said
     newer = {"format": "adapt_jax export 2"}
     said = broken(bundle.CARD, lambda path: path.write_text(json.dumps(newer)))

@@ -24,7 +24,7 @@ from adapt_jax.inference.restore import restore
 from adapt_jax.workdir import logbook
 from tests import commands
 from tests.e2e import small
-from tests.workdir import bucket_server
+from tests.runtime import bucket_server
 
 pytestmark = pytest.mark.usefixtures("one_program")
 

@@ -41,7 +41,7 @@ def test_nothing_is_known_of_single_runs_and_rounding_is_allowed_for():
     ],
 )
 def test_less_fpr_and_more_auroc_are_better(column, ours, state):
-    found = verdict.judge("tin", column, [ours], Figure(91.0), 1, tolerance=0.5)
+    found = verdict.compare("tin", column, [ours], Figure(91.0), 1, tolerance=0.5)
     assert found.state == state
     assert found.difference == pytest.approx(ours - 91.0)
     assert found.spread is None
@@ -51,7 +51,7 @@ def judged(*states):
     ours = {"within": 91.0, "better": 95.0, "worse": 80.0}
     tolerances = {s: 0.0 if s == "unknown" else 0.5 for s in states}
     return [
-        verdict.judge("tin", "auroc", [ours.get(s, 91.0)], Figure(91.0), 1, tolerances[s])
+        verdict.compare("tin", "auroc", [ours.get(s, 91.0)], Figure(91.0), 1, tolerances[s])
         for s in states
     ]
 

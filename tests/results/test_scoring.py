@@ -31,7 +31,7 @@ def test_a_failure_costs_one_detector_its_rows(error, late):
         fails = spec.name == "knn"
         if fails and not late:
             raise error
-        return scoring.Fitted((lambda: raising(error)) if fails else (lambda: SCORES))
+        return scoring.FittedDetector((lambda: raising(error)) if fails else (lambda: SCORES))
 
     done = scoring.run(detectors.parse("msp,knn,mls"), fit, GROUPS)
     assert done.scores.keys() == {"msp", "mls"}
@@ -46,7 +46,9 @@ def test_a_failure_costs_one_detector_its_rows(error, late):
 def test_a_mistake_in_the_program_is_not_a_failure():
     with pytest.raises(KeyError):
         scoring.run(
-            detectors.parse("msp"), lambda spec: scoring.Fitted(lambda: raising(KeyError)), {}
+            detectors.parse("msp"),
+            lambda spec: scoring.FittedDetector(lambda: raising(KeyError)),
+            {},
         )
 
 
@@ -57,7 +59,7 @@ def test_every_stream_has_its_own_id_scores():
         for other in ("near", "far")
     }
     scores = streams | {name: SCORES[name] for name in ("near", "far")}
-    fitted = scoring.Fitted(lambda: scores, in_streams=True, fields={"order": "shuffled"})
+    fitted = scoring.FittedDetector(lambda: scores, in_streams=True, fields={"order": "shuffled"})
     rows = scoring.run(detectors.parse("msp"), lambda spec: fitted, GROUPS).rows
     for name in ("near", "far"):
         own = np.concatenate([streams[f"id-{name}"], streams[f"later-{name}"]])

@@ -8,8 +8,10 @@ from adapt_jax.workdir import surroundings
 def test_what_changed_is_said_once_and_recorded(tmp_path, monkeypatch):
     assert surroundings.remember(tmp_path, 0) == ""
     assert surroundings.remember(tmp_path, 6) == ""
-    now = surroundings.found()
-    monkeypatch.setattr(surroundings, "found", lambda: now | {"device": "8 x TPU v9", "x64": True})
+    now = surroundings.current()
+    monkeypatch.setattr(
+        surroundings, "current", lambda: now | {"device": "8 x TPU v9", "x64": True}
+    )
     said = surroundings.remember(tmp_path, 6)
     assert f"device {now['device']} -> 8 x TPU v9, x64 False -> True" in said
     assert surroundings.remember(tmp_path, 12) == ""

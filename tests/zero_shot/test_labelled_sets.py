@@ -33,7 +33,7 @@ def labelled(class_names, id_source, shifted="", suite=""):
     if shifted:
         sets = sets._replace(sets=(suites.OodSet("shifted", "new", shifted),))
     opened = {
-        name: sources.stream(source, 8, lambda image: np.asarray(image))
+        name: sources.lazy_set(source, 8, lambda image: np.asarray(image))
         for name, source in (("id", id_source), ("new", shifted))
         if source
     }

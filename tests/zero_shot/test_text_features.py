@@ -47,8 +47,8 @@ class Counting:
     """An encoder that remembers which lists of sentences it was given."""
 
     def __init__(self, encode):
-        self.fingerprint, self.report_progress, self.encode = (
-            encode.fingerprint,
+        self.sha256, self.report_progress, self.encode = (
+            encode.sha256,
             encode.report_progress,
             encode,
         )

@@ -46,10 +46,10 @@ def names(where: str) -> tuple[str, ...]:
             )
         text = path.read_text("utf-8")
     lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-    found = tuple(_WITH_WORDS.sub(r"\1", line) for line in lines if line)
-    if not found or len(set(found)) < len(found):
+    entries = tuple(_WITH_WORDS.sub(r"\1", line) for line in lines if line)
+    if not entries or len(set(entries)) < len(entries):
         raise InputError(f"only={where}: the list is empty, or has a name twice")
-    return found
+    return entries
 
 
 def places(where: str, class_names: Sequence[str], source: str) -> list[int]:

@@ -159,18 +159,18 @@ def obtain(name: str, report_progress: Callable[[str], None] = lambda text: None
             f"no weights are called {name!r}{hint}; python -m adapt_jax.data list weights shows "
             "the names, and a file of yours ends in .npz, .safetensors or .pth"
         )
-    found, root = WEIGHTS[name], data_root()
-    if not store.present(found.archive, root) and found.archive.url:
-        host = found.archive.url.split("/")[2]
-        report_progress(f"fetching {name} from {host} into {store.place(found.archive, root)}")
-    store.obtain(found.archive, root)
-    place = store.place(found.archive, root)
-    if not found.member:
+    weights, root = WEIGHTS[name], data_root()
+    if not store.present(weights.archive, root) and weights.archive.url:
+        host = weights.archive.url.split("/")[2]
+        report_progress(f"fetching {name} from {host} into {store.place(weights.archive, root)}")
+    store.obtain(weights.archive, root)
+    place = store.place(weights.archive, root)
+    if not weights.member:
         return place
-    files = sorted(place.rglob(found.member))
+    files = sorted(place.rglob(weights.member))
     if len(files) != 1:
         raise InputError(
-            f"{place} has {len(files)} files {found.member}, expected one; delete the folder to "
+            f"{place} has {len(files)} files {weights.member}, expected one; delete the folder to "
             "fetch it again, or give the path of the file"
         )
     return files[0]

@@ -115,8 +115,8 @@ def _cars(source: Source, folder: Path, split: str) -> _Images:
     meta, annotations = _LAYOUTS["cars"].files[split]
 
     def variable(file: str, name: str) -> np.ndarray:
-        found = arrays.mat_variables(source, folder / file, (name,), squeeze=True)
-        return np.atleast_1d(found[name])
+        variables = arrays.mat_variables(source, folder / file, (name,), squeeze=True)
+        return np.atleast_1d(variables[name])
 
     rows = variable(annotations, "annotations")
     labels = [int(number) - 1 for number in rows["class"]]

@@ -9,7 +9,7 @@ import pytest
 from adapt_jax.core.errors import InputError, TrainingFailed
 from adapt_jax.runtime import buckets
 from adapt_jax.workdir import checkpoints, folders
-from tests.workdir.bucket_server import running
+from tests.runtime.bucket_server import running
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gcsfs") is None, reason="pip install gcsfs"

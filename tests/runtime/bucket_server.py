@@ -1,6 +1,6 @@
 """A stand-in for Google Cloud Storage: the part of its JSON API that gcsfs and TensorStore use.
 
-    python -m tests.workdir.bucket_server PORT
+    python -m tests.runtime.bucket_server PORT
 
 Every bucket exists and is empty at first. Objects are in memory, with the generations that
 conditional writes compare; a request is answered whole before the next one.
