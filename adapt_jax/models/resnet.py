@@ -100,7 +100,12 @@ class Encoder(nn.Module):
             for i in range(count):
                 stride = 2 if s > 0 and i == 0 else 1
                 x = block(width, stride, conv, name=f"layer{s + 1}_{i}")(x, moving)
-        return jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if wide.dtype != x.dtype and jax.default_backend() == "cpu":
+            # From jaxlib 0.11 on, XLA puts the last stage and this mean into one YNNPACK kernel,
+            # which returns numbers that nothing has computed.
+            wide = jax.lax.optimization_barrier(wide)
+        return jnp.mean(wide, axis=(1, 2))
 
 
 class Network(nn.Module):
