@@ -69,11 +69,14 @@ def main(arguments: list[str] | None = None) -> int:
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m benchmarks.accelerator " + " ".join(arguments or sys.argv[1:]),
         "driver": _driver(),
-        "commit": given.commit or running.commit(prepared),
     }
     with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
         notes = pathlib.Path(scratch) / "notes.jsonl"
         job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
+        if commit := given.commit or running.commit(prepared):
+            job.note("machine", "machine", commit=commit)
+        else:
+            about["commit"] = "unknown; --commit names it"
         return run(names, job, about, end)
 
 

@@ -33,14 +33,12 @@ def device(prepared: pathlib.Path | None) -> tuple[str, str]:
 
 
 def commit(prepared: pathlib.Path | None) -> str:
-    """The git commit of this code: of the checkout, else of the one that prepared the folder."""
+    """Git commit of this code: of the checkout, else as the prepared folder says; "" if unknown."""
     from adapt_jax.runtime import provenance  # imports JAX
 
-    if found := provenance.commit():
-        return found
     paths = prepared.glob(f"part*/{COMMIT}") if prepared else ()
-    found = " ".join(path.read_text().strip() for path in paths)
-    return f"{found}, says the prepared folder" if found else "unknown"
+    said = " ".join(path.read_text().strip() for path in paths)
+    return provenance.commit() or (f"{said}, says the prepared folder" if said else "")
 
 
 def together(limits: Mapping[str, float], job: stages.Job) -> None:

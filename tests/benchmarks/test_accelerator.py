@@ -265,7 +265,7 @@ def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not empty"):
         prepare.pack(folder, [])
     monkeypatch.setattr(provenance, "commit", lambda: "")
-    assert running.commit(None) == "unknown"
+    assert running.commit(None) == ""
     (folder / "part1/commit").write_text("0123abc\n")
     assert running.commit(folder) == "0123abc, says the prepared folder"
 
