@@ -13,9 +13,14 @@ import sys
 import time
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+except Exception as e:  # such as a missing library of CUDA's
+    print(json.dumps({"failed": f"{type(e).__name__}: {e}"[:300]}), flush=True)
+    raise SystemExit(1) from e
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
