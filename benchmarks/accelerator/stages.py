@@ -14,7 +14,7 @@ class Job(NamedTuple):
 
     rehearse: whether sizes are tiny. scratch: an empty folder of its own. prepared: the folder that
     `prepare` packed, or None. notes: file that the stage's figures are appended to. out: folder of
-    the results.
+    the results. stage: its name.
     """
 
     rehearse: bool
@@ -22,10 +22,11 @@ class Job(NamedTuple):
     prepared: pathlib.Path | None
     notes: pathlib.Path
     out: pathlib.Path
+    stage: str = ""
 
     def note(self, table: str, row: str, **values: Any) -> None:
         """Keeps figures of one row of a table, at once."""
-        line = json.dumps({"table": table, "row": row, "values": values})
+        line = json.dumps({"table": table, "row": row, "values": values, "stage": self.stage})
         with self.notes.open("a") as file:
             file.write(line + "\n")
 
@@ -47,7 +48,8 @@ class Stage(NamedTuple):
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
-# In the order of what matters most, in case the time does not suffice for all.
+# In the order of what matters most, in case the time does not suffice for all. PyTorch's step is
+# measured beside ADAPT's with ResNet-18; with ResNet-34 only if adapt_resnet34_pytorch is named.
 STAGES = {
     "recorded": Stage("checks:recorded", 150, "right"),
     "two_steps": Stage("checks:two_steps", 100, "right"),
@@ -80,7 +82,7 @@ def run(name: str, job: Job) -> bool:
     try:
         _versions(job)
         stage = getattr(importlib.import_module(f"benchmarks.accelerator.{module}"), function)
-        stage(job, *([argument] if argument else []))
+        stage(job._replace(stage=name), *([argument] if argument else []))
     except Exception as e:
         traceback.print_exc()
         failed = f"{type(e).__name__}: {e}".splitlines()[0][:300]
@@ -105,4 +107,5 @@ def _versions(job: Job) -> None:
         jax=jax.__version__,
         python=platform.python_version(),
         commit=provenance.commit(),
+        rehearsal="in tiny sizes, whose figures mean nothing" if job.rehearse else "",
     )

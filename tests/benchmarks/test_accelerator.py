@@ -168,6 +168,41 @@ def test_a_stage_says_why_it_failed(job, monkeypatch):
     assert tables["machine"]["machine"]["platform"] == "cpu"
 
 
+def test_a_page_keeps_the_rows_of_stages_that_did_not_run_again(job, tmp_path):
+    def noted(stage, rehearsal="", commit="abc", **rows):
+        job.notes.unlink(missing_ok=True)
+        machine = {"device": "GPU 1", "commit": commit, "rehearsal": rehearsal}
+        job.note("machine", "machine", **machine)
+        for row, value in rows.items():
+            job._replace(stage=stage).note("scoring", row, speed=value)
+        job.note("stages", stage, seconds=1.0)
+        return report.collect(job.notes)
+
+    def write(command, tables):
+        page = report.write(tmp_path, tables, {"date": "today", "command": command})
+        content = json.loads(page.with_suffix(".json").read_text())
+        found = content["tables"]["scoring"]
+        return page, {row: values["speed"] for row, values in found.items()}
+
+    write("all", noted("scoring", knn=1, mahalanobis=2))
+    for _ in range(2):  # pages are written after each stage
+        page, rows = write("clip", noted("clip", tower=3))
+        assert rows == {"knn": 1, "mahalanobis": 2, "tower": 3}
+        assert "* joined with: all (today)\n" in page.read_text()
+        assert "stage |" not in page.read_text()
+    page, rows = write("again", noted("scoring", knn=4))
+    assert rows == {"knn": 4, "tower": 3}
+    assert "joined with: all (today); clip (today)\n" in page.read_text()
+    rehearsal, rows = write("rehearse", noted("scoring", rehearsal="tiny", knn=5))
+    assert rows == {"knn": 5}
+    assert rehearsal.name == "accelerator_gpu_1_rehearsal.md"
+    assert rehearsal.read_text().startswith("# GPU 1, rehearsal\n")
+    assert "| knn | 4 |" in page.read_text()
+    for commit in ("def", ""):  # of another one, and of one that is not known
+        assert write("new", noted("clip", commit=commit, tower=6)) == (page, {"tower": 6})
+        assert "joined" not in page.read_text()
+
+
 def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "_packages", lambda site: site.mkdir())
     monkeypatch.setattr(prepare, "PART", 60_000)
