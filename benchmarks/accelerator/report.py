@@ -59,8 +59,10 @@ def _joined(file: pathlib.Path, tables: Tables, about: Mapping[str, str]):
         earlier = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):
         return tables, dict(about)
-    machine = tables.get("machine", {}).get("machine", {})
-    if not machine.get("commit") or earlier["machine"] != machine:
+    machine, before = tables.get("machine", {}).get("machine", {}), earlier["about"]
+    commit = {**machine, **about}.get("commit")
+    same = earlier["machine"] == machine and commit == {**machine, **before}.get("commit")
+    if not commit or not same:
         return tables, dict(about)
     again = tables.get("stages", {})
     joined: Tables = {}
@@ -69,7 +71,6 @@ def _joined(file: pathlib.Path, tables: Tables, about: Mapping[str, str]):
         joined[table] = {row: rows[row] for row in rows if stages[row] not in again}
     for table, rows in tables.items():
         joined.setdefault(table, {}).update(rows)
-    before = earlier["about"]
     commands = before.pop(JOINED, "")
     if before != about:  # not written by this run
         command = f"{before.get('command')} ({before.get('date')})"

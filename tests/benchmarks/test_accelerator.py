@@ -169,17 +169,17 @@ def test_a_stage_says_why_it_failed(job, monkeypatch):
 
 
 def test_a_page_keeps_the_rows_of_stages_that_did_not_run_again(job, tmp_path):
-    def noted(stage, rehearsal="", commit="abc", **rows):
+    def noted(stage, rehearsal="", **rows):
         job.notes.unlink(missing_ok=True)
-        machine = {"device": "GPU 1", "commit": commit, "rehearsal": rehearsal}
-        job.note("machine", "machine", **machine)
+        job.note("machine", "machine", device="GPU 1", rehearsal=rehearsal)
         for row, value in rows.items():
             job._replace(stage=stage).note("scoring", row, speed=value)
         job.note("stages", stage, seconds=1.0)
         return report.collect(job.notes)
 
-    def write(command, tables):
-        page = report.write(tmp_path, tables, {"date": "today", "command": command})
+    def write(command, tables, commit="abc"):
+        about = {"date": "today", "command": command, "commit": commit}
+        page = report.write(tmp_path, tables, about)
         content = json.loads(page.with_suffix(".json").read_text())
         found = content["tables"]["scoring"]
         return page, {row: values["speed"] for row, values in found.items()}
@@ -199,7 +199,7 @@ def test_a_page_keeps_the_rows_of_stages_that_did_not_run_again(job, tmp_path):
     assert rehearsal.read_text().startswith("# GPU 1, rehearsal\n")
     assert "| knn | 4 |" in page.read_text()
     for commit in ("def", ""):  # of another one, and of one that is not known
-        assert write("new", noted("clip", commit=commit, tower=6)) == (page, {"tower": 6})
+        assert write("new", noted("clip", tower=6), commit) == (page, {"tower": 6})
         assert "joined" not in page.read_text()
 
 
