@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from adapt_jax import data
+from adapt_jax.experiment import build
+from adapt_jax.runtime import config_files, sharding
 from benchmarks.accelerator import __main__ as command
 from benchmarks.accelerator import prepare, report, scoring, stages, training
 
@@ -46,6 +48,23 @@ def test_a_training_step_is_measured(job, no_peer):
     assert found["TFLOP a step"] > 0
     assert {"forward", "backward", "update"} <= set(tables["phases"]["adapt_resnet18"])
     assert tables["pytorch"]["resnet18"]["how"] == "PyTorch is not installed"
+
+
+def test_a_step_from_files_is_measured(job):
+    training.speed(job, "imagenet_resnet50_host")
+    found = report.collect(job.notes)["training"]["imagenet_resnet50_host"]
+    assert 0 < found["least"] <= found["ms a step"] <= found["most"]
+    assert found["waiting for images, ms"] >= 0
+
+
+def test_every_training_step_can_be_rehearsed():
+    for case in training.CASES.values():
+        config = config_files.load_config(str(training.ROOT / "configs" / case.config))
+        config.model.pretrained = ""
+        training._tiny(config)
+        build.make_parts(
+            config, mesh=sharding.make_mesh(), num_classes=4, num_images=64, mean_std=None
+        )
 
 
 def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, capsys):
