@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 
 import jax
 import numpy as np
@@ -20,62 +19,33 @@ from adapt_jax.inference import forward
 from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import config_files, sharding
 from adapt_jax.training import train_state, train_step
+from benchmarks.accelerator import cases
 from benchmarks.accelerator.stages import DETERMINISTIC, Job
 
 ROOT = pathlib.Path(__file__).parents[2]
-# What other people's programs computed, by what is compared with it.
-RECORDED = {
-    "metrics": ("metrics/test_ood.py",),
-    "methods": (
-        "methods/test_adapt_golden.py",
-        "methods/test_family_golden.py",
-        "methods/test_reweightood_trajectory.py",
-    ),
-    "networks": ("models/test_golden.py",),
-    "detectors": (
-        "detectors/test_mahalanobis.py",
-        "detectors/test_knn.py",
-        "detectors/test_logits.py",
-        "detectors/test_geometry.py",
-        "detectors/test_shaping.py",
-        "detectors/test_input_gradient.py",
-    ),
-    "CLIP": ("clip/towers/test_towers.py",),
-    "zero-shot": ("zero_shot_detectors/test_golden.py", "zero_shot_detectors/test_tanl.py"),
-}
 
 
 def recorded(job: Job) -> None:
     """The tests of recorded cases, on the device, float32 products at the highest precision."""
-    chosen = dict(list(RECORDED.items())[:1]) if job.rehearse else RECORDED
+    chosen = dict(list(cases.RECORDED.items())[:1]) if job.rehearse else cases.RECORDED
     files = [f"tests/{file}" for group in chosen.values() for file in group]
-    found = job.scratch / "tests.xml"
     environment = os.environ | {
         "JAX_DEFAULT_MATMUL_PRECISION": "highest",
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=3",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        cases.NOTES: str(job.notes),
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-o", "filterwarnings=default", f"--junitxml={found}", *files]
+    command += ["-p", cases.__name__, "-o", "filterwarnings=default", *files]
     if importlib.util.find_spec("xdist") and not job.rehearse:
         command += ["-n", "6", "--dist", "worksteal"]
-    subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, check=False)
-    cases = list(ElementTree.parse(found).getroot().iter("testcase"))
-    for name, group in chosen.items():
-        modules = {f"tests.{file[:-3].replace('/', '.')}" for file in group}
-        own = [case for case in cases if case.get("classname") in modules]
-        wrong = [
-            case.get("name")
-            for case in own
-            if case.find("failure") is not None or case.find("error") is not None
-        ]
-        job.note(
-            "right",
-            f"recorded cases: {name}",
-            tests=len(own),
-            failed=len(wrong),
-            which=", ".join(wrong[:8]),
-        )
+    for group in chosen:
+        job.note("right", cases.row(group), tests=0, failed=0, **{"all ran": False})
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode not in (0, 1):  # 1: some failed
+        raise RuntimeError(f"pytest ended with {done.returncode} before all cases had run")
+    for group in chosen:
+        job.note("right", cases.row(group), **{"all ran": True})
 
 
 def two_steps(job: Job) -> None:

@@ -11,7 +11,7 @@ from adapt_jax import data
 from adapt_jax.experiment import build
 from adapt_jax.runtime import config_files, sharding
 from benchmarks.accelerator import __main__ as command
-from benchmarks.accelerator import prepare, report, scoring, stages, training
+from benchmarks.accelerator import cases, checks, prepare, report, scoring, stages, training
 
 
 @pytest.fixture
@@ -65,6 +65,42 @@ def test_every_training_step_can_be_rehearsed():
         build.make_parts(
             config, mesh=sharding.make_mesh(), num_classes=4, num_images=64, mean_std=None
         )
+
+
+def test_recorded_cases_are_noted_as_they_end(job, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.setattr(cases, "_ran", {})
+    monkeypatch.setattr(cases, "_wrong", {})
+
+    def crash(command, env, **options):
+        monkeypatch.setenv(cases.NOTES, env[cases.NOTES])
+        for name, when, outcome in (
+            ("a", "setup", "passed"),
+            ("a", "call", "passed"),
+            ("b", "call", "failed"),
+            ("b", "teardown", "failed"),
+            ("c", "setup", "passed"),
+        ):
+            cases.pytest_runtest_logreport(
+                pytest.TestReport(
+                    nodeid=f"tests/metrics/test_ood.py::{name}",
+                    location=("", 0, ""),
+                    keywords={},
+                    outcome=outcome,
+                    longrepr=None,
+                    when=when,
+                )
+            )
+        return subprocess.CompletedProcess(command, -11)
+
+    monkeypatch.setattr(checks.subprocess, "run", crash)
+    with pytest.raises(RuntimeError, match="pytest ended with -11 before all cases had run"):
+        checks.recorded(job._replace(rehearse=False))
+    rows = report.collect(job.notes)["right"]
+    metrics = {"tests": 2, "failed": 1, "all ran": False, "which": "b"}
+    assert rows["recorded cases: metrics"] == metrics
+    assert rows["recorded cases: networks"] == {"tests": 0, "failed": 0, "all ran": False}
+    assert len(rows) == len(cases.RECORDED)
 
 
 def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, capsys):
