@@ -103,6 +103,24 @@ def test_recorded_cases_are_noted_as_they_end(job, monkeypatch):
     assert len(rows) == len(cases.RECORDED)
 
 
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [
+        ("FIRST; time.sleep(60)", ""),
+        ("raise SystemExit(3)", "the run to be killed ended by itself, with 3"),
+        ("os.kill(os.getpid(), 9)", "the run to be killed ended by itself, with -9"),
+        ("LAST", "the run to be killed was over before"),
+    ],
+)
+def test_only_a_run_that_was_killed_counts_as_killed(code, ended, tmp_path, monkeypatch):
+    for word, step in (("FIRST", 4), ("LAST", 12)):
+        saved = checks._saved(tmp_path, step)
+        code = code.replace(word, f"os.makedirs({str(saved.parent)!r}); open({str(saved)!r}, 'w')")
+    started = subprocess.Popen([sys.executable, "-c", f"import os, time; {code}"])
+    monkeypatch.setattr(checks, "_start", lambda *arguments: started)
+    assert checks._killed(tmp_path, "", True) == ended
+
+
 def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, capsys):
     code = {"broken": "raise SystemExit(9)", "slow": "import time; time.sleep(60)", "fine": ""}
     monkeypatch.setattr(
