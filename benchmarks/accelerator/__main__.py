@@ -6,15 +6,16 @@ python -m benchmarks.accelerator --prepared=DIR                               # 
 """
 
 import argparse
-import os
+import contextlib
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-from benchmarks.accelerator import report, stages
+from benchmarks.accelerator import report, running, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
 _SMALLEST = 20.0  # seconds without which no stage is started
@@ -61,7 +62,7 @@ def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | No
         "command": "python -m benchmarks.accelerator " + " ".join(sys.argv[1:]),
         "driver": _driver(),
     }
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
         notes = pathlib.Path(scratch) / "notes.jsonl"
         waiting = list(names)
         while waiting:
@@ -70,56 +71,38 @@ def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | No
             together = together or waiting[:1]
             waiting = [n for n in waiting if n not in together]
             job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
-            _together(together, job, end)
-            page = report.write(out, report.collect(notes), about)
+            try:
+                _together(together, job, end)
+            finally:
+                page = report.write(out, report.collect(notes), about)
         tables = report.collect(notes)
     print(page.read_text())
-    return int(any(values.get("failed") for values in tables["stages"].values()))
+    return int(any(values.get("failed") for values in tables.get("stages", {}).values()))
 
 
 def _together(names: list[str], job: stages.Job, end: float) -> None:
     """Runs stages at the same time, each until its limit."""
-    if end - time.monotonic() < _SMALLEST:
+    left = end - time.monotonic()
+    if left < _SMALLEST:
         for name in names:
             job.note("stages", name, failed="no time was left")
         return
-    environment, prepared = dict(os.environ), job.prepared
-    sites = [str(path) for path in (ROOT, *(prepared.glob("*/site") if prepared else ()))]
-    environment["PYTHONPATH"] = os.pathsep.join([*sites, environment.get("PYTHONPATH", "")])
-    # Several stages, or PyTorch beside one, share the device's memory.
-    environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.6")
-    if len(names) > 1:
-        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    command = [sys.executable, "-m", "benchmarks.accelerator", f"--notes={job.notes}"]
-    command += [f"--out={job.out}", *["--rehearse"] * job.rehearse]
-    command += [f"--prepared={prepared}"] if prepared else []
-    began = time.monotonic()
-    running = {}
-    for name in names:
-        flags = f"{environment.get('XLA_FLAGS', '')} {stages.STAGES[name].flags}".strip()
-        running[name] = subprocess.Popen(
-            [*command, f"--stage={name}"],
-            env=environment | {"XLA_FLAGS": flags},
-            cwd=ROOT,
-            start_new_session=True,
-        )
-    for name, process in running.items():
-        seconds = stages.STAGES[name].seconds * (4 if job.rehearse else 1)  # on whatever machine
-        limit = min(began + seconds, end) - time.monotonic()
-        try:
-            code = process.wait(max(limit, 0.1))
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            job.note("stages", name, failed="its time was over")
-            continue
-        if code not in (0, 1):  # 1 has said why
-            job.note("stages", name, failed=f"the process ended with {code}")
+    slower = 4 if job.rehearse else 1  # on whatever machine
+    running.together({n: min(slower * stages.STAGES[n].seconds, left) for n in names}, job)
 
 
-def _kill(process: subprocess.Popen) -> None:
-    """The stage and what it has started, which is in its session."""
-    os.killpg(process.pid, 9)
-    process.wait()
+@contextlib.contextmanager
+def _ended_by_sigterm():
+    """SIGTERM ends what is inside as an exception does, so that the stages are ended too."""
+
+    def leave(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _driver() -> str:

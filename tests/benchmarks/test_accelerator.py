@@ -1,8 +1,10 @@
 """The accelerator benchmark: its machinery, and some of its stages in tiny sizes."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,16 @@ from adapt_jax import data
 from adapt_jax.experiment import build
 from adapt_jax.runtime import config_files, sharding
 from benchmarks.accelerator import __main__ as command
-from benchmarks.accelerator import cases, checks, prepare, report, scoring, stages, training
+from benchmarks.accelerator import (
+    cases,
+    checks,
+    prepare,
+    report,
+    running,
+    scoring,
+    stages,
+    training,
+)
 
 
 @pytest.fixture
@@ -122,7 +133,12 @@ def test_only_a_run_that_was_killed_counts_as_killed(code, ended, tmp_path, monk
 
 
 def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, capsys):
-    code = {"broken": "raise SystemExit(9)", "slow": "import time; time.sleep(60)", "fine": ""}
+    code = {
+        "broken": "raise SystemExit('no such thing')",
+        "crashed": "import os; os.kill(os.getpid(), 6)",
+        "slow": "import time; time.sleep(60)",
+        "fine": "",
+    }
     monkeypatch.setattr(
         stages, "STAGES", {name: stages.Stage("", 1 if name == "slow" else 30) for name in code}
     )
@@ -132,18 +148,49 @@ def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, c
         name = arguments[-1].partition("=")[2]
         return started([sys.executable, "-c", code[name]], **options)
 
-    monkeypatch.setattr(command.subprocess, "Popen", popen)
+    monkeypatch.setattr(running.subprocess, "Popen", popen)
     assert command.main([f"--out={tmp_path}"]) == 1
     found = json.loads((tmp_path / "accelerator_unknown.json").read_text())["tables"]["stages"]
     assert found == {
-        "broken": {"failed": "the process ended with 9"},
+        "broken": {"failed": "the process ended with 1: no such thing"},
+        "crashed": {"failed": "the process ended with -6"},
         "slow": {"failed": "its time was over"},
     }
     assert "| slow | its time was over |" in capsys.readouterr().out
     assert command.main([f"--out={tmp_path}", "--minutes=0.01"]) == 1
     assert "no time was left" in capsys.readouterr().out
+    assert command.main([f"--out={tmp_path}", "--stages=fine"]) == 0
     with pytest.raises(SystemExit):
         command.main(["--stages=faster"])
+
+
+_ENDED = """
+import subprocess, sys
+from benchmarks.accelerator import __main__ as command, running, stages
+stages.STAGES = {"slow": stages.Stage("", 60)}
+started, code = subprocess.Popen, "import time; print('began', flush=True); time.sleep(60)"
+running.subprocess.Popen = lambda arguments, **options: started(
+    [sys.executable, "-c", code], **options
+)
+command.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_no_stage_lives_on_when_the_command_is_ended(number, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ENDED, "--rehearse", f"--out={tmp_path}"],
+        cwd=command.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout.readline() == b"began\n"
+    process.send_signal(number)
+    began = time.monotonic()
+    assert process.stdout.read() == b""  # its end: nobody has it open any more
+    assert time.monotonic() - began < 30
+    assert process.wait() in (128 + number, -number)
+    assert (tmp_path / "accelerator_unknown.md").exists()
 
 
 def test_a_stage_says_why_it_failed(job, monkeypatch):
