@@ -64,15 +64,11 @@ def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | No
     }
     with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
         notes = pathlib.Path(scratch) / "notes.jsonl"
-        waiting = list(names)
-        while waiting:
-            group = stages.STAGES[waiting[0]].group
-            together = [n for n in waiting if group and stages.STAGES[n].group == group]
-            together = together or waiting[:1]
-            waiting = [n for n in waiting if n not in together]
-            job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
+        job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
+        groups = stages.grouped(names)
+        for i, group in enumerate(groups):
             try:
-                _together(together, job, end)
+                _together(group, groups[i + 1 :], job, end - time.monotonic())
             finally:
                 page = report.write(out, report.collect(notes), about)
         tables = report.collect(notes)
@@ -80,15 +76,14 @@ def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | No
     return int(any(values.get("failed") for values in tables.get("stages", {}).values()))
 
 
-def _together(names: list[str], job: stages.Job, end: float) -> None:
-    """Runs stages at the same time, each until its limit."""
-    left = end - time.monotonic()
+def _together(group: list[str], later: list[list[str]], job: stages.Job, left: float) -> None:
+    """Runs a group of stages in the seconds that are left for it and the later ones."""
     if left < _SMALLEST:
-        for name in names:
+        for name in group:
             job.note("stages", name, failed="no time was left")
         return
-    slower = 4 if job.rehearse else 1  # on whatever machine
-    running.together({n: min(slower * stages.STAGES[n].seconds, left) for n in names}, job)
+    slower = 4.0 if job.rehearse else 1.0  # on whatever machine
+    running.together(stages.limits(group, later, left, slower), job)
 
 
 @contextlib.contextmanager

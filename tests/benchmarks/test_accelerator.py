@@ -193,6 +193,31 @@ def test_no_stage_lives_on_when_the_command_is_ended(number, tmp_path):
     assert (tmp_path / "accelerator_unknown.md").exists()
 
 
+def test_every_usual_stage_is_left_the_least_it_needs():
+    groups = stages.grouped(command._usual())
+    left = 7 * 60 - 15.0  # to look for the device
+    for i, group in enumerate(groups):
+        found = stages.limits(group, groups[i + 1 :], left)
+        for name, seconds in found.items():
+            assert stages.STAGES[name].least <= seconds <= stages.STAGES[name].seconds
+        left -= max(found.values()) + 0.5  # all take as long as they may
+
+
+def test_a_stage_may_use_what_the_later_ones_do_not_need(monkeypatch):
+    known = {name: stages.Stage("", 100, 30) for name in "abc"}
+    known |= {
+        name: stages.Stage("", seconds, 20, "x") for name, seconds in {"d": 50, "e": 9}.items()
+    }
+    monkeypatch.setattr(stages, "STAGES", known)
+    assert stages.grouped("adbec") == [["a"], ["d", "e"], ["b"], ["c"]]
+    assert stages.limits("a", ["b", "c", "de"], 1000.0) == {"a": 100}
+    assert stages.limits("a", ["b", "c", "de"], 1000.0, 4.0) == {"a": 400}
+    assert stages.limits("a", ["b", "c", "de"], 150.0) == {"a": 150 - 30 - 30 - 20 - 3}
+    assert stages.limits("a", ["b", "c", "de"], 90.0) == {"a": 30}
+    assert stages.limits("a", ["b"], 25.0) == {"a": 25}
+    assert stages.limits("de", [], 40.0) == {"d": 40, "e": 9}
+
+
 def test_a_stage_says_why_it_failed(job, monkeypatch):
     monkeypatch.setitem(stages.STAGES, "nothing", stages.Stage("scoring:missing", 1))
     assert not stages.run("nothing", job)
