@@ -47,33 +47,43 @@ def main(arguments: list[str] | None = None) -> int:
     names = given.stages.split(",") if given.stages else _usual()
     if unknown := set(names) - set(stages.STAGES):
         parser.error(f"unknown stages {', '.join(unknown)}; known: {', '.join(stages.STAGES)}")
-    return run(names, given, prepared)
+    end, out = time.monotonic() + 60 * given.minutes, pathlib.Path(given.out).resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        parser.error(f"--out={out}: {e.strerror}; name a folder that can be written")
+    if not given.rehearse:
+        found, reason = running.device(prepared)
+        if reason:
+            parser.error(f"JAX does not start here: {reason}")
+        if found == "cpu":
+            parser.error("JAX finds no accelerator here, only the CPU; --rehearse tries the stages")
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": "python -m benchmarks.accelerator " + " ".join(arguments or sys.argv[1:]),
+        "driver": _driver(),
+    }
+    with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
+        notes = pathlib.Path(scratch) / "notes.jsonl"
+        job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
+        return run(names, job, about, end)
 
 
 def _usual() -> list[str]:
     return [name for name, stage in stages.STAGES.items() if stage.usual]
 
 
-def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | None) -> int:
-    """All stages; 1 if any failed."""
-    end, out = time.monotonic() + 60 * given.minutes, pathlib.Path(given.out).resolve()
-    about = {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": "python -m benchmarks.accelerator " + " ".join(sys.argv[1:]),
-        "driver": _driver(),
-    }
-    with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
-        notes = pathlib.Path(scratch) / "notes.jsonl"
-        job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
-        groups = stages.grouped(names)
-        for i, group in enumerate(groups):
-            try:
-                _together(group, groups[i + 1 :], job, end - time.monotonic())
-            finally:
-                page = report.write(out, report.collect(notes), about)
-        tables = report.collect(notes)
+def run(names: list[str], job: stages.Job, about: dict[str, str], end: float) -> int:
+    """All stages until `end`, with the tables after each group; 1 if any failed."""
+    groups = stages.grouped(names)
+    for i, group in enumerate(groups):
+        try:
+            _together(group, groups[i + 1 :], job, end - time.monotonic())
+        finally:
+            page = report.write(job.out, report.collect(job.notes), about)
     print(page.read_text())
-    return int(any(values.get("failed") for values in tables.get("stages", {}).values()))
+    noted = report.collect(job.notes).get("stages", {})
+    return int(any(values.get("failed") for values in noted.values()))
 
 
 def _together(group: list[str], later: list[list[str]], job: stages.Job, left: float) -> None:
@@ -104,7 +114,10 @@ def _driver() -> str:
     if not shutil.which("nvidia-smi"):
         return ""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else ""
 
 

@@ -19,6 +19,18 @@ def environment(prepared: pathlib.Path | None) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path}
 
 
+def device(prepared: pathlib.Path | None) -> tuple[str, str]:
+    """What JAX runs on in a process of its own, "gpu" or "cpu"; "" and the reason if it cannot."""
+    command = [sys.executable, "-c", "import jax; print(jax.default_backend())"]
+    try:
+        given = environment(prepared)
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "", "it did not answer within a minute"
+    said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    return ("", said[-1] if said else "no reason") if done.returncode else (said[-1], "")
+
+
 def together(limits: Mapping[str, float], job: stages.Job) -> None:
     """Runs stages, given with their seconds; notes why one ended before it could say so itself.
 

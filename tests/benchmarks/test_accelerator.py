@@ -140,7 +140,7 @@ def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, c
         "fine": "",
     }
     monkeypatch.setattr(
-        stages, "STAGES", {name: stages.Stage("", 1 if name == "slow" else 30) for name in code}
+        stages, "STAGES", {name: stages.Stage("", 0.25 if name == "slow" else 30) for name in code}
     )
     started = subprocess.Popen
 
@@ -149,7 +149,7 @@ def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, c
         return started([sys.executable, "-c", code[name]], **options)
 
     monkeypatch.setattr(running.subprocess, "Popen", popen)
-    assert command.main([f"--out={tmp_path}"]) == 1
+    assert command.main(["--rehearse", f"--out={tmp_path}"]) == 1
     found = json.loads((tmp_path / "accelerator_unknown.json").read_text())["tables"]["stages"]
     assert found == {
         "broken": {"failed": "the process ended with 1: no such thing"},
@@ -157,11 +157,30 @@ def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, c
         "slow": {"failed": "its time was over"},
     }
     assert "| slow | its time was over |" in capsys.readouterr().out
-    assert command.main([f"--out={tmp_path}", "--minutes=0.01"]) == 1
+    assert command.main(["--rehearse", f"--out={tmp_path}", "--minutes=0.01"]) == 1
     assert "no time was left" in capsys.readouterr().out
-    assert command.main([f"--out={tmp_path}", "--stages=fine"]) == 0
+    assert command.main(["--rehearse", f"--out={tmp_path}", "--stages=fine"]) == 0
     with pytest.raises(SystemExit):
         command.main(["--stages=faster"])
+
+
+def test_it_refuses_what_it_cannot_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with pytest.raises(SystemExit):
+        command.main([f"--out={tmp_path}"])
+    assert "JAX finds no accelerator here, only the CPU" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        command.main([f"--out={tmp_path}/file"])
+    assert "file: File exists; name a folder that can be written" in capsys.readouterr().err
+
+    def hang(arguments, timeout, **options):
+        raise subprocess.TimeoutExpired(arguments, timeout)
+
+    monkeypatch.setattr(running.subprocess, "run", hang)
+    monkeypatch.setattr(command.shutil, "which", lambda name: name)
+    assert command._driver() == ""
+    assert running.device(None) == ("", "it did not answer within a minute")
 
 
 _ENDED = """
