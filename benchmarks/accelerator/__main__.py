@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+from adapt_jax.core.errors import InputError
 from benchmarks.accelerator import report, running, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -30,13 +31,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--prepare", metavar="DIR", help="pack what a bare machine needs, and stop")
     parser.add_argument("--images", action="append", default=[], metavar="NAME=SOURCE")
     parser.add_argument("--prepared", metavar="DIR", help="a folder that --prepare made")
+    parser.add_argument("--commit", help="of this code, where it is no git checkout")
     parser.add_argument("--stage", help=argparse.SUPPRESS)  # one, in this process
     parser.add_argument("--notes", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.prepare:
         from benchmarks.accelerator import prepare
 
-        return prepare.pack(pathlib.Path(given.prepare), given.images)
+        try:
+            prepare.pack(pathlib.Path(given.prepare), given.images)
+        except InputError as e:
+            print(f"error: {e}", file=sys.stderr)
+            return 2
+        return 0
     prepared = pathlib.Path(given.prepared).resolve() if given.prepared else None
     if given.stage:
         with tempfile.TemporaryDirectory() as scratch:
@@ -62,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m benchmarks.accelerator " + " ".join(arguments or sys.argv[1:]),
         "driver": _driver(),
+        "commit": given.commit or running.commit(prepared),
     }
     with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
         notes = pathlib.Path(scratch) / "notes.jsonl"

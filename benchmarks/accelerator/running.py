@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Mapping
 
+from adapt_jax.runtime import provenance
 from benchmarks.accelerator import report, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
+COMMIT = "commit"  # file in the first part of a prepared folder
 
 
 def environment(prepared: pathlib.Path | None) -> dict[str, str]:
@@ -29,6 +31,15 @@ def device(prepared: pathlib.Path | None) -> tuple[str, str]:
         return "", "it did not answer within a minute"
     said = (done.stderr if done.returncode else done.stdout).strip().splitlines()
     return ("", said[-1] if said else "no reason") if done.returncode else (said[-1], "")
+
+
+def commit(prepared: pathlib.Path | None) -> str:
+    """The git commit of this code: of the checkout, else of the one that prepared the folder."""
+    if found := provenance.commit():
+        return found
+    paths = prepared.glob(f"part*/{COMMIT}") if prepared else ()
+    found = " ".join(path.read_text().strip() for path in paths)
+    return f"{found}, says the prepared folder" if found else "unknown"
 
 
 def together(limits: Mapping[str, float], job: stages.Job) -> None:

@@ -119,7 +119,7 @@ def run(name: str, job: Job) -> bool:
 def _versions(job: Job) -> None:
     import jax
 
-    from adapt_jax.runtime import compilation, provenance
+    from adapt_jax.runtime import compilation
 
     compilation.use_cache()
     device = jax.devices()[0]
@@ -132,5 +132,4 @@ def _versions(job: Job) -> None:
         runtime=getattr(device.client, "platform_version", "").replace("\n", " "),
         jax=jax.__version__,
         python=platform.python_version(),
-        commit=provenance.commit(),
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adapt_jax import data
+from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build
 from adapt_jax.runtime import config_files, sharding
 from benchmarks.accelerator import __main__ as command
@@ -149,7 +150,7 @@ def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, c
         return started([sys.executable, "-c", code[name]], **options)
 
     monkeypatch.setattr(running.subprocess, "Popen", popen)
-    assert command.main(["--rehearse", f"--out={tmp_path}"]) == 1
+    assert command.main(["--rehearse", "--commit=12ab", f"--out={tmp_path}"]) == 1
     found = json.loads((tmp_path / "accelerator_unknown.json").read_text())["tables"]["stages"]
     assert found == {
         "broken": {"failed": "the process ended with 1: no such thing"},
@@ -157,9 +158,10 @@ def test_a_stage_that_fails_or_hangs_loses_nothing_else(tmp_path, monkeypatch, c
         "slow": {"failed": "its time was over"},
     }
     assert "| slow | its time was over |" in capsys.readouterr().out
-    assert command.main(["--rehearse", f"--out={tmp_path}", "--minutes=0.01"]) == 1
+    assert command.main(["--rehearse", "--commit=12ab", f"--out={tmp_path}", "--minutes=0.01"]) == 1
     assert "no time was left" in capsys.readouterr().out
-    assert command.main(["--rehearse", f"--out={tmp_path}", "--stages=fine"]) == 0
+    assert command.main(["--rehearse", "--commit=12ab", f"--out={tmp_path}", "--stages=fine"]) == 0
+    assert "* commit: 12ab" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         command.main(["--stages=faster"])
 
@@ -198,7 +200,7 @@ command.main(sys.argv[1:])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_no_stage_lives_on_when_the_command_is_ended(number, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", _ENDED, "--rehearse", f"--out={tmp_path}"],
+        [sys.executable, "-c", _ENDED, "--rehearse", "--commit=12ab", f"--out={tmp_path}"],
         cwd=command.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -246,12 +248,12 @@ def test_a_stage_says_why_it_failed(job, monkeypatch):
 
 
 def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "_packages", lambda site: site.mkdir())
+    monkeypatch.setattr(prepare, "_packages", lambda site: site.mkdir(parents=True))
     monkeypatch.setattr(prepare, "PART", 60_000)
     monkeypatch.setattr(prepare, "_SHARD", 100)
     source = "digits:train?classes=0-2"
     folder = tmp_path / "ready"
-    assert prepare.pack(folder, [f"digits={source}"]) == 0
+    prepare.pack(folder, [f"digits={source}"])
     assert len(list(folder.glob("part*"))) > 1
     for part in folder.glob("part*"):
         assert sum(path.stat().st_size for path in part.rglob("*.npz")) <= 60_000
@@ -260,8 +262,30 @@ def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.images, expected.images)
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.class_names == expected.class_names
-    assert prepare.pack(folder, []) == 2  # not empty
-    assert prepare.pack(tmp_path / "new", ["digits"]) == 2  # no source
+    with pytest.raises(InputError, match="not empty"):
+        prepare.pack(folder, [])
+    monkeypatch.setattr(running.provenance, "commit", lambda: "")
+    assert running.commit(None) == "unknown"
+    (folder / "part1/commit").write_text("0123abc\n")
+    assert running.commit(folder) == "0123abc, says the prepared folder"
+
+
+def test_what_cannot_be_packed_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        prepare.subprocess, "run", lambda command: subprocess.CompletedProcess(command, 1)
+    )
+    folder = tmp_path / "new"
+    for images, said in (
+        ("digits", "write it as NAME=SOURCE"),
+        (f"a=npz:{tmp_path}/none.npz", "none.npz"),
+        ("a=digits:test?limit=2", "pip could not fetch"),
+    ):
+        assert command.main([f"--prepare={folder}", f"--images={images}"]) == 2
+        assert said in capsys.readouterr().err
+        assert not folder.exists()
+    monkeypatch.setattr(prepare, "PART", 100)
+    assert command.main([f"--prepare={folder}", "--images=a=digits:test?limit=2"]) == 2
+    assert "a_0.npz (0 MiB): more than the 0 MiB of a part" in capsys.readouterr().err
 
 
 @pytest.mark.slow
