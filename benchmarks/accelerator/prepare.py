@@ -5,8 +5,9 @@
 
 DIR/part1/site holds packages for Python 3.12 that an image with CUDA, JAX and PyTorch lacks; the
 machine itself has the others of requirements.txt, except for TFDS, which is not needed, and pytest
-for the recorded cases. DIR/part*/NAME_*.npz hold the images, each a lossless WebP file, which
-`unpack` turns into the arrays that the training rows read. Every part that is there is used.
+for the recorded cases. DIR/part1/commit names the commit. DIR/part*/NAME_*.npz hold the images,
+each a lossless WebP file, which `unpack` turns into the arrays that the training rows read. Every
+part that is there is used.
 """
 
 import concurrent.futures

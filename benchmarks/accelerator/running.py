@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 
-from adapt_jax.runtime import provenance
 from benchmarks.accelerator import report, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -35,6 +34,8 @@ def device(prepared: pathlib.Path | None) -> tuple[str, str]:
 
 def commit(prepared: pathlib.Path | None) -> str:
     """The git commit of this code: of the checkout, else of the one that prepared the folder."""
+    from adapt_jax.runtime import provenance  # imports JAX
+
     if found := provenance.commit():
         return found
     paths = prepared.glob(f"part*/{COMMIT}") if prepared else ()

@@ -12,7 +12,7 @@ import pytest
 from adapt_jax import data
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build
-from adapt_jax.runtime import config_files, sharding
+from adapt_jax.runtime import config_files, provenance, sharding
 from benchmarks.accelerator import __main__ as command
 from benchmarks.accelerator import (
     cases,
@@ -264,7 +264,7 @@ def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
     assert found.class_names == expected.class_names
     with pytest.raises(InputError, match="not empty"):
         prepare.pack(folder, [])
-    monkeypatch.setattr(running.provenance, "commit", lambda: "")
+    monkeypatch.setattr(provenance, "commit", lambda: "")
     assert running.commit(None) == "unknown"
     (folder / "part1/commit").write_text("0123abc\n")
     assert running.commit(folder) == "0123abc, says the prepared folder"
@@ -286,6 +286,13 @@ def test_what_cannot_be_packed_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(prepare, "PART", 100)
     assert command.main([f"--prepare={folder}", "--images=a=digits:test?limit=2"]) == 2
     assert "a_0.npz (0 MiB): more than the 0 MiB of a part" in capsys.readouterr().err
+
+
+def test_the_documentation_names_every_stage():
+    page = (command.ROOT / "docs/profiling.md").read_text().partition("Without `--stages` run")[2]
+    usual, named = page.partition("Only when named run")[::2]
+    for name, stage in stages.STAGES.items():
+        assert f"`{name}`" in (usual if stage.usual else named)
 
 
 @pytest.mark.slow
