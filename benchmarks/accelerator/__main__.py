@@ -6,15 +6,17 @@ python -m benchmarks.accelerator --prepared=DIR                               # 
 """
 
 import argparse
-import os
+import contextlib
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-from benchmarks.accelerator import report, stages
+from adapt_jax.core.errors import InputError
+from benchmarks.accelerator import report, running, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
 _SMALLEST = 20.0  # seconds without which no stage is started
@@ -29,13 +31,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--prepare", metavar="DIR", help="pack what a bare machine needs, and stop")
     parser.add_argument("--images", action="append", default=[], metavar="NAME=SOURCE")
     parser.add_argument("--prepared", metavar="DIR", help="a folder that --prepare made")
+    parser.add_argument("--commit", help="of this code, where it is no git checkout")
     parser.add_argument("--stage", help=argparse.SUPPRESS)  # one, in this process
     parser.add_argument("--notes", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.prepare:
         from benchmarks.accelerator import prepare
 
-        return prepare.pack(pathlib.Path(given.prepare), given.images)
+        try:
+            prepare.pack(pathlib.Path(given.prepare), given.images)
+        except InputError as e:
+            print(f"error: {e}", file=sys.stderr)
+            return 2
+        return 0
     prepared = pathlib.Path(given.prepared).resolve() if given.prepared else None
     if given.stage:
         with tempfile.TemporaryDirectory() as scratch:
@@ -46,87 +54,78 @@ def main(arguments: list[str] | None = None) -> int:
     names = given.stages.split(",") if given.stages else _usual()
     if unknown := set(names) - set(stages.STAGES):
         parser.error(f"unknown stages {', '.join(unknown)}; known: {', '.join(stages.STAGES)}")
-    return run(names, given, prepared)
+    end, out = time.monotonic() + 60 * given.minutes, pathlib.Path(given.out).resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        parser.error(f"--out={out}: {e.strerror}; name a folder that can be written")
+    if not given.rehearse:
+        found, reason = running.device(prepared)
+        if reason:
+            parser.error(f"JAX does not start here: {reason}")
+        if found == "cpu":
+            parser.error("JAX finds no accelerator here, only the CPU; --rehearse tries the stages")
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": "python -m benchmarks.accelerator " + " ".join(arguments or sys.argv[1:]),
+        "driver": _driver(),
+        "commit": given.commit or running.commit(prepared),
+    }
+    with tempfile.TemporaryDirectory() as scratch, _ended_by_sigterm():
+        notes = pathlib.Path(scratch) / "notes.jsonl"
+        job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
+        return run(names, job, about, end)
 
 
 def _usual() -> list[str]:
     return [name for name, stage in stages.STAGES.items() if stage.usual]
 
 
-def run(names: list[str], given: argparse.Namespace, prepared: pathlib.Path | None) -> int:
-    """All stages; 1 if any failed."""
-    end, out = time.monotonic() + 60 * given.minutes, pathlib.Path(given.out).resolve()
-    about = {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": "python -m benchmarks.accelerator " + " ".join(sys.argv[1:]),
-        "driver": _driver(),
-    }
-    with tempfile.TemporaryDirectory() as scratch:
-        notes = pathlib.Path(scratch) / "notes.jsonl"
-        waiting = list(names)
-        while waiting:
-            group = stages.STAGES[waiting[0]].group
-            together = [n for n in waiting if group and stages.STAGES[n].group == group]
-            together = together or waiting[:1]
-            waiting = [n for n in waiting if n not in together]
-            job = stages.Job(given.rehearse, notes.parent, prepared, notes, out)
-            _together(together, job, end)
-            page = report.write(out, report.collect(notes), about)
-        tables = report.collect(notes)
+def run(names: list[str], job: stages.Job, about: dict[str, str], end: float) -> int:
+    """All stages until `end`, with the tables after each group; 1 if any failed."""
+    groups = stages.grouped(names)
+    for i, group in enumerate(groups):
+        try:
+            _together(group, groups[i + 1 :], job, end - time.monotonic())
+        finally:
+            page = report.write(job.out, report.collect(job.notes), about)
     print(page.read_text())
-    return int(any(values.get("failed") for values in tables["stages"].values()))
+    noted = report.collect(job.notes).get("stages", {})
+    return int(any(values.get("failed") for values in noted.values()))
 
 
-def _together(names: list[str], job: stages.Job, end: float) -> None:
-    """Runs stages at the same time, each until its limit."""
-    if end - time.monotonic() < _SMALLEST:
-        for name in names:
+def _together(group: list[str], later: list[list[str]], job: stages.Job, left: float) -> None:
+    """Runs a group of stages in the seconds that are left for it and the later ones."""
+    if left < _SMALLEST:
+        for name in group:
             job.note("stages", name, failed="no time was left")
         return
-    environment, prepared = dict(os.environ), job.prepared
-    sites = [str(path) for path in (ROOT, *(prepared.glob("*/site") if prepared else ()))]
-    environment["PYTHONPATH"] = os.pathsep.join([*sites, environment.get("PYTHONPATH", "")])
-    # Several stages, or PyTorch beside one, share the device's memory.
-    environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.6")
-    if len(names) > 1:
-        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    command = [sys.executable, "-m", "benchmarks.accelerator", f"--notes={job.notes}"]
-    command += [f"--out={job.out}", *["--rehearse"] * job.rehearse]
-    command += [f"--prepared={prepared}"] if prepared else []
-    began = time.monotonic()
-    running = {}
-    for name in names:
-        flags = f"{environment.get('XLA_FLAGS', '')} {stages.STAGES[name].flags}".strip()
-        running[name] = subprocess.Popen(
-            [*command, f"--stage={name}"],
-            env=environment | {"XLA_FLAGS": flags},
-            cwd=ROOT,
-            start_new_session=True,
-        )
-    for name, process in running.items():
-        seconds = stages.STAGES[name].seconds * (4 if job.rehearse else 1)  # on whatever machine
-        limit = min(began + seconds, end) - time.monotonic()
-        try:
-            code = process.wait(max(limit, 0.1))
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            job.note("stages", name, failed="its time was over")
-            continue
-        if code not in (0, 1):  # 1 has said why
-            job.note("stages", name, failed=f"the process ended with {code}")
+    slower = 4.0 if job.rehearse else 1.0  # on whatever machine
+    running.together(stages.limits(group, later, left, slower), job)
 
 
-def _kill(process: subprocess.Popen) -> None:
-    """The stage and what it has started, which is in its session."""
-    os.killpg(process.pid, 9)
-    process.wait()
+@contextlib.contextmanager
+def _ended_by_sigterm():
+    """SIGTERM ends what is inside as an exception does, so that the stages are ended too."""
+
+    def leave(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _driver() -> str:
     if not shutil.which("nvidia-smi"):
         return ""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return done.stdout.strip().splitlines()[0] if done.stdout.strip() else ""
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 
 import jax
 import numpy as np
@@ -20,62 +19,33 @@ from adapt_jax.inference import forward
 from adapt_jax.inference.restore import restore
 from adapt_jax.runtime import config_files, sharding
 from adapt_jax.training import train_state, train_step
+from benchmarks.accelerator import cases
 from benchmarks.accelerator.stages import DETERMINISTIC, Job
 
 ROOT = pathlib.Path(__file__).parents[2]
-# What other people's programs computed, by what is compared with it.
-RECORDED = {
-    "metrics": ("metrics/test_ood.py",),
-    "methods": (
-        "methods/test_adapt_golden.py",
-        "methods/test_family_golden.py",
-        "methods/test_reweightood_trajectory.py",
-    ),
-    "networks": ("models/test_golden.py",),
-    "detectors": (
-        "detectors/test_mahalanobis.py",
-        "detectors/test_knn.py",
-        "detectors/test_logits.py",
-        "detectors/test_geometry.py",
-        "detectors/test_shaping.py",
-        "detectors/test_input_gradient.py",
-    ),
-    "CLIP": ("clip/towers/test_towers.py",),
-    "zero-shot": ("zero_shot_detectors/test_golden.py", "zero_shot_detectors/test_tanl.py"),
-}
 
 
 def recorded(job: Job) -> None:
     """The tests of recorded cases, on the device, float32 products at the highest precision."""
-    chosen = dict(list(RECORDED.items())[:1]) if job.rehearse else RECORDED
+    chosen = dict(list(cases.RECORDED.items())[:1]) if job.rehearse else cases.RECORDED
     files = [f"tests/{file}" for group in chosen.values() for file in group]
-    found = job.scratch / "tests.xml"
     environment = os.environ | {
         "JAX_DEFAULT_MATMUL_PRECISION": "highest",
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=3",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        cases.NOTES: str(job.notes),
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-o", "filterwarnings=default", f"--junitxml={found}", *files]
+    command += ["-p", cases.__name__, "-o", "filterwarnings=default", *files]
     if importlib.util.find_spec("xdist") and not job.rehearse:
         command += ["-n", "6", "--dist", "worksteal"]
-    subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, check=False)
-    cases = list(ElementTree.parse(found).getroot().iter("testcase"))
-    for name, group in chosen.items():
-        modules = {f"tests.{file[:-3].replace('/', '.')}" for file in group}
-        own = [case for case in cases if case.get("classname") in modules]
-        wrong = [
-            case.get("name")
-            for case in own
-            if case.find("failure") is not None or case.find("error") is not None
-        ]
-        job.note(
-            "right",
-            f"recorded cases: {name}",
-            tests=len(own),
-            failed=len(wrong),
-            which=", ".join(wrong[:8]),
-        )
+    for group in chosen:
+        job.note("right", cases.row(group), tests=0, failed=0, **{"all ran": False})
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode not in (0, 1):  # 1: some failed
+        raise RuntimeError(f"pytest ended with {done.returncode} before all cases had run")
+    for group in chosen:
+        job.note("right", cases.row(group), **{"all ran": True})
 
 
 def two_steps(job: Job) -> None:
@@ -177,42 +147,65 @@ def resume(job: Job) -> None:
     if jax.default_backend() != "gpu":
         del kinds[f"with {DETERMINISTIC}"]
     for kind, flag in kinds.items():
-        folder = job.scratch / str(len(flag))
+        folder, row = job.scratch / str(len(flag)), f"killed and resumed, {kind}"
         whole = _train(folder / "whole", flag, job.rehearse)
-        _train(folder / "killed", flag, job.rehearse, kill=True)
+        if ended := _killed(folder / "killed", flag, job.rehearse):
+            job.note("right", row, equal="not tried", how=ended)
+            continue
         again = _train(folder / "killed", flag, job.rehearse)
         same = sum(whole[name] == again.get(name) for name in whole)
         job.note(
             "right",
-            f"killed and resumed, {kind}",
+            row,
             equal=same == len(whole),
             arrays=f"{same} of {len(whole)}",
+            how="with the compiled programs of the unbroken run, from JAX's compilation cache",
         )
 
 
-def _train(folder, flag: str, rehearse: bool, *, kill: bool = False) -> dict[str, str]:
-    """SHA-256 of every array at the end; {} of a run that is killed after its first checkpoint."""
-    steps, every = (12, 4) if rehearse else (600, 100)
+def _train(folder: pathlib.Path, flag: str, rehearse: bool) -> dict[str, str]:
+    """SHA-256 of every array at the end of a run."""
+    process = _start(folder, flag, rehearse)
+    if process.wait():
+        raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
+    return json.loads(_saved(folder, _steps_of(rehearse)[0]).read_text())["arrays"]
+
+
+def _killed(folder: pathlib.Path, flag: str, rehearse: bool) -> str:
+    """Kills a run after its first checkpoint; how it ended if not so."""
+    process, sent = _start(folder, flag, rehearse), False
+    last, first = (_saved(folder, step) for step in _steps_of(rehearse))
+    while process.poll() is None:
+        if not sent and first.exists():
+            process.send_signal(signal.SIGKILL)
+            sent = True
+        time.sleep(0.001)
+    if last.exists():
+        return "the run to be killed was over before"
+    if not sent or process.returncode != -signal.SIGKILL:
+        return f"the run to be killed ended by itself, with {process.returncode}"
+    return ""
+
+
+def _start(folder: pathlib.Path, flag: str, rehearse: bool) -> subprocess.Popen:
+    steps, every = _steps_of(rehearse)
     command = [sys.executable, "-m", "adapt_jax.train", "--config=configs/digits_adapt.py"]
     changes = {"ood": "", "total_steps": steps, "checkpoint_every": every, "log_every": every}
     if rehearse:
         changes |= {"model.width": 4, "model.blocks": "(1,1,1,1)", "batch_size": 32}
     command += [f"--workdir={folder}", *(f"--config.{k}={v}" for k, v in changes.items())]
     environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr)
-    saved = folder / "checkpoints" / str(every) / "metrics" / "metrics"
-    while kill and process.poll() is None:
-        if saved.exists():
-            process.send_signal(signal.SIGKILL)
-        time.sleep(0.001)
-    if process.wait() and not kill:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    end = folder / "checkpoints" / str(steps) / "metrics" / "metrics"
-    if kill:
-        if end.exists():
-            raise RuntimeError("the run was over before it was killed")
-        return {}
-    return json.loads(end.read_text())["arrays"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr)
+
+
+def _steps_of(rehearse: bool) -> tuple[int, int]:
+    """How many steps a run takes, and after how many it saves."""
+    return (12, 4) if rehearse else (600, 100)
+
+
+def _saved(folder: pathlib.Path, step: int) -> pathlib.Path:
+    """What a checkpoint has when it is complete."""
+    return folder / "checkpoints" / str(step) / "metrics" / "metrics"
 
 
 def _digits():

