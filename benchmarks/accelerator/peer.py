@@ -13,9 +13,15 @@ import sys
 import time
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
+from PIL import Image
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+except Exception as e:  # such as a missing library of CUDA's
+    print(json.dumps({"failed": f"{type(e).__name__}: {e}"[:300]}), flush=True)
+    raise SystemExit(1) from e
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -225,6 +231,44 @@ def clip(given) -> tuple:
     return {name: stepper(network) for name, network in ways.items()}, {}
 
 
+class Views(torch.utils.data.Dataset):
+    """Two views of random images of CIFAR's size, without end."""
+
+    def __init__(self, transform):
+        shape = (256, 32, 32, 3)
+        self.pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        self.transform = transform
+
+    def __len__(self):
+        return 2**40
+
+    def __getitem__(self, i):
+        image = Image.fromarray(self.pixels[i % len(self.pixels)])
+        return self.transform(image), self.transform(image)
+
+
+def loader(given) -> tuple:
+    """A batch of the contrastive recipes' two views, from workers."""
+    import torchvision
+    from torchvision import transforms
+
+    jitter = transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)
+    steps = [
+        transforms.RandomResizedCrop(32, (0.2, 1.0)),
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomApply([jitter], 0.8),
+        transforms.RandomGrayscale(0.2),
+        transforms.ToTensor(),
+        transforms.Normalize((0.5,) * 3, (0.25,) * 3),
+    ]
+    batches = torch.utils.data.DataLoader(
+        Views(transforms.Compose(steps)), given["batch"], num_workers=given["workers"]
+    )
+    iterator = iter(batches)  # forks, before CUDA is used
+    name = f"torchvision {torchvision.__version__}, {given['workers']} workers"
+    return {name: lambda: next(iterator)}, {}
+
+
 def seconds(step, count: int) -> float:
     wait()
     began = time.perf_counter()
@@ -237,7 +281,8 @@ def seconds(step, count: int) -> float:
 def main() -> None:
     task, given = sys.argv[1], json.loads(sys.argv[2])
     torch.backends.cuda.matmul.allow_tf32 = False
-    ways, facts = {"train": train, "knn": knn, "clip": clip}[task](given)
+    tasks = {"train": train, "knn": knn, "clip": clip, "loader": loader}
+    ways, facts = tasks[task](given)
     timed = {}
     for name, step in ways.items():
         try:

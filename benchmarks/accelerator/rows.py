@@ -10,6 +10,7 @@ import time
 import zipfile
 
 from adapt_jax import train
+from adapt_jax.evaluate import job as evaluate_job
 from adapt_jax.runtime import config_files
 from benchmarks.accelerator import prepare
 from benchmarks.accelerator.stages import Job
@@ -21,7 +22,7 @@ EPOCHS = 100
 
 
 def row(job: Job, method: str) -> None:
-    """Trains and evaluates one method; one row of the table per detector and OOD set."""
+    """Trains one method, which is a row, and evaluates it: a row per detector and OOD set."""
     config = config_files.load_config(str(ROOT / f"configs/cifar10_{method}.py"))
     config.epochs, config.report = EPOCHS, False
     if job.prepared:
@@ -37,8 +38,10 @@ def row(job: Job, method: str) -> None:
         config.model.blocks = (1, 1, 1, 1)
         config.detectors = "mahalanobis?covariance=within,knn?k=5"
     folder = job.scratch / method
-    began = time.perf_counter()
-    results = train.train(config, str(folder))
+    began, ood, config.ood = time.perf_counter(), config.ood, ""
+    train.train(config, str(folder))
+    job.note("rows", f"{method}, trained", seconds=round(time.perf_counter() - began))
+    results = evaluate_job.evaluate_run(str(folder), ood=ood)
     seconds = time.perf_counter() - began
     for found in results["rows"]:
         job.note(

@@ -1,9 +1,10 @@
 """Scoring at ImageNet's size: kNN, Mahalanobis, NegLabel, AdaNeg, and CLIP's image towers."""
 
-import importlib.util
+import functools
 import statistics
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -26,22 +27,38 @@ def scoring(job: Job) -> None:
     """Images a second of the detectors; kNN beside PyTorch's product and topk."""
     rows, queries, k, width = (2000, 64, 50, 32) if job.rehearse else (1_200_000, 2048, 1000, 512)
     labels, negatives = (10, 90) if job.rehearse else (1000, 10_000)
-    _knn(job, rows, queries, k, width)
-    _mahalanobis(job, max(rows // 24, 500), 10 if job.rehearse else 1000, width)
     bank = scoring_programs.text_bank(labels, negatives, width)
+    measures = {
+        "kNN": functools.partial(_knn, job, rows, queries, k, width),
+        "Mahalanobis": functools.partial(
+            _mahalanobis, job, max(rows // 24, 500), 10 if job.rehearse else 1000, width
+        ),
+    }
     for title, name, params in (
         ("NegLabel", "neglabel", {}),
         ("AdaNeg, task proxies", "adaneg", {"proxy": "task"}),
         ("AdaNeg, sample proxies", "adaneg", {"proxy": "sample"}),
     ):
-        _stream(job, title, zero_shot_detectors.make(name, groups=5, **params), bank)
+        detector = zero_shot_detectors.make(name, groups=5, **params)
+        measures[title] = functools.partial(_stream, job, title, detector, bank)
+    _each(job, measures)
+
+
+def _each(job: Job, measures: Mapping[str, Callable[[], None]]) -> None:
+    """Measures all; RuntimeError at the end with the names of those that failed."""
+    failed = []
+    for name, measure in measures.items():
+        try:
+            measure()
+        except Exception as e:  # one runs out of memory, the others do not
+            traceback.print_exc()
+            job.note("scoring", name, failed=turns.reason(e))
+            failed.append(name)
+    if failed:
+        raise RuntimeError(f"failed: {', '.join(failed)}")
 
 
 def _knn(job: Job, rows: int, queries: int, k: int, width: int) -> None:
-    peer = None
-    if importlib.util.find_spec("torch"):
-        arguments = {"rows": rows, "width": width, "k": k, "queries": queries, "block": 50_000}
-        peer = turns.Peer("knn", arguments)
     rng = np.random.default_rng(0)
     features = rng.standard_normal((rows, width), dtype=np.float32)
     tested = rng.standard_normal((queries, width), dtype=np.float32)
@@ -49,7 +66,6 @@ def _knn(job: Job, rows: int, queries: int, k: int, width: int) -> None:
     began = time.perf_counter()
     state = jax.block_until_ready(detector.fit(detectors.Outputs(features)))
     fitted = time.perf_counter() - began
-    values = {"fit, s": fitted}
 
     def seconds(count: int) -> float:
         began = time.perf_counter()
@@ -58,16 +74,12 @@ def _knn(job: Job, rows: int, queries: int, k: int, width: int) -> None:
         assert np.isfinite(scores).all()
         return (time.perf_counter() - began) / count
 
-    if peer:
-        peer.wait()
-    ours, theirs = turns.in_turns(seconds, peer, 1, ROUNDS)
-    values |= {"images/s": queries / statistics.median(ours)}
-    if peer:
-        values |= {"PyTorch, images/s": queries / statistics.median(theirs)}
-        values |= {"ratio of medians": statistics.median(theirs) / statistics.median(ours)}
-        peer.close()
     name = f"kNN, {rows:,} x {width}, k = {k}, {queries} at a time"
-    job.note("scoring", name, **values, **{"bank block": neighbours.BANK_BLOCK})
+    note = functools.partial(job.note, "scoring", name)
+    alone = queries / _median(lambda: seconds(1))
+    note(**{"fit, s": fitted, "images/s": alone, "bank block": neighbours.BANK_BLOCK})
+    arguments = {"rows": rows, "width": width, "k": k, "queries": queries, "block": 50_000}
+    turns.beside("knn", arguments, seconds, 1, ROUNDS, note, queries)
 
 
 def _mahalanobis(job: Job, rows: int, classes: int, width: int) -> None:
@@ -114,46 +126,34 @@ def _stream(job: Job, title: str, detector, bank) -> None:
 
 def clip(job: Job) -> None:
     """Images a second of CLIP's image towers in bfloat16, beside PyTorch's transformer."""
-    batch = 4 if job.rehearse else 256
-    for name in ("ViT-B/16", "ViT-L/14"):
-        chosen = clips.RELEASED[name]
-        if job.rehearse:
-            chosen = _small(chosen)
-        tower, peer = chosen.vision, None
-        if importlib.util.find_spec("torch"):
-            arguments = {
-                "rehearse": job.rehearse,
-                "images": batch,
-                "image_size": tower.image_size,
-                "patch": tower.patch_size,
-                "width": tower.width,
-                "layers": tower.layers,
-                "embed": chosen.embed_dim,
-            }
-            peer = turns.Peer("clip", arguments)
-        params = initialize.init(chosen, jax.random.key(0))
-        model = clips.model.Model(chosen, params, dtype="bfloat16")
-        shape = (batch, tower.image_size, tower.image_size, 3)
-        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        pixels = jnp.asarray(pixels)
+    names = ("ViT-B/16",) if job.rehearse else ("ViT-B/16", "ViT-L/14")
+    _each(job, {f"CLIP {name}": functools.partial(_tower, job, name) for name in names})
 
-        def seconds(count: int, model=model, pixels=pixels) -> float:
-            return turns.seconds_of(lambda: model.encode_image(pixels), count)
 
-        if peer:
-            peer.wait()
-        ours, theirs = turns.in_turns(seconds, peer, 2 if job.rehearse else 10, ROUNDS)
-        values = {"images/s": batch / statistics.median(ours)}
-        if peer:
-            values |= {
-                "PyTorch, images/s": batch / statistics.median(theirs),
-                "ratio of medians": statistics.median(theirs) / statistics.median(ours),
-                "how": peer.facts["how"],
-            }
-            peer.close()
-        job.note("scoring", f"CLIP {name}, bfloat16, {batch} at a time", **values)
-        if job.rehearse:
-            break
+def _tower(job: Job, name: str) -> None:
+    batch, count = (4, 2) if job.rehearse else (256, 10)
+    chosen = _small(clips.RELEASED[name]) if job.rehearse else clips.RELEASED[name]
+    tower = chosen.vision
+    model = clips.model.Model(chosen, initialize.init(chosen, jax.random.key(0)), dtype="bfloat16")
+    shape = (batch, tower.image_size, tower.image_size, 3)
+    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+    def seconds(count: int) -> float:
+        return turns.seconds_of(lambda: model.encode_image(pixels), count)
+
+    note = functools.partial(job.note, "scoring", f"CLIP {name}, bfloat16, {batch} at a time")
+    took = [seconds(count) for _ in range(1 + ROUNDS)][1:]
+    note(**{"images/s": batch / statistics.median(took)})
+    arguments = {
+        "rehearse": job.rehearse,
+        "images": batch,
+        "image_size": tower.image_size,
+        "patch": tower.patch_size,
+        "width": tower.width,
+        "layers": tower.layers,
+        "embed": chosen.embed_dim,
+    }
+    turns.beside("clip", arguments, seconds, count, ROUNDS, note, batch)
 
 
 def _small(chosen):

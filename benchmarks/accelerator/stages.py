@@ -15,7 +15,7 @@ class Job(NamedTuple):
 
     rehearse: whether sizes are tiny. scratch: an empty folder of its own. prepared: the folder that
     `prepare` packed, or None. notes: file that the stage's figures are appended to. out: folder of
-    the results.
+    the results. stage: its name.
     """
 
     rehearse: bool
@@ -23,10 +23,11 @@ class Job(NamedTuple):
     prepared: pathlib.Path | None
     notes: pathlib.Path
     out: pathlib.Path
+    stage: str = ""
 
     def note(self, table: str, row: str, **values: Any) -> None:
         """Keeps figures of one row of a table, at once."""
-        line = json.dumps({"table": table, "row": row, "values": values})
+        line = json.dumps({"table": table, "row": row, "values": values, "stage": self.stage})
         with self.notes.open("a") as file:
             file.write(line + "\n")
 
@@ -51,7 +52,8 @@ class Stage(NamedTuple):
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 _BETWEEN = 1.0  # seconds from one stage to the next, at most
 
-# In the order of what matters most, in case the time does not suffice for all.
+# In the order of what matters most, in case the time does not suffice for all. PyTorch's step is
+# measured beside ADAPT's with ResNet-18; with ResNet-34 only if adapt_resnet34_pytorch is named.
 STAGES = {
     "recorded": Stage("checks:recorded", 150, 100, "right"),
     "two_steps": Stage("checks:two_steps", 100, 60, "right"),
@@ -108,7 +110,7 @@ def run(name: str, job: Job) -> bool:
     try:
         _versions(job)
         stage = getattr(importlib.import_module(f"benchmarks.accelerator.{module}"), function)
-        stage(job, *([argument] if argument else []))
+        stage(job._replace(stage=name), *([argument] if argument else []))
     except Exception as e:
         traceback.print_exc()
         failed = f"{type(e).__name__}: {e}".splitlines()[0][:300]
@@ -132,4 +134,5 @@ def _versions(job: Job) -> None:
         runtime=getattr(device.client, "platform_version", "").replace("\n", " "),
         jax=jax.__version__,
         python=platform.python_version(),
+        rehearsal="in tiny sizes, whose figures mean nothing" if job.rehearse else "",
     )

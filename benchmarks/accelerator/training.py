@@ -1,10 +1,11 @@
 """Training speed: milliseconds a step, MFU, memory and phases, and PyTorch's step beside it."""
 
-import importlib.util
 import pathlib
 import statistics
 import time
-from typing import NamedTuple
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from adapt_jax import profiling
 from adapt_jax.core.arrays import l2_normalize
 from adapt_jax.data import sources
 from adapt_jax.experiment import build, derived
-from adapt_jax.profiling import summary
+from adapt_jax.profiling import device_peaks, hlo, summary
 from adapt_jax.runtime import compilation, config_files, sharding
 from adapt_jax.training import feeds, sharded, train_state
 from benchmarks.accelerator import turns
@@ -58,22 +59,42 @@ def speed(job: Job, name: str) -> None:
     if job.rehearse:
         case, rounds = case._replace(images=64, classes=4, steps=2), 2
         _tiny(config)
-    if case.host:
-        return _from_files(job, name, config, case)
-    run = _Run(config, case)
-    seconds = [run.seconds(case.steps) for _ in range(1 + rounds)][1:]
-    memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
-    peak = {"peak memory, GiB": memory / 2**30}
-    _note(job, name, config, seconds, run.timing.seconds, **peak)
-    _phases(job, name, run)
+    run = (_FromFiles if case.host else _Run)(job, config, case)
+    try:
+        _measure(job, name, run, rounds)
+    finally:
+        run.close()
+
+
+def _measure(job: Job, name: str, run: "_Run | _FromFiles", rounds: int) -> None:
+    """What is surest first; everything is noted as soon as it is known."""
+    case, seconds = run.case, []
+    for turn in range(1 + rounds):
+        took = run.seconds(case.steps)
+        if turn:
+            seconds.append(took)
+            job.note("training", name, **_speed(run, seconds))
+    _try(job, "training", name, lambda: _work(run, statistics.median(seconds)))
     # Not before: both would choose their kernels by timing them on a device that is busy.
-    if case.peer and (peer := _peer(job, config, case)):
-        peer.wait()
-        ours, theirs = turns.in_turns(run.seconds, peer, case.steps, rounds)
-        difference = abs(peer.facts["loss"] - run.loss(peer.facts["file"]))
-        row = {**turns.row(ours, theirs), "loss_difference": difference, "how": peer.facts["how"]}
-        job.note("pytorch", name, **row)
-        peer.close()
+    if case.peer:
+
+        def note(**values):
+            job.note("pytorch", name, **values)
+
+        arguments = _peer(job, run.config, case)
+        if facts := turns.beside("train", arguments, run.seconds, case.steps, rounds, note):
+            _try(job, "pytorch", name, lambda: run.difference(facts))
+    _try(job, "phases", name, lambda: _phases(job, name, run))
+
+
+def _try(job: Job, table: str, name: str, values: Callable[[], dict[str, Any]]) -> None:
+    """Notes values, or why there are none: profilers need more of a machine than programs do."""
+    try:
+        found = values()
+    except Exception as e:
+        traceback.print_exc()
+        found = {"failed": turns.reason(e)}
+    job.note(table, name, **found)
 
 
 def _tiny(config) -> None:
@@ -86,7 +107,7 @@ def _tiny(config) -> None:
 class _Run:
     """The loop of `adapt_jax.train` over random images on the device."""
 
-    def __init__(self, config, case: Case):
+    def __init__(self, job: Job, config, case: Case):
         mesh = sharding.make_mesh(jax.devices()[:1])
         shape = (case.images, config.image_size, config.image_size, 3)
         self.config, self.case = config, case
@@ -114,62 +135,72 @@ class _Run:
             raise RuntimeError(f"the loss is not finite: {loss}")
         return found
 
-    def loss(self, file: str) -> float:
-        """Our loss of the embeddings, labels and prototypes in a file of the peer's."""
-        with np.load(file) as given:
+    def more(self) -> dict[str, float]:
+        """Nothing else is known."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def difference(self, facts: dict[str, Any]) -> dict[str, float]:
+        """Our loss of the embeddings, labels and prototypes in the peer's file, less the peer's."""
+        with np.load(facts["file"]) as given:
             state = self.parts.method.init(jax.random.key(0))
             if "prototypes" in given:
                 state = state._replace(prototypes=given["prototypes"])
             value, _ = self.parts.method.loss(
                 l2_normalize(given["embeddings"]), given["labels"], state
             )
-        return float(value)
+        return {"loss_difference": abs(facts["loss"] - float(value))}
 
 
-def _note(job: Job, name: str, config, seconds: list[float], compiled: float, **more) -> None:
-    """One row of the table: of steps that took `seconds`, and `more` that is known."""
-    middle = statistics.median(seconds)
-    job.note(
-        "training",
-        name,
-        **{
-            "images x views": f"{config.batch_size} x {config.views}",
-            "type": derived.compute_dtype(config.model.dtype),
-            "ms a step": 1e3 * middle,
-            "least": 1e3 * min(seconds),
-            "most": 1e3 * max(seconds),
-            "images/s": config.batch_size / middle,
-            "compiled in, s": compiled,
-            **more,
-        },
-    )
+def _speed(run: "_Run | _FromFiles", seconds: list[float]) -> dict[str, Any]:
+    """The row of steps that took `seconds`."""
+    middle, config, timing = statistics.median(seconds), run.config, run.timing
+    memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    return {
+        "images x views": f"{config.batch_size} x {config.views}",
+        "type": derived.compute_dtype(config.model.dtype),
+        "ms a step": 1e3 * middle,
+        "least": 1e3 * min(seconds),
+        "most": 1e3 * max(seconds),
+        "images/s": config.batch_size / middle,
+        "compiled in, s": f"{timing.seconds:.3g}{' (from the cache)' if timing.cached else ''}",
+        "peak memory, GiB": memory / 2**30 if memory else "",
+        **run.more(),
+    }
 
 
-def _phases(job: Job, name: str, run: _Run) -> None:
-    """Traces a dispatch; its page has the FLOPs as well."""
+def _work(run: "_Run | _FromFiles", seconds: float) -> dict[str, Any]:
+    """FLOPs of a step, which takes `seconds`, and their share of the device's peak."""
+    flops = hlo.matrix_flops(hlo.parse(run.program.as_text()))[1]
+    dtype = derived.compute_dtype(run.config.model.dtype)
+    peak = device_peaks.operations(jax.devices()[0].device_kind, dtype)[0]
+    mfu = 100 * flops / seconds / peak if peak else "unknown peak"
+    return {"TFLOP a step": flops / 1e12, "MFU, %": mfu}
+
+
+def _phases(job: Job, name: str, run: "_Run | _FromFiles") -> dict[str, Any]:
+    """Traces some steps: the row of their phases."""
     count, folder = run.case.steps, job.scratch / "profile"
     jax.profiler.start_trace(str(folder))
     seconds = run.seconds(count) * count
     jax.profiler.stop_trace()
-    untraced = sum(run.seconds(count) * count for _ in range(3))
     dtype = derived.compute_dtype(run.config.model.dtype)
     about = {"what": name, "devices": "", "dtype": dtype, "images": run.config.batch_size}
     subject = profiling.Subject(run.program, run.timing, **about)
-    recording = summary.Recording(folder, "step", (0, count), seconds, 3 * count, untraced)
-    page = summary.write(recording, subject)
-    total = sum(page["phases"].values()) or 1.0
+    page = summary.write(summary.Recording(folder, "step", (0, count), seconds, 0, 0.0), subject)
+    if not page["ops"]:
+        return {"failed": "the trace names no operation of the program"}
+    total = sum(page["phases"].values())
     shares = {phase: f"{100 * s / total:.1f} %" for phase, s in page["phases"].items()}
-    job.note("phases", name, **shares, busy=page["busy"])
-    mfu = 100 * page["mfu"] if page["mfu"] else "unknown peak"
-    job.note("training", name, **{"TFLOP a step": page["flops"] / 1e12, "MFU, %": mfu})
+    return {**shares, "busy": page["busy"], "ms a step, traced": 1e3 * page["traced_mean"]}
 
 
-def _peer(job: Job, config, case: Case) -> turns.Peer | None:
-    if importlib.util.find_spec("torch") is None:
-        job.note("pytorch", config.model.name, how="PyTorch is not installed")
-        return None
+def _peer(job: Job, config, case: Case) -> dict[str, Any]:
+    """What the peer is told of the step."""
     rate, usual = config.optimizer, {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-    arguments = {
+    return {
         "rehearse": job.rehearse,
         "file": str(job.scratch / "embeddings.npz"),
         "blocks": tuple(config.model.blocks) or usual[config.model.name],
@@ -180,36 +211,42 @@ def _peer(job: Job, config, case: Case) -> turns.Peer | None:
         "rate": [rate.learning_rate, rate.momentum, rate.weight_decay, bool(rate.nesterov)],
         "params": config.method.params.to_dict(),
     }
-    return turns.Peer("train", arguments)
 
 
-def _from_files(job: Job, name: str, config, case: Case) -> None:
+class _FromFiles:
     """The same step, from JPEGs that worker processes decode and crop."""
-    root = job.scratch / "images"
-    _make_jpegs(root, 64 if job.rehearse else 1024, config.image_size)
-    config.input, config.prefetch = "host", 2
-    train_set = sources.load(f"folder:{root}", config.image_size, at_most=0)
-    mesh = sharding.make_mesh(jax.devices()[:1])
-    count = len(train_set.images)
-    parts = build.make_parts(
-        config, mesh=mesh, num_classes=2, num_images=count, mean_std=None, cropped=True
-    )
-    shape = (config.image_size, config.image_size, 3)
-    state = sharding.replicate(mesh, train_state.create(jax.random.key(0), parts, shape))
-    config.total_steps = 1000
-    plan = derived.plan_of(config, count)
-    feed = feeds.make(parts, plan, mesh, train_set, state, derived.host_input(config))
-    try:
-        took, waits = [], []
-        for _ in range(3 if job.rehearse else 7):  # dispatches of one step
-            began = time.perf_counter()
-            state, metrics = feed.run(state, 2)
-            took.append((time.perf_counter() - began) / 2)
-            waits.append(float(metrics["input_wait"].sum()) / 2)
-    finally:
-        feed.close()
-    waiting = {"waiting for images, ms": 1e3 * statistics.median(waits[1:])}
-    _note(job, name, config, took[1:], feed.compiled.seconds, **waiting)
+
+    def __init__(self, job: Job, config, case: Case):
+        root = job.scratch / "images"
+        _make_jpegs(root, 64 if job.rehearse else 1024, config.image_size)
+        config.input, config.prefetch, config.total_steps = "host", 2, 1000
+        train_set = sources.load(f"folder:{root}", config.image_size, at_most=0)
+        mesh = sharding.make_mesh(jax.devices()[:1])
+        count, side = len(train_set.images), config.image_size
+        parts = build.make_parts(
+            config, mesh=mesh, num_classes=2, num_images=count, mean_std=None, cropped=True
+        )
+        self.config, self.case, self._waits = config, case, []
+        state = train_state.create(jax.random.key(0), parts, (side, side, 3))
+        self._state = sharding.replicate(mesh, state)
+        given = derived.plan_of(config, count), mesh, train_set, self._state
+        self._feed = feeds.make(parts, *given, derived.host_input(config), keep_names=True)
+        self.program, self.timing = self._feed.program, self._feed.compiled
+
+    def seconds(self, count: int) -> float:
+        """Of each of `count` steps, each of them a dispatch."""
+        began = time.perf_counter()
+        self._state, metrics = self._feed.run(self._state, count)
+        self._waits.append(float(metrics["input_wait"].mean()))
+        return (time.perf_counter() - began) / count
+
+    def more(self) -> dict[str, float]:
+        """The time without images, but for the first call's."""
+        return {"waiting for images, ms": 1e3 * statistics.median(self._waits[1:])}
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._feed.close()
 
 
 def _make_jpegs(root: pathlib.Path, count: int, side: int) -> None:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
 from adapt_jax import data
 from adapt_jax.core.errors import InputError
 from adapt_jax.experiment import build
-from adapt_jax.runtime import config_files, provenance, sharding
+from adapt_jax.runtime import compilation, config_files, provenance, sharding
 from benchmarks.accelerator import __main__ as command
 from benchmarks.accelerator import (
     cases,
@@ -23,6 +24,7 @@ from benchmarks.accelerator import (
     scoring,
     stages,
     training,
+    turns,
 )
 
 
@@ -34,15 +36,37 @@ def job(tmp_path):
 @pytest.fixture
 def no_peer(monkeypatch):
     """Whether PyTorch is here is none of these tests' business."""
-    for module in (scoring, training):
-        monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(turns.importlib.util, "find_spec", lambda name: None)
 
 
-def test_scoring_is_measured(job, no_peer):
-    scoring.scoring(job)
+@pytest.fixture
+def broken_peer(tmp_path, monkeypatch):
+    """A PyTorch that is installed and cannot be imported."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/torch.py").write_text("raise OSError('libcudart.so is missing')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
+def test_a_broken_peer_and_detector_leave_the_other_scores(job, broken_peer, monkeypatch):
+    def too_large(*_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(scoring, "_mahalanobis", too_large)
+    with pytest.raises(RuntimeError, match="failed: Mahalanobis"):
+        scoring.scoring(job)
     found = report.collect(job.notes)["scoring"]
     assert len(found) == 5
+    assert found.pop("Mahalanobis") == {"failed": "MemoryError: too large"}
     assert all(values["images/s"] > 0 for values in found.values())
+    knn = next(values for name, values in found.items() if name.startswith("kNN"))
+    assert knn["PyTorch failed"] == "RuntimeError: PyTorch: OSError: libcudart.so is missing"
+
+
+def test_mahalanobis_is_measured(job):
+    scoring._mahalanobis(job, 64, 4, 8)
+    (values,) = report.collect(job.notes)["scoring"].values()
+    assert values["images/s"] > 0
 
 
 def test_clip_is_measured(job, no_peer):
@@ -58,8 +82,71 @@ def test_a_training_step_is_measured(job, no_peer):
     found = tables["training"]["adapt_resnet18"]
     assert 0 < found["least"] <= found["ms a step"] <= found["most"]
     assert found["TFLOP a step"] > 0
+    assert found["peak memory, GiB"] == ""  # CPUs do not say
     assert {"forward", "backward", "update"} <= set(tables["phases"]["adapt_resnet18"])
-    assert tables["pytorch"]["resnet18"]["how"] == "PyTorch is not installed"
+    assert tables["pytorch"]["adapt_resnet18"]["how"] == "PyTorch is not installed"
+
+
+class Run:
+    """A step that takes 2 s, from the cache."""
+
+    def __init__(self):
+        self.config = config_files.load_config(str(training.ROOT / "configs/cifar10_adapt.py"))
+        self.case = training.Case("", 8, 2, steps=1, peer=True)
+        self.program = jax.jit(lambda x: x @ x).lower(np.ones((4, 4), np.float32)).compile()
+        self.timing = compilation.Timing(0.25, True)
+
+    def seconds(self, count):
+        return 2.0
+
+    def more(self):
+        return {}
+
+
+class Peer:
+    """PyTorch, which takes 6 s and breaks in the third round."""
+
+    def __init__(self, task, arguments):
+        self.facts, self.rounds = {"how": "eager"}, 0
+
+    def wait(self):
+        return self
+
+    def seconds(self, count):
+        self.rounds += 1
+        if self.rounds == 3:
+            raise RuntimeError("PyTorch: out of memory")
+        return 6.0
+
+    def close(self):
+        pass
+
+
+def test_a_broken_profiler_or_peer_leaves_what_was_measured(job, monkeypatch):
+    def broken(folder):
+        raise RuntimeError("CUPTI_ERROR_INSUFFICIENT_PRIVILEGES")
+
+    monkeypatch.setenv("ADAPT_JAX_PEAK_FLOPS", "640")
+    monkeypatch.setattr(turns.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(turns, "Peer", Peer)
+    monkeypatch.setattr(jax.profiler, "start_trace", broken)
+    training._measure(job, "mine", Run(), 3)
+    tables = report.collect(job.notes)
+    found = tables["training"]["mine"]
+    assert (found["ms a step"], found["TFLOP a step"], found["MFU, %"]) == (2000, 128e-12, 10)
+    assert found["compiled in, s"] == "0.25 (from the cache)"
+    assert tables["pytorch"]["mine"]["ratio of medians"] == 3
+    assert "out of memory" in tables["pytorch"]["mine"]["PyTorch failed"]
+    assert "CUPTI_ERROR" in tables["phases"]["mine"]["failed"]
+
+
+def test_a_trace_without_operations_is_said(job, monkeypatch):
+    for name in ("start_trace", "stop_trace"):
+        monkeypatch.setattr(jax.profiler, name, lambda *_: None)
+    page = {"ops": [], "phases": {}, "busy": 0.0}
+    monkeypatch.setattr(training.summary, "write", lambda *_: page)
+    found = training._phases(job, "mine", Run())
+    assert found == {"failed": "the trace names no operation of the program"}
 
 
 def test_a_step_from_files_is_measured(job):
@@ -245,6 +332,40 @@ def test_a_stage_says_why_it_failed(job, monkeypatch):
     tables = report.collect(job.notes)
     assert "AttributeError" in tables["stages"]["nothing"]["failed"]
     assert tables["machine"]["machine"]["platform"] == "cpu"
+
+
+def test_a_page_keeps_the_rows_of_stages_that_did_not_run_again(job, tmp_path):
+    def noted(stage, rehearsal="", commit="abc", **rows):
+        job.notes.unlink(missing_ok=True)
+        job.note("machine", "machine", device="GPU 1", rehearsal=rehearsal, commit=commit)
+        for row, value in rows.items():
+            job._replace(stage=stage).note("scoring", row, speed=value)
+        job.note("stages", stage, seconds=1.0)
+        return report.collect(job.notes)
+
+    def write(command, tables):
+        page = report.write(tmp_path, tables, {"date": "today", "command": command})
+        content = json.loads(page.with_suffix(".json").read_text())
+        found = content["tables"]["scoring"]
+        return page, {row: values["speed"] for row, values in found.items()}
+
+    write("all", noted("scoring", knn=1, mahalanobis=2))
+    for _ in range(2):  # pages are written after each stage
+        page, rows = write("clip", noted("clip", tower=3))
+        assert rows == {"knn": 1, "mahalanobis": 2, "tower": 3}
+        assert "* joined with: all (today)\n" in page.read_text()
+        assert "stage |" not in page.read_text()
+    page, rows = write("again", noted("scoring", knn=4))
+    assert rows == {"knn": 4, "tower": 3}
+    assert "joined with: all (today); clip (today)\n" in page.read_text()
+    rehearsal, rows = write("rehearse", noted("scoring", rehearsal="tiny", knn=5))
+    assert rows == {"knn": 5}
+    assert rehearsal.name == "accelerator_gpu_1_rehearsal.md"
+    assert rehearsal.read_text().startswith("# GPU 1, rehearsal\n")
+    assert "| knn | 4 |" in page.read_text()
+    for commit in ("def", ""):  # of another one, and of one that is not known
+        assert write("new", noted("clip", commit=commit, tower=6)) == (page, {"tower": 6})
+        assert "joined" not in page.read_text()
 
 
 def test_images_travel_in_parts_and_come_back(tmp_path, monkeypatch):
