@@ -102,8 +102,8 @@ class Encoder(nn.Module):
                 x = block(width, stride, conv, name=f"layer{s + 1}_{i}")(x, moving)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if wide.dtype != x.dtype and jax.default_backend() == "cpu":
-            # From jaxlib 0.11 on, XLA puts the last stage and this mean into one YNNPACK kernel,
-            # which returns numbers that nothing has computed.
+            # In jaxlib 0.11.2 and 0.12, XLA puts the last stage and this mean into one YNNPACK
+            # kernel, which returns NaN, and other numbers from call to call.
             wide = jax.lax.optimization_barrier(wide)
         return jnp.mean(wide, axis=(1, 2))
 
